@@ -1,0 +1,11 @@
+//! The simulated cache hierarchy: accesses in, event counts out.
+//!
+//! Knows nothing of programs, traces or time. `no_std`, so that the engine can hold it inside the measured process.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod hierarchy;
+
+pub use hierarchy::Hierarchy;

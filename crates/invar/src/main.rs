@@ -1,0 +1,3 @@
+//! The command `invar`.
+
+fn main() {}
