@@ -1,12 +1,24 @@
 //! The interface of the engine: attach, run a region, keep and flush what was counted.
+//!
+//! One engine a process. Every function may be called from native code at any time; a call from within a region is
+//! refused, and what it was to measure runs as part of the outer region.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use invar_core::diagnostic::Diagnostics;
+use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::Events;
 use invar_core::machine::Machine;
-use invar_core::wire::raw::{Mode, Pass};
+pub use invar_core::wire::raw::{Mode, Pass};
+use invar_core::wire::raw::{self, Record};
+
+use crate::host::slot::Slot;
+use crate::host::syscall::{Access, File, process_id, thread_count};
+use crate::host::{gate, memory};
+use crate::runtime::Engine;
 
 /// On which stack the callback runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,27 +64,147 @@ pub enum EngineError {
     },
 }
 
+/// The engine while no region runs.
+static ENGINE: Slot<Attached> = Slot::new();
+/// The process whose region runs; 0 if none. A child that was forked from within a region sees its parent's.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// The process that has mapped the arena, or one that was forked from it: 0 or 1.
+static MAPPED: AtomicU32 = AtomicU32::new(0);
+
+struct Attached {
+    engine: Engine,
+    /// Records that were not flushed yet.
+    kept: Vec<u8>,
+    /// The process that the last `Process` record names.
+    announced: u32,
+}
+
 /// Makes the engine ready in this process; again, to change machine or mode.
-pub fn attach(_machine: &Machine, _mode: Mode) -> Result<(), EngineError> {
-    Err(EngineError::Unsupported { why: "the engine is not built yet" })
+pub fn attach(machine: &Machine, mode: Mode) -> Result<(), EngineError> {
+    if RUNNING.load(Ordering::Acquire) == process_id() {
+        return Err(EngineError::Nested);
+    }
+    if let Some(attached) = ENGINE.take() {
+        if attached.engine.machine() == machine && attached.engine.mode() == mode {
+            ENGINE.put(attached);
+            return Ok(());
+        }
+        let Attached { engine, kept, announced } = *attached;
+        let engine = engine.replaced_by(machine.clone(), mode);
+        ENGINE.put(Box::new(Attached { engine, kept, announced }));
+        return Ok(());
+    }
+    if MAPPED.swap(1, Ordering::AcqRel) == 0 {
+        memory::map_arena().map_err(|errno| match errno {
+            17 => EngineError::Unsupported { why: "the addresses that the engine needs are taken" },
+            12 => EngineError::Unsupported { why: "address space is limited (ulimit -v)" },
+            _ => EngineError::Unsupported { why: "the kernel refuses writable and executable memory" },
+        })?;
+    }
+    let code = memory::code_memory();
+    let engine = Engine::new(machine.clone(), mode, code);
+    ENGINE.put(Box::new(Attached { engine, kept: Vec::new(), announced: 0 }));
+    RUNNING.store(0, Ordering::Release);
+    Ok(())
 }
 
 /// Calls `function(argument)` as one measured region named `benchmark`, and keeps the counts for [`flush`].
+///
+/// The callback must return normally. On an error it has been called natively.
 pub fn run(
-    _benchmark: &str,
-    _pass: Pass,
-    _stack: Stack,
+    benchmark: &str,
+    pass: Pass,
+    stack: Stack,
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
-    function(argument);
-    Err(EngineError::NotAttached)
+    let outcome = run_only(pass, stack, function, argument)?;
+    keep(&Record::Pass {
+        benchmark: benchmark.to_string(),
+        pass,
+        mode: mode().unwrap_or(Mode::Simulation),
+        events: outcome.events,
+        diagnostics: outcome.diagnostics,
+    });
+    Ok(outcome)
+}
+
+/// As [`run`], and keeps nothing: for callers that decide afterwards whether the pass counts.
+pub fn run_only(
+    pass: Pass,
+    stack: Stack,
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<Outcome, EngineError> {
+    let Some(mut attached) = ENGINE.take() else {
+        function(argument);
+        let running = RUNNING.load(Ordering::Acquire);
+        return Err(if running == process_id() { EngineError::Nested } else { EngineError::NotAttached });
+    };
+    RUNNING.store(process_id(), Ordering::Release);
+    let threads = thread_count();
+    let engine = &mut attached.engine;
+    let context = memory::context();
+    let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
+    gate::run(context, engine, entry, argument as u64, stack);
+    if threads.max(thread_count()) > 1 {
+        engine.diagnose(Diagnostic::OtherThreadsRan);
+    }
+    let (events, diagnostics) = engine.end(context);
+    RUNNING.store(0, Ordering::Release);
+    ENGINE.put(attached);
+    Ok(Outcome { events, diagnostics })
+}
+
+fn mode() -> Option<Mode> {
+    let attached = ENGINE.take()?;
+    let mode = attached.engine.mode();
+    ENGINE.put(attached);
+    Some(mode)
+}
+
+/// Keeps a record for [`flush`]. Does nothing where the engine is not attached.
+pub fn keep(record: &Record) {
+    let Some(mut attached) = ENGINE.take() else { return };
+    let pid = process_id();
+    if attached.announced != pid {
+        if attached.announced != 0 {
+            // A forked child: the parent flushes its own.
+            attached.kept.clear();
+        }
+        attached.announced = pid;
+        let process = Record::Process {
+            pid,
+            engine: env!("CARGO_PKG_VERSION").to_string(),
+            machine: attached.engine.machine().text(),
+        };
+        process.write(&mut attached.kept);
+    }
+    record.write(&mut attached.kept);
+    ENGINE.put(attached);
 }
 
 /// Keeps a JSON object beside the benchmark of that name.
-pub fn describe(_benchmark: &str, _json: &str) {}
+pub fn describe(benchmark: &str, json: &str) {
+    keep(&Record::Describe { benchmark: benchmark.to_string(), json: json.to_string() });
+}
 
 /// Appends what was kept since the last flush to the file at `path`.
-pub fn flush(_path: &str) -> Result<(), EngineError> {
-    Ok(())
+pub fn flush(path: &str) -> Result<(), EngineError> {
+    let Some(mut attached) = ENGINE.take() else { return Err(EngineError::NotAttached) };
+    let mut terminated = path.as_bytes().to_vec();
+    terminated.push(0);
+    let written = File::open(&terminated, Access::Append).and_then(|mut file| {
+        let mut bytes = Vec::new();
+        if file.size()? == 0 {
+            bytes.extend_from_slice(&raw::header());
+        }
+        bytes.extend_from_slice(&attached.kept);
+        file.write_all(&bytes)
+    });
+    if written.is_ok() {
+        attached.kept.clear();
+    }
+    ENGINE.put(attached);
+    written.map_err(|errno| EngineError::Io { path: path.to_string(), errno })
 }

@@ -36,3 +36,9 @@ impl Hierarchy {
     /// Empties the caches.
     pub fn clear(&mut self) {}
 }
+impl Hierarchy {
+    /// r
+    pub fn range_read(&mut self, _a: u64, _b: u64) {}
+    /// w
+    pub fn range_write(&mut self, _a: u64, _b: u64) {}
+}

@@ -1,0 +1,112 @@
+//! The reference drain: record by record, operation by operation, in program order, through `invar-sim`.
+//!
+//! Slow on purpose: it says what a trace means, and nothing else. It reads words and writes counts; it cannot fail on a
+//! trace that generated code has written.
+
+use invar_core::event::{Event, Events};
+use invar_sim::Hierarchy;
+
+use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
+
+/// An exit, with the place of its superblock's operations among all.
+#[derive(Debug, Clone, Copy)]
+pub struct Path {
+    /// Index of the superblock's first operation.
+    pub first_op: u32,
+    /// The exit.
+    pub exit: Exit,
+}
+
+/// What the paths mean.
+#[derive(Debug, Default)]
+pub struct Meanings {
+    /// Operations of all superblocks.
+    pub ops: alloc::vec::Vec<Op>,
+    /// Every exit by its number.
+    pub paths: alloc::vec::Vec<Path>,
+}
+
+/// Drains `trace` into `caches` and `events`. Misses and accesses stay in `caches` until they are taken.
+pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hierarchy, events: &mut Events) {
+    let mut rest = trace;
+    while let Some((&head, tail)) = rest.split_first() {
+        let Path { first_op, exit } = meanings.paths[head as usize];
+        let (slots, next) = tail.split_at(usize::from(exit.slots));
+        rest = next;
+        count_path(&exit, 1, events);
+        let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
+        for op in ops {
+            match op {
+                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes)),
+                Op::Touch(reference) => touch(reference, slots, fs_base, caches),
+                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, caches, events),
+            }
+        }
+    }
+}
+
+/// Adds what `times` executions of a path count without caches. Reads and writes are left to the caches, which
+/// count them too.
+fn count_path(exit: &Exit, times: u64, events: &mut Events) {
+    events.add(Event::Instructions, times * u64::from(exit.instructions));
+    events.add(Event::BranchesTaken, times * u64::from(exit.branches));
+    events.add(Event::SystemCalls, times * u64::from(exit.system_calls));
+}
+
+/// Adds what `times` executions of a path count in counts-only mode.
+pub fn count_only(exit: &Exit, times: u64, events: &mut Events) {
+    count_path(exit, times, events);
+    events.add(Event::Reads, times * u64::from(exit.reads));
+    events.add(Event::Writes, times * u64::from(exit.writes));
+}
+
+fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
+    let mut address = reference.constant;
+    if reference.base != NO_SLOT {
+        address = address.wrapping_add(slots[usize::from(reference.base)]);
+    }
+    if reference.index != NO_SLOT {
+        address = address.wrapping_add(slots[usize::from(reference.index)] << reference.shift);
+    }
+    if reference.short {
+        address &= 0xffff_ffff;
+    }
+    if reference.fs {
+        address = address.wrapping_add(fs_base);
+    }
+    let bytes = u32::from(reference.bytes);
+    match reference.touch {
+        Touch::Read => caches.read(address, bytes),
+        Touch::Write => caches.write(address, bytes),
+        Touch::ReadWrite => {
+            caches.read(address, bytes);
+            caches.write(address, bytes);
+        }
+    }
+}
+
+/// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
+fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut Hierarchy, events: &mut Events) {
+    let slot = |index: u8| slots[usize::from(repeat.slot + index)];
+    let iterations = slot(0).wrapping_sub(slot(3));
+    let bytes = iterations << repeat.element;
+    events.add(Event::RepIterations, iterations);
+    events.add(Event::RepBytes, bytes);
+    let lowest = |before: u64, after: u64| {
+        // With the direction flag set the pointers go down, and the last element is the lowest.
+        if after < before { after.wrapping_add(1 << repeat.element) } else { before }
+    };
+    if let Some(touch) = repeat.source {
+        touch_range(touch, lowest(slot(1), slot(4)), bytes, caches);
+    }
+    if let Some(touch) = repeat.target {
+        touch_range(touch, lowest(slot(2), slot(5)), bytes, caches);
+    }
+}
+
+fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut Hierarchy) {
+    match touch {
+        Touch::Read => caches.range_read(start, bytes),
+        Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes),
+    }
+}

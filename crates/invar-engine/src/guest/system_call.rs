@@ -1,0 +1,100 @@
+//! Which system calls of the guest need care.
+
+use crate::host::syscall::number;
+use invar_core::diagnostic::Diagnostic;
+
+/// How a system call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// As it is.
+    None,
+    /// It returns twice: the child goes on natively.
+    Child(Diagnostic),
+    /// It does not come back behind the instruction: natively, and the engine lets go.
+    Leave,
+    /// It would take the engine's segment register away: refused with `EPERM`.
+    Refuse,
+}
+
+/// What to do about a call before it is made.
+pub fn care(call: u64, arguments: [u64; 6]) -> Care {
+    const ARCH_SET_GS: u64 = 0x1001;
+    const CLONE_THREAD: u64 = 0x10000;
+    match call {
+        number::CLONE if arguments[0] & CLONE_THREAD != 0 => Care::Child(Diagnostic::OtherThreadsRan),
+        // clone3's flags are behind a pointer. In practice glibc's clone3 starts threads, and its fallback is clone.
+        number::CLONE3 => Care::Child(Diagnostic::OtherThreadsRan),
+        number::CLONE | number::FORK | number::VFORK => Care::Child(Diagnostic::StartedProcess),
+        number::RT_SIGRETURN => Care::Leave,
+        number::ARCH_PRCTL if arguments[0] == ARCH_SET_GS => Care::Refuse,
+        _ => Care::None,
+    }
+}
+
+/// What a call says about the benchmark.
+pub fn diagnostic(call: u64) -> Option<Diagnostic> {
+    match call {
+        number::CLOCK_GETTIME | number::GETTIMEOFDAY | number::TIME => Some(Diagnostic::ReadClock),
+        number::GETRANDOM => Some(Diagnostic::ReadRandom),
+        _ => None,
+    }
+}
+
+/// How a call that returned `result` may have changed what is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Not at all.
+    None,
+    /// Within these ranges (start and length); `executable` says that something may be executed there now.
+    Ranges {
+        /// The ranges; an unused one has length zero.
+        ranges: [(u64, u64); 2],
+        /// New code may be there.
+        executable: bool,
+    },
+    /// Anywhere.
+    Everything,
+}
+
+/// What to forget after a call.
+pub fn change(call: u64, arguments: [u64; 6], result: i64) -> Change {
+    const PROT_EXEC: u64 = 4;
+    if (-4095..0).contains(&result) {
+        return Change::None;
+    }
+    match call {
+        number::MMAP => Change::Ranges {
+            ranges: [(result as u64, arguments[1]), (0, 0)],
+            executable: arguments[2] & PROT_EXEC != 0,
+        },
+        number::MPROTECT | number::PKEY_MPROTECT => Change::Ranges {
+            ranges: [(arguments[0], arguments[1]), (0, 0)],
+            executable: arguments[2] & PROT_EXEC != 0,
+        },
+        number::MUNMAP => {
+            Change::Ranges { ranges: [(arguments[0], arguments[1]), (0, 0)], executable: false }
+        }
+        number::MREMAP => Change::Ranges {
+            ranges: [(arguments[0], arguments[1]), (result as u64, arguments[2])],
+            executable: false,
+        },
+        number::SHMAT | number::SHMDT => Change::Everything,
+        _ => Change::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_unmapping_changes_nothing() {
+        assert_eq!(change(number::MUNMAP, [0x1000, 0x1000, 0, 0, 0, 0], -22), Change::None);
+    }
+
+    #[test]
+    fn a_thread_is_no_process() {
+        assert_eq!(care(number::CLONE, [0x10000, 0, 0, 0, 0, 0]), Care::Child(Diagnostic::OtherThreadsRan));
+        assert_eq!(care(number::CLONE, [17, 0, 0, 0, 0, 0]), Care::Child(Diagnostic::StartedProcess));
+    }
+}

@@ -1,0 +1,135 @@
+//! What guest and runtime share: the guest's registers while the runtime runs, and the words that generated code
+//! reads and writes through `gs`.
+//!
+//! It lies at the very start of the arena, so that `gs:[offset]` is `offset_of!(Context, field)`.
+#![expect(unsafe_code, reason = "the context lies at a fixed address")]
+
+use core::mem::offset_of;
+
+use super::layout::ARENA;
+
+/// Hardware numbers of general registers.
+pub mod register {
+    #![expect(missing_docs, reason = "the manufacturer's names")]
+    pub const RAX: u8 = 0;
+    pub const RCX: u8 = 1;
+    pub const RDX: u8 = 2;
+    pub const RBX: u8 = 3;
+    pub const RSP: u8 = 4;
+    pub const RSI: u8 = 6;
+    pub const RDI: u8 = 7;
+    pub const R11: u8 = 11;
+}
+
+/// See the module. Offsets are part of generated code, so the layout is C's.
+#[repr(C)]
+pub struct Context {
+    /// The guest's general registers by hardware number; index 11 always, the others while the runtime runs.
+    pub registers: [u64; 16],
+    /// The guest's flags while the runtime runs.
+    pub flags: u64,
+    /// The low halves of the guest's vector registers while the runtime runs. The runtime is compiled without AVX,
+    /// so it leaves the upper parts alone.
+    pub vectors: [[u64; 2]; 16],
+    /// Where the next trace record goes, while the runtime runs; otherwise that is `r11`.
+    pub trace_pointer: u64,
+    /// A block's head leaves for the runtime when `trace_pointer` is above.
+    pub trace_limit: u64,
+    /// Home of the scratch register of an instruction that uses `r11`.
+    pub spill: u64,
+    /// Home of `rax` during an indirect branch, or a check that must keep the flags.
+    pub branch_rax: u64,
+    /// Home of `rcx` during an indirect branch.
+    pub branch_rcx: u64,
+    /// Why the runtime was entered: a [`super::gate::Reason`].
+    pub reason: u64,
+    /// Which link, block or site the reason is about.
+    pub exit_number: u64,
+    /// The guest address that an indirect branch goes to, or where to go on natively.
+    pub target: u64,
+    /// Where the guest goes on: an address in the code cache or a gate.
+    pub resume: u64,
+    /// Top of the runtime's stack.
+    pub host_stack: u64,
+    /// Stack pointer of the caller of the region.
+    pub native_stack: u64,
+    /// Addresses of the gates, for generated code, by [`super::gate::Gate`].
+    pub gates: [u64; super::gate::GATES],
+    /// Set by generated code: the guest read the time-stamp counter.
+    pub read_clock: u64,
+    /// Set by generated code: the guest read hardware random numbers.
+    pub read_random: u64,
+    /// Set when the region's end was reached natively.
+    pub ended_natively: u64,
+    /// Counts-only mode: sums of `rcx` before repeated string instructions, by the logarithm of the element size.
+    pub repeats_before: [u64; 4],
+    /// The same after them: what was not done.
+    pub repeats_after: [u64; 4],
+    /// The engine, for the runtime.
+    pub engine: u64,
+}
+
+/// Where a field is, relative to `gs`.
+pub mod at {
+    use super::{Context, offset_of};
+
+    macro_rules! offsets {
+        ($($(#[$doc:meta])* $name:ident = $field:ident;)*) => {
+            $($(#[$doc])* pub const $name: u32 = offset_of!(Context, $field) as u32;)*
+        };
+    }
+    offsets! {
+        /// [`Context::registers`].
+        REGISTERS = registers;
+        /// [`Context::flags`].
+        FLAGS = flags;
+        /// [`Context::vectors`].
+        VECTORS = vectors;
+        /// [`Context::trace_pointer`].
+        TRACE_POINTER = trace_pointer;
+        /// [`Context::trace_limit`].
+        TRACE_LIMIT = trace_limit;
+        /// [`Context::spill`].
+        SPILL = spill;
+        /// [`Context::branch_rax`].
+        BRANCH_RAX = branch_rax;
+        /// [`Context::branch_rcx`].
+        BRANCH_RCX = branch_rcx;
+        /// [`Context::reason`].
+        REASON = reason;
+        /// [`Context::exit_number`].
+        EXIT_NUMBER = exit_number;
+        /// [`Context::target`].
+        TARGET = target;
+        /// [`Context::resume`].
+        RESUME = resume;
+        /// [`Context::host_stack`].
+        HOST_STACK = host_stack;
+        /// [`Context::native_stack`].
+        NATIVE_STACK = native_stack;
+        /// [`Context::gates`].
+        GATES = gates;
+        /// [`Context::read_clock`].
+        READ_CLOCK = read_clock;
+        /// [`Context::read_random`].
+        READ_RANDOM = read_random;
+        /// [`Context::ended_natively`].
+        ENDED_NATIVELY = ended_natively;
+        /// [`Context::repeats_before`].
+        REPEATS_BEFORE = repeats_before;
+        /// [`Context::repeats_after`].
+        REPEATS_AFTER = repeats_after;
+    }
+    /// The guest's `r11`, which generated code keeps there for good.
+    pub const R11: u32 = REGISTERS + 8 * 11;
+}
+
+/// The context of this process.
+///
+/// # Safety
+///
+/// The arena is mapped, and no other reference to the context exists.
+pub unsafe fn context() -> &'static mut Context {
+    // SAFETY: mapped and zero at first, for which every field is valid.
+    unsafe { &mut *(ARENA as *mut Context) }
+}

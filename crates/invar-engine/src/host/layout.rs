@@ -1,0 +1,46 @@
+//! Where the engine lives: one arena at a fixed address, far from everything a Linux process maps by itself.
+//!
+//! Fixed, so that no address of the engine depends on the guest nor the guest's on the engine. The `gs` base points
+//! at the arena's start while the guest is ours, so generated code reaches all of its first 2 GiB by
+//! `gs:[disp32]`, without a register.
+
+/// Start of the arena: 16 TiB, above `brk` heaps and below position-independent programs, with or without
+/// randomisation.
+pub const ARENA: u64 = 0x1000_0000_0000;
+
+/// Offset of the indirect-branch table: [`TABLE_ENTRIES`] host addresses.
+pub const TABLE: u32 = 0x0010_0000;
+/// Entries of the indirect-branch table.
+pub const TABLE_ENTRIES: usize = 1 << 16;
+
+/// Offset of the trace buffer.
+pub const TRACE: u32 = 0x0100_0000;
+/// Size of the trace buffer. Large enough that the change to the runtime is rare, small enough for L2.
+pub const TRACE_BYTES: u32 = 256 << 10;
+/// The longest record; the check at a block's head leaves this much room.
+pub const RECORD_BYTES_MAX: u32 = 4 << 10;
+
+/// Offset of the path counters of counts-only mode, 8 bytes each.
+pub const COUNTERS: u32 = 0x0200_0000;
+/// How many path counters there can be.
+pub const COUNTERS_MAX: usize = 0x1000_0000 / 8;
+
+/// Offset of the code cache.
+pub const CODE: u32 = 0x2000_0000;
+/// Size of the code cache; when it is full all translations are dropped.
+pub const CODE_BYTES: u32 = 0x2000_0000;
+
+/// Offset of the runtime's own stack, in bytes from [`ARENA`]; it grows down from its end.
+pub const HOST_STACK: u64 = 0x5000_0000;
+/// Size of the runtime's stack. Signal handlers of the guest may run on it.
+pub const HOST_STACK_BYTES: u64 = 4 << 20;
+
+/// Offset of the stack that regions run on.
+pub const REGION_STACK: u64 = 0x1_0000_0000;
+/// Size of the regions' stack; pages are used as they are touched.
+pub const REGION_STACK_BYTES: u64 = 64 << 20;
+
+/// Offset of the engine's heap.
+pub const HEAP: u64 = 0x10_0000_0000;
+/// Size of the engine's heap, reserved, not committed.
+pub const HEAP_BYTES: u64 = 0x10_0000_0000;

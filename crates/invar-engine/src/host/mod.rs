@@ -1,0 +1,15 @@
+//! The only unsafe code of the engine: raw system calls, memory at fixed addresses, the gates between guest and
+//! runtime.
+//!
+//! Everything here is small and says why it holds; everything that decides something is elsewhere.
+
+pub mod allocator;
+pub mod code_map;
+pub mod context;
+pub mod gate;
+pub mod layout;
+pub mod memory;
+pub mod slot;
+pub mod syscall;
+
+pub use allocator::Allocator;

@@ -1,0 +1,194 @@
+//! Raw system calls: no libc, no errno.
+#![expect(unsafe_code, reason = "the syscall instruction has no safe interface")]
+
+use core::arch::asm;
+
+/// Numbers of the system calls that the engine makes or looks at (`asm/unistd_64.h`).
+pub mod number {
+    #![expect(missing_docs, reason = "the kernel's names")]
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const OPEN: u64 = 2;
+    pub const CLOSE: u64 = 3;
+    pub const STAT: u64 = 4;
+    pub const MMAP: u64 = 9;
+    pub const MPROTECT: u64 = 10;
+    pub const MUNMAP: u64 = 11;
+    pub const RT_SIGRETURN: u64 = 15;
+    pub const MREMAP: u64 = 25;
+    pub const SHMAT: u64 = 30;
+    pub const GETPID: u64 = 39;
+    pub const CLONE: u64 = 56;
+    pub const FORK: u64 = 57;
+    pub const VFORK: u64 = 58;
+    pub const EXECVE: u64 = 59;
+    pub const SHMDT: u64 = 67;
+    pub const GETTIMEOFDAY: u64 = 96;
+    pub const ARCH_PRCTL: u64 = 158;
+    pub const TIME: u64 = 201;
+    pub const CLOCK_GETTIME: u64 = 228;
+    pub const GETRANDOM: u64 = 318;
+    pub const EXECVEAT: u64 = 322;
+    pub const PKEY_MPROTECT: u64 = 329;
+    pub const CLONE3: u64 = 435;
+}
+
+/// Makes a system call. Returns what the kernel returns: a value, or `-errno`.
+///
+/// # Safety
+///
+/// The call must not break memory that Rust knows of: pointers valid for what the kernel does with them, no
+/// unmapping of live memory.
+pub unsafe fn syscall(number: u64, arguments: [u64; 6]) -> i64 {
+    let result: i64;
+    // SAFETY: the kernel clobbers rax, rcx and r11 alone; the caller answers for the call itself.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            in("r10") arguments[3],
+            in("r8") arguments[4],
+            in("r9") arguments[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// This process.
+pub fn process_id() -> u32 {
+    // SAFETY: getpid takes nothing and cannot fail.
+    let id = unsafe { syscall(number::GETPID, [0; 6]) };
+    id as u32
+}
+
+/// A file of this process that closes when it goes.
+pub struct File {
+    descriptor: u64,
+}
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read what is there.
+    Read,
+    /// To append, creating the file where missing.
+    Append,
+}
+
+impl File {
+    /// Opens the file at `path`, which must end in a NUL byte. The error is the kernel's `errno`.
+    pub fn open(path: &[u8], access: Access) -> Result<File, i32> {
+        assert_eq!(path.last(), Some(&0), "a path for the kernel ends in a NUL byte");
+        const CLOEXEC: u64 = 0o2000000;
+        let flags = CLOEXEC
+            | match access {
+                Access::Read => 0,
+                Access::Append => 0o1 | 0o100 | 0o2000,
+            };
+        // SAFETY: the path is readable up to its NUL byte, which the assertion has found.
+        let result = unsafe { syscall(number::OPEN, [path.as_ptr() as u64, flags, 0o644, 0, 0, 0]) };
+        if result < 0 { Err(-result as i32) } else { Ok(File { descriptor: result as u64 }) }
+    }
+
+    /// Reads up to `buffer.len()` bytes; 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, i32> {
+        let arguments = [self.descriptor, buffer.as_mut_ptr() as u64, buffer.len() as u64, 0, 0, 0];
+        // SAFETY: the kernel writes within `buffer`.
+        let result = unsafe { syscall(number::READ, arguments) };
+        if result < 0 { Err(-result as i32) } else { Ok(result as usize) }
+    }
+
+    /// How long the file is.
+    pub fn size(&mut self) -> Result<u64, i32> {
+        const LSEEK: u64 = 8;
+        const END: u64 = 2;
+        // SAFETY: the descriptor is ours; writes go to the end in any case.
+        let result = unsafe { syscall(LSEEK, [self.descriptor, 0, END, 0, 0, 0]) };
+        if result < 0 { Err(-result as i32) } else { Ok(result as u64) }
+    }
+
+    /// Writes all of `bytes`.
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), i32> {
+        const EINTR: i64 = -4;
+        while !bytes.is_empty() {
+            let arguments = [self.descriptor, bytes.as_ptr() as u64, bytes.len() as u64, 0, 0, 0];
+            // SAFETY: the kernel reads within `bytes`.
+            let result = unsafe { syscall(number::WRITE, arguments) };
+            match result {
+                EINTR => {}
+                0 => return Err(5),
+                error if error < 0 => return Err(-error as i32),
+                count => bytes = &bytes[count as usize..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours and not used again.
+        unsafe { syscall(number::CLOSE, [self.descriptor, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// How many threads this process has, by the number of entries of `/proc/self/task`; 1 where that cannot be read.
+pub fn thread_count() -> u64 {
+    let mut status = [0u64; 18]; // struct stat is 144 bytes
+    let path = b"/proc/self/task\0";
+    let arguments = [path.as_ptr() as u64, status.as_mut_ptr() as u64, 0, 0, 0, 0];
+    // SAFETY: the path ends in a NUL byte and `status` is as large as `struct stat`.
+    let result = unsafe { syscall(number::STAT, arguments) };
+    const LINKS: usize = 2; // st_nlink, at byte 16: two for `.` and `..`
+    if result == 0 { status[LINKS].saturating_sub(2).max(1) } else { 1 }
+}
+
+/// The `fs` base of this thread.
+pub fn fs_base() -> u64 {
+    const ARCH_GET_FS: u64 = 0x1003;
+    let mut base = 0u64;
+    // SAFETY: the kernel writes the eight bytes of `base`.
+    unsafe { syscall(number::ARCH_PRCTL, [ARCH_GET_FS, &raw mut base as u64, 0, 0, 0, 0]) };
+    base
+}
+
+/// The `gs` base of this thread.
+pub fn gs_base() -> u64 {
+    const ARCH_GET_GS: u64 = 0x1004;
+    let mut base = 0u64;
+    // SAFETY: the kernel writes the eight bytes of `base`.
+    unsafe { syscall(number::ARCH_PRCTL, [ARCH_GET_GS, &raw mut base as u64, 0, 0, 0, 0]) };
+    base
+}
+
+/// Sets the `gs` base of this thread. By system call rather than `wrgsbase`: twice a region is nothing, and it works
+/// where the kernel has not enabled FSGSBASE.
+pub fn set_gs_base(base: u64) {
+    const ARCH_SET_GS: u64 = 0x1001;
+    // SAFETY: no Rust code uses the gs segment.
+    unsafe { syscall(number::ARCH_PRCTL, [ARCH_SET_GS, base, 0, 0, 0, 0]) };
+}
+
+/// Writes `message` to stderr and ends the process by SIGABRT.
+pub fn abort_with(message: &str) -> ! {
+    const TGKILL: u64 = 234;
+    const GETTID: u64 = 186;
+    const EXIT_GROUP: u64 = 231;
+    const SIGABRT: u64 = 6;
+    // SAFETY: the kernel reads within `message`.
+    unsafe { syscall(number::WRITE, [2, message.as_ptr() as u64, message.len() as u64, 0, 0, 0]) };
+    // SAFETY: takes nothing.
+    let thread = unsafe { syscall(GETTID, [0; 6]) };
+    // SAFETY: a signal to ourselves.
+    unsafe { syscall(TGKILL, [u64::from(process_id()), thread as u64, SIGABRT, 0, 0, 0]) };
+    loop {
+        // SAFETY: where the signal is ignored the process ends all the same.
+        unsafe { syscall(EXIT_GROUP, [134, 0, 0, 0, 0, 0]) };
+    }
+}

@@ -1,0 +1,454 @@
+//! The runtime: answers what generated code cannot answer itself, and keeps the translations.
+//!
+//! Entered through the gates with the guest stopped; says where the guest goes on. Everything it knows of the guest
+//! comes from the context, the code map and the trace. It never calls the guest, never blocks, and the only system calls
+//! it makes by itself are reads of `/proc/self/maps`.
+//!
+//! Invariant: a number in generated code (exit, link, site, block) is an index into the tables below; when the
+//! tables are cleared the code is gone too.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use invar_core::diagnostic::{Diagnostic, Diagnostics};
+use invar_core::event::{Event, Events};
+use invar_core::machine::Machine;
+use invar_sim::Hierarchy;
+
+use crate::drain::reference::{self, Meanings};
+use crate::guest::maps::Executable;
+use crate::guest::processor;
+use crate::guest::system_call::{self, Care, Change};
+use crate::host::code_map::CodeMap;
+use crate::host::context::{Context, register::*};
+use crate::host::gate::{self, Reason};
+use crate::host::layout::{self, ARENA};
+use crate::host::memory::{self, CodeMemory};
+use crate::host::syscall;
+use crate::translate::block::trace_path;
+use crate::translate::emit;
+use crate::translate::{Mode, Numbers, Options, Site, Special, assemble};
+
+const PAGE: u64 = 4096;
+const CODE_START: u64 = ARENA + layout::CODE as u64;
+const CODE_END: u64 = CODE_START + layout::CODE_BYTES as u64;
+const TRACE_START: u64 = ARENA + layout::TRACE as u64;
+/// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
+const BLOCK_BYTES_MAX: u64 = 64 << 10;
+
+/// A translated superblock.
+#[derive(Debug)]
+struct Block {
+    /// Host address of its code.
+    entry: u64,
+    /// The guest's bytes that it was made of, where they can change behind our back.
+    copy: Option<Vec<(u64, Vec<u8>)>>,
+    /// The bytes can change at any store: verified whenever it is entered, so never linked.
+    volatile: bool,
+    /// It has a check in the indirect-branch table.
+    indirect: bool,
+}
+
+/// The engine of a process.
+pub struct Engine {
+    machine: Machine,
+    options: Options,
+    caches: Box<Hierarchy>,
+    code: CodeMemory,
+    code_next: u64,
+    indirect_miss: u64,
+    map: CodeMap,
+    map_is_stale: bool,
+    blocks: Vec<Block>,
+    by_head: BTreeMap<u64, u32>,
+    meanings: Meanings,
+    /// Address of the displacement to patch, and the guest target.
+    links: Vec<(u64, u64)>,
+    sites: Vec<Site>,
+    /// Pages that some block was made of.
+    pages: BTreeSet<u64>,
+    fs_base: u64,
+    events: Events,
+    diagnostics: Diagnostics,
+    /// Number and arguments of the system call under way.
+    system_call: (u64, [u64; 6]),
+}
+
+impl Engine {
+    /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
+    pub fn new(machine: Machine, mode: Mode, code: CodeMemory) -> Engine {
+        let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
+        let mut engine = Engine {
+            caches: Box::new(Hierarchy::new(&machine)),
+            machine,
+            options: Options { mode, rorx: bmi2 },
+            code,
+            code_next: CODE_START,
+            indirect_miss: CODE_START,
+            map: CodeMap::default(),
+            map_is_stale: true,
+            blocks: Vec::new(),
+            by_head: BTreeMap::new(),
+            meanings: Meanings::default(),
+            links: Vec::new(),
+            sites: Vec::new(),
+            pages: BTreeSet::new(),
+            fs_base: 0,
+            events: Events::default(),
+            diagnostics: Diagnostics::default(),
+            system_call: (0, [0; 6]),
+        };
+        engine.drop_translations();
+        engine
+    }
+
+    /// The same with another Machine or mode, and nothing translated.
+    pub fn replaced_by(self, machine: Machine, mode: Mode) -> Engine {
+        Engine::new(machine, mode, self.code)
+    }
+
+    /// The Machine that is simulated.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// With caches or without.
+    pub fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
+    /// Makes ready to run a region that starts at `entry`; says where in the code cache.
+    pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
+        self.events = Events::default();
+        self.diagnostics = Diagnostics::default();
+        if cold {
+            self.caches.clear();
+        }
+        self.caches.take_events();
+        self.fs_base = syscall::fs_base();
+        context.trace_pointer = TRACE_START;
+        context.trace_limit =
+            TRACE_START + u64::from(layout::TRACE_BYTES) - u64::from(layout::RECORD_BYTES_MAX);
+        context.read_clock = 0;
+        context.read_random = 0;
+        context.ended_natively = 0;
+        context.repeats_before = [0; 4];
+        context.repeats_after = [0; 4];
+        gate::install(context);
+        self.forget_changed_code(context);
+        if self.options.mode == Mode::Counts {
+            memory::clear_counters(self.meanings.paths.len());
+        }
+        self.go_to(context, entry)
+    }
+
+    /// What the region counted, after it has ended.
+    pub fn end(&mut self, context: &mut Context) -> (Events, Diagnostics) {
+        if context.ended_natively != 0 {
+            // The trace since the last visit of the runtime is lost with `r11`.
+            self.diagnostics.insert(Diagnostic::LeftTranslation);
+        }
+        self.collect(context);
+        if context.read_clock != 0 {
+            self.diagnostics.insert(Diagnostic::ReadClock);
+        }
+        if context.read_random != 0 {
+            self.diagnostics.insert(Diagnostic::ReadRandom);
+        }
+        self.events += self.caches.take_events();
+        (self.events, self.diagnostics)
+    }
+
+    /// Notes something about the region.
+    pub fn diagnose(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.insert(diagnostic);
+    }
+
+    /// Says where the guest goes on.
+    pub fn answer(&mut self, context: &mut Context) -> u64 {
+        let number = context.exit_number as u32 as usize;
+        match context.reason {
+            reason if reason == Reason::Link as u64 => self.follow_link(context, number),
+            reason if reason == Reason::Indirect as u64 => self.follow_indirect(context, context.target),
+            reason if reason == Reason::Full as u64 => {
+                let entry = self.blocks[number].entry;
+                self.collect(context);
+                entry
+            }
+            reason if reason == Reason::Special as u64 => self.special(context, self.sites[number]),
+            reason if reason == Reason::SystemCallDone as u64 => {
+                self.system_call_done(context, self.sites[number])
+            }
+            reason => unreachable!("no gate gives reason {reason}"),
+        }
+    }
+
+    /// Turns what generated code has left behind into events.
+    fn collect(&mut self, context: &mut Context) {
+        match self.options.mode {
+            Mode::Simulation => {
+                let trace = memory::trace(context.trace_pointer);
+                reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
+                context.trace_pointer = TRACE_START;
+            }
+            Mode::Counts => {
+                let counters = memory::counters(self.meanings.paths.len());
+                for (path, &times) in self.meanings.paths.iter().zip(counters) {
+                    if times != 0 {
+                        reference::count_only(&path.exit, times, &mut self.events);
+                    }
+                }
+                memory::clear_counters(self.meanings.paths.len());
+                for element in 0..4 {
+                    let iterations =
+                        context.repeats_before[element].wrapping_sub(context.repeats_after[element]);
+                    self.events.add(Event::RepIterations, iterations);
+                    self.events.add(Event::RepBytes, iterations << element);
+                }
+                context.repeats_before = [0; 4];
+                context.repeats_after = [0; 4];
+            }
+        }
+    }
+
+    fn follow_link(&mut self, context: &mut Context, link: usize) -> u64 {
+        let (patch, target) = self.links[link];
+        let translated = self.by_head.len();
+        let Some(block) = self.block_at(context, target) else { return self.leave(context, target) };
+        // When everything was dropped in between the patch's place is gone.
+        let dropped = self.by_head.len() < translated;
+        let Block { entry, volatile, .. } = self.blocks[block];
+        if !volatile && !dropped && self.links.get(link) == Some(&(patch, target)) {
+            let displacement = entry.wrapping_sub(patch + 4) as u32;
+            self.code.write(patch, &displacement.to_le_bytes());
+        }
+        entry
+    }
+
+    fn follow_indirect(&mut self, context: &mut Context, target: u64) -> u64 {
+        if target == gate::region_end_address() {
+            return gate::leave_address();
+        }
+        let Some(number) = self.block_at(context, target) else { return self.leave(context, target) };
+        let Block { entry, volatile, indirect, .. } = self.blocks[number];
+        if !volatile && !indirect {
+            let index = assemble::hash(target, self.options.rorx);
+            let next = memory::table_entry(index);
+            let origin = self.code_next;
+            let check = emit::indirect_entry(origin, target, entry, next);
+            self.append_code(&check);
+            memory::set_table_entry(index, origin);
+            self.blocks[number].indirect = true;
+        }
+        entry
+    }
+
+    fn go_to(&mut self, context: &mut Context, target: u64) -> u64 {
+        match self.block_at(context, target) {
+            Some(block) => self.blocks[block].entry,
+            None => self.leave(context, target),
+        }
+    }
+
+    /// Lets the guest go on natively at `target`.
+    fn leave(&mut self, context: &mut Context, target: u64) -> u64 {
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
+        self.collect(context);
+        context.target = target;
+        gate::native_address()
+    }
+
+    /// The block at a guest address, translated if need be; `None` where nothing may be executed.
+    fn block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
+        if let Some(&number) = self.by_head.get(&head) {
+            let block = &self.blocks[number as usize];
+            if !block.volatile || self.is_as_translated(block) {
+                return Some(number as usize);
+            }
+            self.diagnostics.insert(Diagnostic::CodeModified);
+            self.by_head.remove(&head);
+        }
+        if self.map_is_stale || self.map.find(head).is_none() {
+            self.map.refresh();
+            self.map_is_stale = false;
+        }
+        let range = *self.map.find(head)?;
+        let tables_are_full = self.meanings.paths.len() + 256 > layout::COUNTERS_MAX;
+        if self.code_next + BLOCK_BYTES_MAX > CODE_END || tables_are_full {
+            self.collect(context);
+            self.drop_translations();
+        }
+        self.translate(head, range)
+    }
+
+    fn translate(&mut self, head: u64, range: Executable) -> Option<usize> {
+        let path = trace_path(&self.map, head, range.writable)?;
+        let numbers = Numbers {
+            block: self.blocks.len() as u32,
+            exit: self.meanings.paths.len() as u32,
+            link: self.links.len() as u32,
+            site: self.sites.len() as u32,
+        };
+        let entry = self.code_next;
+        let translation = emit::translate(&path, entry, numbers, self.options);
+        self.append_code(&translation.code);
+        if translation.approximate {
+            self.diagnostics.insert(Diagnostic::ApproximateAddresses);
+        }
+        let first_op = self.meanings.ops.len() as u32;
+        self.meanings.ops.extend_from_slice(&translation.ops);
+        self.meanings
+            .paths
+            .extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        self.links
+            .extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
+        self.sites.extend_from_slice(&translation.sites);
+        for &(start, bytes) in &translation.sources {
+            self.pages.extend((start / PAGE..=(start + u64::from(bytes) - 1) / PAGE).map(|page| page * PAGE));
+        }
+        let copy = (!range.file).then(|| {
+            let mut parts = Vec::new();
+            for step in &path.steps {
+                parts.push((step.instruction.ip(), step.bytes().to_vec()));
+            }
+            parts
+        });
+        self.blocks.push(Block { entry, copy, volatile: range.writable, indirect: false });
+        self.by_head.insert(head, numbers.block);
+        Some(numbers.block as usize)
+    }
+
+    fn append_code(&mut self, code: &[u8]) {
+        assert!((code.len() as u64) < BLOCK_BYTES_MAX);
+        self.code.write(self.code_next, code);
+        self.code_next = (self.code_next + code.len() as u64).next_multiple_of(16);
+    }
+
+    fn is_as_translated(&self, block: &Block) -> bool {
+        block
+            .copy
+            .as_ref()
+            .is_none_or(|parts| parts.iter().all(|(start, bytes)| self.map.still_reads(*start, bytes)))
+    }
+
+    /// Forgets every translation. The trace that refers to them must have been collected.
+    fn drop_translations(&mut self) {
+        self.blocks.clear();
+        self.by_head.clear();
+        self.meanings = Meanings::default();
+        self.links.clear();
+        self.sites.clear();
+        self.pages.clear();
+        self.code_next = CODE_START;
+        self.indirect_miss = CODE_START;
+        let miss = emit::indirect_miss();
+        self.append_code(&miss);
+        for index in 0..layout::TABLE_ENTRIES {
+            memory::set_table_entry(index, self.indirect_miss);
+        }
+    }
+
+    /// Before a region: what happened to the guest's code while nobody looked?
+    fn forget_changed_code(&mut self, context: &mut Context) {
+        let before: Vec<Executable> = self.map.ranges().to_vec();
+        self.map.refresh();
+        self.map_is_stale = false;
+        let gone = before.iter().any(|range| {
+            let translated = self.pages.range(range.start..range.end).next().is_some();
+            translated && !self.map.ranges().contains(range)
+        });
+        if gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block)) {
+            context.trace_pointer = TRACE_START;
+            self.drop_translations();
+        }
+    }
+
+    fn special(&mut self, context: &mut Context, site: Site) -> u64 {
+        match site.special {
+            Special::SystemCall => self.system_call(context, site),
+            Special::Cpuid => {
+                let leaf = context.registers[usize::from(RAX)] as u32;
+                let subleaf = context.registers[usize::from(RCX)] as u32;
+                let answer = processor::cpuid(leaf, subleaf, gate::cpuid(leaf, subleaf));
+                for (register, value) in [RAX, RBX, RCX, RDX].into_iter().zip(answer) {
+                    context.registers[usize::from(register)] = u64::from(value);
+                }
+                self.go_to(context, site.next)
+            }
+            Special::Xgetbv => {
+                context.registers[usize::from(RAX)] = processor::STATE_COMPONENTS;
+                context.registers[usize::from(RDX)] = 0;
+                self.go_to(context, site.next)
+            }
+            Special::FsBaseChanged => {
+                // What was traced before belongs to the old base.
+                self.collect(context);
+                self.fs_base = syscall::fs_base();
+                self.go_to(context, site.next)
+            }
+            Special::Unknown => {
+                self.diagnostics.insert(Diagnostic::UnsupportedInstruction);
+                self.leave(context, site.at)
+            }
+        }
+    }
+
+    fn system_call(&mut self, context: &mut Context, site: Site) -> u64 {
+        let register = |number: usize| context.registers[number];
+        // rax; rdi, rsi, rdx, r10, r8, r9.
+        let call = register(0);
+        let arguments = [register(7), register(6), register(2), register(10), register(8), register(9)];
+        self.system_call = (call, arguments);
+        if let Some(diagnostic) = system_call::diagnostic(call) {
+            self.diagnostics.insert(diagnostic);
+        }
+        context.target = site.next;
+        match system_call::care(call, arguments) {
+            Care::None => gate::system_call_address(),
+            Care::Child(diagnostic) => {
+                self.diagnostics.insert(diagnostic);
+                let origin = self.code_next;
+                let code = emit::system_call_with_child(origin, site.next);
+                self.append_code(&code);
+                origin
+            }
+            Care::Leave => self.leave(context, site.at),
+            Care::Refuse => {
+                const EPERM: i64 = 1;
+                context.registers[usize::from(RAX)] = -EPERM as u64;
+                self.go_to(context, site.next)
+            }
+        }
+    }
+
+    fn system_call_done(&mut self, context: &mut Context, site: Site) -> u64 {
+        let (call, arguments) = self.system_call;
+        let result = context.registers[usize::from(RAX)] as i64;
+        match system_call::change(call, arguments, result) {
+            Change::None => {}
+            Change::Everything => self.forget_all(context),
+            Change::Ranges { ranges, executable } => {
+                self.map_is_stale |= executable;
+                let touched = ranges.iter().any(|&(start, bytes)| {
+                    let end = start.saturating_add(bytes).next_multiple_of(PAGE);
+                    bytes != 0 && self.pages.range(start / PAGE * PAGE..end).next().is_some()
+                });
+                if touched {
+                    self.forget_all(context);
+                }
+            }
+        }
+        if call == syscall::number::ARCH_PRCTL {
+            self.collect(context);
+            self.fs_base = syscall::fs_base();
+        }
+        self.go_to(context, site.next)
+    }
+
+    fn forget_all(&mut self, context: &mut Context) {
+        self.collect(context);
+        self.drop_translations();
+        self.map_is_stale = true;
+    }
+}

@@ -1,0 +1,264 @@
+//! Which instructions make a superblock: the path from its head, and how it ends.
+
+use alloc::vec::Vec;
+
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess, Register};
+
+use super::Special;
+
+/// A superblock ends after so many instructions.
+pub const INSTRUCTIONS_MAX: usize = 64;
+/// It ends after so many conditional branches.
+pub const BRANCHES_MAX: usize = 12;
+
+/// Reads the guest's code.
+pub trait Source {
+    /// The bytes at `address` that may be executed, as far as they are contiguous and of one kind; `None` where nothing
+    /// may be.
+    fn code(&self, address: u64) -> Option<&[u8]>;
+}
+
+/// One instruction of the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Decoded.
+    pub instruction: Instruction,
+    /// Its bytes.
+    pub bytes: [u8; 15],
+}
+
+impl Step {
+    /// The instruction's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.instruction.len()]
+    }
+}
+
+/// How the path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At an address: the path was cut there.
+    Direct {
+        /// Guest address.
+        target: u64,
+    },
+    /// The last step is a direct call.
+    Call {
+        /// Guest address.
+        target: u64,
+    },
+    /// The last step is an indirect jump.
+    IndirectJump,
+    /// The last step is an indirect call.
+    IndirectCall,
+    /// The last step is a return.
+    Return,
+    /// The last step is answered by the runtime.
+    Special(Special),
+    /// At an address whose instruction the engine does not know: natively from there.
+    Unknown {
+        /// Guest address.
+        at: u64,
+    },
+}
+
+/// A superblock before it is translated.
+#[derive(Debug, Clone)]
+pub struct Path {
+    /// Its instructions. Unconditional direct jumps that were followed are among them.
+    pub steps: Vec<Step>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// The path from `head`, or `None` where nothing may be executed.
+///
+/// With `cautious` (code that can be written while it is executed) the path ends at the first branch, and after the
+/// first write to memory, so that no instruction is stale when it is reached.
+pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Path> {
+    source.code(head)?;
+    let mut steps: Vec<Step> = Vec::new();
+    let mut visited: Vec<u64> = Vec::new();
+    let mut branches = 0;
+    let mut at = head;
+    loop {
+        if steps.len() == INSTRUCTIONS_MAX || visited.contains(&at) {
+            return Some(Path { steps, end: End::Direct { target: at } });
+        }
+        // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
+        let Some(code) = source.code(at) else {
+            return Some(Path { steps, end: End::Direct { target: at } });
+        };
+        let code = &code[..code.len().min(15)];
+        let mut decoder = Decoder::with_ip(64, code, at, DecoderOptions::NONE);
+        let instruction = decoder.decode();
+        if instruction.is_invalid() || !is_known(&instruction) {
+            return Some(Path { steps, end: End::Unknown { at } });
+        }
+        let mut bytes = [0; 15];
+        bytes[..instruction.len()].copy_from_slice(&code[..instruction.len()]);
+        steps.push(Step { instruction, bytes });
+        visited.push(at);
+        at = instruction.next_ip();
+        let end = match instruction.flow_control() {
+            FlowControl::Next => match special(&instruction) {
+                Some(special) => End::Special(special),
+                None if cautious && writes_memory(&instruction) => End::Direct { target: at },
+                None => continue,
+            },
+            FlowControl::UnconditionalBranch => {
+                at = instruction.near_branch_target();
+                if !cautious && source.code(at).is_some() {
+                    continue;
+                }
+                End::Direct { target: at }
+            }
+            FlowControl::ConditionalBranch => {
+                branches += 1;
+                if branches < BRANCHES_MAX && !cautious {
+                    continue;
+                }
+                End::Direct { target: at }
+            }
+            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => End::Special(Special::SystemCall),
+            FlowControl::Call => End::Call { target: instruction.near_branch_target() },
+            FlowControl::IndirectBranch => End::IndirectJump,
+            FlowControl::IndirectCall => End::IndirectCall,
+            FlowControl::Return => End::Return,
+            // `is_known` has refused these.
+            FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => {
+                steps.pop();
+                End::Unknown { at: instruction.ip() }
+            }
+        };
+        return Some(Path { steps, end });
+    }
+}
+
+fn special(instruction: &Instruction) -> Option<Special> {
+    match instruction.mnemonic() {
+        Mnemonic::Cpuid => Some(Special::Cpuid),
+        Mnemonic::Xgetbv => Some(Special::Xgetbv),
+        Mnemonic::Wrfsbase => Some(Special::FsBaseChanged),
+        _ => None,
+    }
+}
+
+/// Can the engine copy it? Far transfers, interrupts, transactions, privileged instructions and everything about
+/// `gs`, which the engine uses itself, are left to run natively.
+fn is_known(instruction: &Instruction) -> bool {
+    let gs = instruction.segment_prefix() == Register::GS
+        || (0..instruction.op_count()).any(|operand| {
+            instruction.op_kind(operand) == iced_x86::OpKind::Register
+                && instruction.op_register(operand) == Register::GS
+        });
+    if gs || instruction.is_privileged() {
+        return false;
+    }
+    match instruction.flow_control() {
+        FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => return false,
+        FlowControl::UnconditionalBranch => return instruction.is_jmp_short_or_near(),
+        FlowControl::IndirectBranch => return instruction.code() == Code::Jmp_rm64,
+        FlowControl::IndirectCall => return instruction.code() == Code::Call_rm64,
+        FlowControl::Return => {
+            return matches!(instruction.code(), Code::Retnq | Code::Retnq_imm16);
+        }
+        FlowControl::Call => {
+            return matches!(instruction.code(), Code::Syscall | Code::Call_rel32_64);
+        }
+        FlowControl::ConditionalBranch => return has_plain_condition(instruction),
+        FlowControl::Next => {}
+    }
+    !matches!(
+        instruction.mnemonic(),
+        Mnemonic::Rdgsbase
+            | Mnemonic::Wrgsbase
+            | Mnemonic::Swapgs
+            | Mnemonic::Iret
+            | Mnemonic::Iretd
+            | Mnemonic::Iretq
+            | Mnemonic::Sysenter
+            | Mnemonic::Sysret
+            | Mnemonic::Sysexit
+            | Mnemonic::Xabort
+            | Mnemonic::Xend
+            | Mnemonic::Senduipi
+            | Mnemonic::Uiret
+            | Mnemonic::Lgs
+            | Mnemonic::Rdsspd
+            | Mnemonic::Rdsspq
+            | Mnemonic::Incsspd
+            | Mnemonic::Incsspq
+    )
+}
+
+/// A conditional branch whose operand size is the usual one.
+fn has_plain_condition(instruction: &Instruction) -> bool {
+    let code = instruction.code();
+    instruction.is_jcc_short_or_near() && !matches!(instruction.op0_kind(), iced_x86::OpKind::NearBranch16)
+        || matches!(
+            code,
+            Code::Jrcxz_rel8_64
+                | Code::Jecxz_rel8_64
+                | Code::Loop_rel8_64_RCX
+                | Code::Loop_rel8_64_ECX
+                | Code::Loope_rel8_64_RCX
+                | Code::Loope_rel8_64_ECX
+                | Code::Loopne_rel8_64_RCX
+                | Code::Loopne_rel8_64_ECX
+        )
+}
+
+fn writes_memory(instruction: &Instruction) -> bool {
+    let mut factory = iced_x86::InstructionInfoFactory::new();
+    factory.info(instruction).used_memory().iter().any(|memory| {
+        matches!(
+            memory.access(),
+            OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
+        )
+    })
+}
+
+/// Are the arithmetic flags overwritten on this path before anything reads them, whichever way it is left?
+pub fn flags_are_dead(path: &Path) -> bool {
+    use iced_x86::RflagsBits;
+    const STATUS: u32 =
+        RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::CF | RflagsBits::PF;
+    let mut killed = 0;
+    for step in &path.steps {
+        let instruction = &step.instruction;
+        if instruction.rflags_read() & STATUS & !killed != 0 {
+            return false;
+        }
+        if instruction.flow_control() != FlowControl::Next
+            && instruction.flow_control() != FlowControl::UnconditionalBranch
+        {
+            return false;
+        }
+        if always_writes_flags(instruction) {
+            killed |= instruction.rflags_modified() & STATUS;
+        }
+        if killed == STATUS {
+            return true;
+        }
+    }
+    false
+}
+
+/// Shifts and rotates by zero, and repeats of nothing, keep the flags.
+fn always_writes_flags(instruction: &Instruction) -> bool {
+    let shift = matches!(
+        instruction.mnemonic(),
+        Mnemonic::Shl
+            | Mnemonic::Sal
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Rol
+            | Mnemonic::Ror
+            | Mnemonic::Rcl
+            | Mnemonic::Rcr
+            | Mnemonic::Shld
+            | Mnemonic::Shrd
+    );
+    !shift && !instruction.is_string_instruction()
+}

@@ -1,0 +1,766 @@
+//! Host code for a superblock, and the meaning of its records.
+//!
+//! What holds between any two guest instructions of generated code: every general register but `r11`, the flags, the
+//! vector state and the stack are the guest's; the guest's `r11` is in [`at::R11`]; in simulation mode `r11` points to the
+//! record being written, in counts-only mode it is free. No instruction that the engine adds changes a flag, except
+//! where the flags are saved or shown to be dead.
+
+use alloc::vec::Vec;
+
+use iced_x86::{
+    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register, UsedMemory,
+};
+use invar_core::machine::LINE_BYTES;
+
+use super::assemble::{ABOVE, Assembler};
+use super::block::{End, Path, Step, flags_are_dead};
+use super::registers;
+use super::{
+    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch, Translation,
+};
+use crate::host::context::{at, register::*};
+use crate::host::gate::Gate;
+use crate::host::layout;
+
+/// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
+/// leaves.
+const SLOTS_MAX: u8 = 200;
+
+/// Translates a path into code that will stand at `origin`.
+pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -> Translation {
+    let mut emitter = Emitter {
+        code: Assembler::new(origin),
+        encoder: Encoder::new(64),
+        infos: InstructionInfoFactory::new(),
+        options,
+        numbers,
+        out: Translation::default(),
+        values: [None; 16],
+        progress: Progress::default(),
+        fetched: None,
+        tails: Vec::new(),
+        literals: Vec::new(),
+    };
+    emitter.head(path);
+    for (index, step) in path.steps.iter().enumerate() {
+        let last = index + 1 == path.steps.len();
+        // The last step is part of the ending where the ending says so.
+        if last && emitter.ending(step, path.end) {
+            emitter.finish();
+            return emitter.out;
+        }
+        emitter.step(step);
+        if emitter.progress.slots > SLOTS_MAX {
+            emitter.direct(step.instruction.next_ip_followed());
+            emitter.finish();
+            return emitter.out;
+        }
+    }
+    match path.end {
+        End::Unknown { at } => emitter.special(Special::Unknown, at, at),
+        End::Direct { target } => emitter.direct(target),
+        _ => unreachable!("an ending with an instruction of its own has returned"),
+    }
+    emitter.finish();
+    emitter.out
+}
+
+trait NextFollowed {
+    fn next_ip_followed(&self) -> u64;
+}
+
+impl NextFollowed for Instruction {
+    /// Where the path goes on behind this instruction.
+    fn next_ip_followed(&self) -> u64 {
+        if self.flow_control() == FlowControl::UnconditionalBranch {
+            self.near_branch_target()
+        } else {
+            self.next_ip()
+        }
+    }
+}
+
+/// A register's value as `slot + offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Value {
+    slot: u8,
+    offset: u64,
+}
+
+/// What the path has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    slots: u8,
+    instructions: u8,
+    reads: u16,
+    writes: u16,
+    branches: u8,
+}
+
+/// Code that stands behind the block, out of the straight line.
+enum Tail {
+    /// A side exit: bound to the branch at `from`.
+    Side { from: u32, exit: u32, target: u64, slots: u8 },
+    /// A jump to the runtime for a link.
+    Link { from: u32, link: u32 },
+    /// The trace buffer is full.
+    Full { from: u32, flags_saved: bool },
+}
+
+struct Emitter {
+    code: Assembler,
+    encoder: Encoder,
+    infos: InstructionInfoFactory,
+    options: Options,
+    numbers: Numbers,
+    out: Translation,
+    values: [Option<Value>; 16],
+    progress: Progress,
+    /// The line of the last instruction's last byte.
+    fetched: Option<u64>,
+    tails: Vec<Tail>,
+    literals: Vec<(u32, u64)>,
+}
+
+impl Emitter {
+    fn simulates(&self) -> bool {
+        self.options.mode == Mode::Simulation
+    }
+
+    /// Leaves for the runtime when a record might not fit.
+    fn head(&mut self, path: &Path) {
+        if !self.simulates() {
+            return;
+        }
+        if flags_are_dead(path) {
+            self.code.compare_r11(at::TRACE_LIMIT);
+            let from = self.code.jump_if(ABOVE);
+            self.tails.push(Tail::Full { from, flags_saved: false });
+        } else {
+            self.code.store_gs(at::BRANCH_RAX, RAX);
+            self.code.flags_to_ax();
+            self.code.compare_r11(at::TRACE_LIMIT);
+            let from = self.code.jump_if(ABOVE);
+            self.tails.push(Tail::Full { from, flags_saved: true });
+            self.code.flags_from_ax();
+            self.code.load_gs(RAX, at::BRANCH_RAX);
+        }
+    }
+
+    /// Counts an instruction and its fetch.
+    fn fetch(&mut self, instruction: &Instruction) {
+        self.progress.instructions += 1;
+        let (start, bytes) = (instruction.ip(), instruction.len() as u64);
+        match self.out.sources.last_mut() {
+            Some((from, length)) if *from + u64::from(*length) == start => *length += bytes as u32,
+            _ => self.out.sources.push((start, bytes as u32)),
+        }
+        let (first, last) = (start / LINE_BYTES, (start + bytes - 1) / LINE_BYTES);
+        if self.fetched != Some(first) || first != last {
+            self.out.ops.push(Op::Fetch { address: start, bytes: bytes as u8 });
+        }
+        self.fetched = Some(last);
+    }
+
+    /// An instruction within the path.
+    fn step(&mut self, step: &Step) {
+        let instruction = &step.instruction;
+        self.fetch(instruction);
+        match instruction.flow_control() {
+            FlowControl::UnconditionalBranch => self.progress.branches += 1,
+            FlowControl::ConditionalBranch => self.conditional(step),
+            _ => self.copy(step),
+        }
+    }
+
+    fn conditional(&mut self, step: &Step) {
+        let instruction = &step.instruction;
+        let from = if instruction.is_jcc_short_or_near() {
+            self.code.jump_if(condition_number(instruction.condition_code()))
+        } else {
+            // These reach 128 bytes only: hop over a jump that reaches everywhere.
+            let bytes = step.bytes();
+            self.code.raw(&bytes[..bytes.len() - 1]);
+            self.code.raw(&[2, 0xeb, 5]);
+            self.values[usize::from(RCX)] = None;
+            self.code.jump()
+        };
+        let mut taken = self.progress;
+        taken.branches += 1;
+        let exit = self.push_exit(taken, 0);
+        self.tails.push(Tail::Side {
+            from,
+            exit,
+            target: instruction.near_branch_target(),
+            slots: self.progress.slots,
+        });
+    }
+
+    fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
+        let number = self.numbers.exit + self.out.exits.len() as u32;
+        self.out.exits.push(Exit {
+            ops: self.out.ops.len() as u32,
+            slots: progress.slots,
+            instructions: progress.instructions,
+            reads: progress.reads,
+            writes: progress.writes,
+            branches: progress.branches,
+            system_calls,
+        });
+        number
+    }
+
+    /// Writes the record's head and moves on to the next record, or counts the path.
+    fn record(&mut self, exit: u32, slots: u8) {
+        if self.simulates() {
+            self.code.store_trace_head(exit);
+            self.code.advance_trace(8 + 8 * u32::from(slots));
+        } else {
+            let counter = layout::COUNTERS + 8 * exit;
+            self.code.load_gs(R11, counter);
+            self.code.increment_r11();
+            self.code.store_gs(counter, R11);
+        }
+    }
+
+    /// The way out to a known address.
+    fn direct(&mut self, target: u64) {
+        let exit = self.push_exit(self.progress, 0);
+        self.record(exit, self.progress.slots);
+        self.link(target);
+    }
+
+    fn link(&mut self, target: u64) {
+        let from = self.code.jump();
+        let link = self.numbers.link + self.out.links.len() as u32;
+        self.out.links.push(Link { target, patch: from });
+        self.tails.push(Tail::Link { from, link });
+    }
+
+    fn special(&mut self, special: Special, at_address: u64, next: u64) {
+        let exit = self.push_exit(self.progress, u8::from(special == Special::SystemCall));
+        self.record(exit, self.progress.slots);
+        let site = self.numbers.site + self.out.sites.len() as u32;
+        self.out.sites.push(Site { special, at: at_address, next });
+        self.code.store_gs_u32(at::EXIT_NUMBER, site);
+        self.code.jump_gs(Gate::Special.offset());
+    }
+
+    /// Emits `step` if it is the ending's own instruction; says whether it was.
+    fn ending(&mut self, step: &Step, end: End) -> bool {
+        let instruction = &step.instruction;
+        match end {
+            End::Direct { .. } | End::Unknown { .. } => return false,
+            End::Special(special) => {
+                if special == Special::FsBaseChanged {
+                    self.step(step);
+                } else {
+                    self.fetch(instruction);
+                }
+                self.special(special, instruction.ip(), instruction.next_ip());
+            }
+            End::Call { target } => {
+                self.fetch(instruction);
+                self.touch_memory(instruction, None);
+                self.progress.branches += 1;
+                self.push_return_address(instruction.next_ip());
+                self.direct(target);
+            }
+            End::IndirectJump | End::IndirectCall | End::Return => {
+                self.fetch(instruction);
+                self.indirect(instruction, end);
+            }
+        }
+        true
+    }
+
+    /// The guest's stack holds the guest's return addresses, so unwinders and `longjmp` need nothing.
+    fn push_return_address(&mut self, address: u64) {
+        let literal = self.code.push_literal();
+        self.literals.push((literal, address));
+    }
+
+    fn indirect(&mut self, instruction: &Instruction, end: End) {
+        self.progress.branches += 1;
+        self.code.store_gs(at::BRANCH_RCX, RCX);
+        self.code.store_gs(at::BRANCH_RAX, RAX);
+        if end == End::Return {
+            self.touch_memory(instruction, None);
+            self.code.pop_rcx();
+            if instruction.code() == Code::Retnq_imm16 {
+                self.code.advance_stack(u32::from(instruction.immediate16()));
+            }
+        } else {
+            self.load_target(instruction);
+            if end == End::IndirectCall {
+                self.push_return_address(instruction.next_ip());
+            }
+        }
+        let exit = self.push_exit(self.progress, 0);
+        self.record(exit, self.progress.slots);
+        self.code.hash_rcx_to_rax(self.options.rorx);
+        self.code.jump_table_rax(layout::TABLE);
+    }
+
+    /// `rcx` = the operand of an indirect jump or call. `rax` and `rcx` are saved and still the guest's.
+    fn load_target(&mut self, instruction: &Instruction) {
+        if instruction.op0_kind() == OpKind::Register {
+            self.touch_memory(instruction, None);
+            match registers::number(instruction.op0_register()) {
+                Some(R11) => self.code.load_gs(RCX, at::R11),
+                Some(number) => self.code.copy_to_rcx(number),
+                None => unreachable!("an indirect branch goes through a general register"),
+            }
+            return;
+        }
+        let mut load = Instruction::with2(
+            Code::Mov_r64_rm64,
+            Register::RCX,
+            iced_x86::MemoryOperand::with_base(Register::RAX),
+        )
+        .expect("a load has a register and a memory operand");
+        load.set_segment_prefix(instruction.segment_prefix());
+        load.set_memory_base(instruction.memory_base());
+        load.set_memory_index(instruction.memory_index());
+        load.set_memory_index_scale(instruction.memory_index_scale());
+        load.set_memory_displacement64(instruction.memory_displacement64());
+        load.set_memory_displ_size(instruction.memory_displ_size());
+        let base = registers::number(instruction.memory_base());
+        let index = registers::number(instruction.memory_index());
+        let uses_r11 = base == Some(R11) || index == Some(R11);
+        let mut stand_in = None;
+        if uses_r11 {
+            let scratch = if base == Some(RAX) || index == Some(RAX) { RCX } else { RAX };
+            self.code.load_gs(scratch, at::R11);
+            replace_r11(&mut load, scratch);
+            stand_in = Some(scratch);
+        }
+        self.touch_memory(instruction, stand_in);
+        if instruction.is_ip_rel_memory_operand() {
+            // The operand's address fits in `rcx`, which is loaded anyway.
+            self.code.load_immediate(RCX, instruction.ip_rel_memory_address());
+            load.set_memory_base(Register::RCX);
+            load.set_memory_index(Register::None);
+            load.set_memory_displacement64(0);
+            load.set_memory_displ_size(0);
+        }
+        self.encode(&load);
+    }
+
+    /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
+    /// register that holds the guest's `r11` at the moment.
+    fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
+        let info = self.infos.info(instruction);
+        // At most a handful; copied, since the factory is borrowed.
+        let mut memories = [None::<UsedMemory>; 4];
+        let mut count = 0;
+        for memory in info.used_memory() {
+            if count < memories.len() {
+                memories[count] = Some(*memory);
+                count += 1;
+            }
+        }
+        for memory in memories.into_iter().flatten() {
+            self.touch(instruction, &memory, stand_in);
+        }
+    }
+
+    fn touch(&mut self, instruction: &Instruction, memory: &UsedMemory, stand_in: Option<u8>) {
+        let touch = match memory.access() {
+            OpAccess::Read | OpAccess::CondRead => Touch::Read,
+            OpAccess::Write | OpAccess::CondWrite => Touch::Write,
+            OpAccess::ReadWrite | OpAccess::ReadCondWrite => Touch::ReadWrite,
+            OpAccess::None | OpAccess::NoMemAccess => return,
+        };
+        if matches!(touch, Touch::Read | Touch::ReadWrite) {
+            self.progress.reads += 1;
+        }
+        if matches!(touch, Touch::Write | Touch::ReadWrite) {
+            self.progress.writes += 1;
+        }
+        if !self.simulates() {
+            return;
+        }
+        let mut reference = Reference {
+            constant: memory.displacement(),
+            base: NO_SLOT,
+            index: NO_SLOT,
+            shift: memory.scale().trailing_zeros() as u8,
+            fs: memory.segment() == Register::FS,
+            short: matches!(memory.address_size(), iced_x86::CodeSize::Code32),
+            touch,
+            bytes: memory.memory_size().size() as u16,
+        };
+        if reference.bytes == 0 {
+            // Save areas, whose size depends on the processor's state.
+            reference.bytes = LINE_BYTES as u16;
+            self.out.approximate = true;
+        }
+        if let Some(number) = registers::number(memory.base()) {
+            let value = self.value(number, stand_in);
+            reference.base = value.slot;
+            reference.constant = reference.constant.wrapping_add(value.offset);
+        }
+        if let Some(number) = registers::number(memory.index()) {
+            let value = self.value(number, stand_in);
+            reference.index = value.slot;
+            reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
+        } else if memory.index() != Register::None {
+            // Gather or scatter: the index is a vector.
+            self.out.approximate = true;
+        }
+        // `pop [rsp + n]` computes its address after the pop.
+        if instruction.mnemonic() == Mnemonic::Pop
+            && memory.base() == Register::RSP
+            && touch == Touch::Write
+            && instruction.op0_kind() == OpKind::Memory
+            && memory.displacement() == instruction.memory_displacement64()
+        {
+            reference.constant = reference.constant.wrapping_add(8);
+        }
+        self.out.ops.push(Op::Touch(reference));
+    }
+
+    /// Where a register's present value is in the record; stores it there if it is not yet.
+    fn value(&mut self, number: u8, stand_in: Option<u8>) -> Value {
+        if let Some(value) = self.values[usize::from(number)] {
+            return value;
+        }
+        let held_in = if number == R11 { stand_in.unwrap_or(R11) } else { number };
+        let slot = self.store_slot(held_in);
+        let value = Value { slot, offset: 0 };
+        self.values[usize::from(number)] = Some(value);
+        value
+    }
+
+    fn store_slot(&mut self, register: u8) -> u8 {
+        let slot = self.progress.slots;
+        self.progress.slots += 1;
+        self.code.store_trace(8 + 8 * u32::from(slot), register);
+        slot
+    }
+
+    /// Copies an instruction, with what its operands need.
+    fn copy(&mut self, step: &Step) {
+        let instruction = &step.instruction;
+        match instruction.mnemonic() {
+            Mnemonic::Rdtsc | Mnemonic::Rdtscp => self.code.store_gs_u32(at::READ_CLOCK, 1),
+            Mnemonic::Rdrand | Mnemonic::Rdseed => self.code.store_gs_u32(at::READ_RANDOM, 1),
+            _ => {}
+        }
+        if instruction.is_string_instruction()
+            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+        {
+            self.repeat(step);
+            return;
+        }
+        let mut used = 0u16;
+        let mut writes_r11 = false;
+        for register in self.infos.info(instruction).used_registers() {
+            if let Some(number) = registers::number(register.register()) {
+                used |= 1 << number;
+                if number == R11 {
+                    writes_r11 |= !matches!(register.access(), OpAccess::Read | OpAccess::CondRead);
+                }
+            }
+        }
+        let uses_r11 = used & 1 << R11 != 0;
+        let stand_in = uses_r11.then(|| free_register(used));
+        if let Some(register) = stand_in {
+            self.code.store_gs(at::SPILL, register);
+            self.code.load_gs(register, at::R11);
+        }
+        self.touch_memory(instruction, stand_in);
+        if stand_in.is_none() && !instruction.is_ip_rel_memory_operand() {
+            self.code.raw(step.bytes());
+        } else {
+            let mut copy = *instruction;
+            if let Some(register) = stand_in {
+                replace_r11(&mut copy, register);
+            }
+            if copy.is_ip_rel_memory_operand() {
+                self.copy_ip_relative(copy);
+            } else {
+                self.encode(&copy);
+            }
+        }
+        if let Some(register) = stand_in {
+            if writes_r11 {
+                self.code.store_gs(at::R11, register);
+            }
+            self.code.load_gs(register, at::SPILL);
+        }
+        self.number_values(instruction);
+    }
+
+    /// The code cache is too far away for the guest's displacements: the address goes into a register.
+    fn copy_ip_relative(&mut self, mut copy: Instruction) {
+        let address = copy.ip_rel_memory_address();
+        match copy.code() {
+            Code::Lea_r64_m => {
+                let number = registers::number(copy.op0_register()).expect("lea has a general register");
+                self.code.load_immediate(number, address);
+                return;
+            }
+            Code::Mov_r64_rm64 if copy.segment_prefix() == Register::None => {
+                let number = registers::number(copy.op0_register()).expect("this mov has a general register");
+                self.code.load_immediate(number, address);
+                self.code.load_through(number);
+                return;
+            }
+            _ => {}
+        }
+        if self.simulates() {
+            self.code.store_gs(at::TRACE_POINTER, R11);
+        }
+        self.code.load_immediate(R11, address);
+        copy.set_memory_base(Register::R11);
+        copy.set_memory_displacement64(0);
+        copy.set_memory_displ_size(0);
+        self.encode(&copy);
+        if self.simulates() {
+            self.code.load_gs(R11, at::TRACE_POINTER);
+        }
+    }
+
+    fn encode(&mut self, instruction: &Instruction) {
+        self.encoder
+            .encode(instruction, self.code.address())
+            .expect("an instruction that was decoded can be encoded with another register");
+        let bytes = self.encoder.take_buffer();
+        self.code.raw(&bytes);
+        self.encoder.set_buffer(Vec::with_capacity(16));
+    }
+
+    fn repeat(&mut self, step: &Step) {
+        let instruction = &step.instruction;
+        let (source, target, element) = match instruction.mnemonic() {
+            Mnemonic::Movsb => (Some(Touch::Read), Some(Touch::Write), 0),
+            Mnemonic::Movsw => (Some(Touch::Read), Some(Touch::Write), 1),
+            Mnemonic::Movsd => (Some(Touch::Read), Some(Touch::Write), 2),
+            Mnemonic::Movsq => (Some(Touch::Read), Some(Touch::Write), 3),
+            Mnemonic::Stosb => (None, Some(Touch::Write), 0),
+            Mnemonic::Stosw => (None, Some(Touch::Write), 1),
+            Mnemonic::Stosd => (None, Some(Touch::Write), 2),
+            Mnemonic::Stosq => (None, Some(Touch::Write), 3),
+            Mnemonic::Lodsb => (Some(Touch::Read), None, 0),
+            Mnemonic::Lodsw => (Some(Touch::Read), None, 1),
+            Mnemonic::Lodsd => (Some(Touch::Read), None, 2),
+            Mnemonic::Lodsq => (Some(Touch::Read), None, 3),
+            Mnemonic::Cmpsb => (Some(Touch::Read), Some(Touch::Read), 0),
+            Mnemonic::Cmpsw => (Some(Touch::Read), Some(Touch::Read), 1),
+            Mnemonic::Cmpsd => (Some(Touch::Read), Some(Touch::Read), 2),
+            Mnemonic::Cmpsq => (Some(Touch::Read), Some(Touch::Read), 3),
+            Mnemonic::Scasb => (None, Some(Touch::Read), 0),
+            Mnemonic::Scasw => (None, Some(Touch::Read), 1),
+            Mnemonic::Scasd => (None, Some(Touch::Read), 2),
+            Mnemonic::Scasq => (None, Some(Touch::Read), 3),
+            mnemonic => unreachable!("{mnemonic:?} is privileged"),
+        };
+        for touch in [source, target].into_iter().flatten() {
+            match touch {
+                Touch::Read => self.progress.reads += 1,
+                _ => self.progress.writes += 1,
+            }
+        }
+        if self.simulates() {
+            let slot = self.store_slot(RCX);
+            self.store_slot(RSI);
+            self.store_slot(RDI);
+            self.code.raw(step.bytes());
+            self.store_slot(RCX);
+            self.store_slot(RSI);
+            self.store_slot(RDI);
+            assert_eq!(self.progress.slots, slot + REPEAT_SLOTS);
+            self.out.ops.push(Op::Repeat(Repeat { slot, element, source, target }));
+        } else {
+            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element));
+            self.code.raw(step.bytes());
+            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element));
+        }
+        for register in [RCX, RSI, RDI, RAX] {
+            self.values[usize::from(register)] = None;
+        }
+    }
+
+    fn sum_rcx(&mut self, sum: u32) {
+        self.code.load_gs(R11, sum);
+        self.code.add_rcx_to_r11();
+        self.code.store_gs(sum, R11);
+    }
+
+    /// Keeps track of which registers still are a slot plus a constant.
+    fn number_values(&mut self, instruction: &Instruction) {
+        if !self.simulates() {
+            return;
+        }
+        let destination = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
+            .then(|| registers::number(instruction.op0_register()))
+            .flatten();
+        let known = |emitter: &Emitter, register: Register| {
+            registers::number(register).and_then(|number| emitter.values[usize::from(number)])
+        };
+        let shifted = |value: Option<Value>, by: u64| {
+            value.map(|value| Value { offset: value.offset.wrapping_add(by), ..value })
+        };
+        let next = match instruction.code() {
+            Code::Mov_r64_rm64 | Code::Mov_rm64_r64 if instruction.op1_kind() == OpKind::Register => {
+                known(self, instruction.op1_register())
+            }
+            Code::Lea_r64_m
+                if instruction.memory_index() == Register::None
+                    && instruction.memory_base().is_gpr64()
+                    && !instruction.is_ip_rel_memory_operand() =>
+            {
+                shifted(known(self, instruction.memory_base()), instruction.memory_displacement64())
+            }
+            Code::Add_rm64_imm8 | Code::Add_rm64_imm32 | Code::Add_RAX_imm32
+                if instruction.op0_kind() == OpKind::Register =>
+            {
+                shifted(known(self, instruction.op0_register()), instruction.immediate(1))
+            }
+            Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 | Code::Sub_RAX_imm32
+                if instruction.op0_kind() == OpKind::Register =>
+            {
+                shifted(known(self, instruction.op0_register()), instruction.immediate(1).wrapping_neg())
+            }
+            _ => None,
+        };
+        let stack = self.values[usize::from(RSP)];
+        let moved_stack = match instruction.mnemonic() {
+            Mnemonic::Push | Mnemonic::Pop if instruction.stack_pointer_increment().unsigned_abs() == 8 => {
+                shifted(stack, instruction.stack_pointer_increment() as i64 as u64)
+            }
+            _ => None,
+        };
+        for register in self.infos.info(instruction).used_registers() {
+            if let (Some(number), false) = (
+                registers::number(register.register()),
+                matches!(register.access(), OpAccess::Read | OpAccess::CondRead),
+            ) {
+                self.values[usize::from(number)] = None;
+            }
+        }
+        if let (Some(number), Some(value)) = (destination, next) {
+            self.values[usize::from(number)] = Some(value);
+        } else if moved_stack.is_some() && destination != Some(RSP) {
+            self.values[usize::from(RSP)] = moved_stack;
+        }
+    }
+
+    /// Everything that stands behind the straight line.
+    fn finish(&mut self) {
+        // Side exits first: they add links, whose tails come after.
+        for tail in core::mem::take(&mut self.tails) {
+            match tail {
+                Tail::Side { from, exit, target, slots } => {
+                    self.code.bind(from);
+                    self.record(exit, slots);
+                    self.link(target);
+                }
+                Tail::Full { from, flags_saved } => {
+                    self.code.bind(from);
+                    if flags_saved {
+                        self.code.flags_from_ax();
+                        self.code.load_gs(RAX, at::BRANCH_RAX);
+                    }
+                    self.code.store_gs_u32(at::EXIT_NUMBER, self.numbers.block);
+                    self.code.jump_gs(Gate::Full.offset());
+                }
+                link @ Tail::Link { .. } => self.tails.push(link),
+            }
+        }
+        for tail in core::mem::take(&mut self.tails) {
+            if let Tail::Link { from, link } = tail {
+                self.code.bind(from);
+                self.code.store_gs_u32(at::EXIT_NUMBER, link);
+                self.code.jump_gs(Gate::Link.offset());
+            }
+        }
+        for (patch, value) in core::mem::take(&mut self.literals) {
+            self.code.bind(patch);
+            self.code.raw(&value.to_le_bytes());
+        }
+        self.out.code = core::mem::take(&mut self.code.bytes);
+    }
+}
+
+/// A general register that is not in the set `used`.
+fn free_register(used: u16) -> u8 {
+    // Never rsp; the common ones first, whose encodings are shortest.
+    const CANDIDATES: [u8; 14] = [0, 2, 1, 3, 6, 7, 5, 8, 9, 10, 12, 13, 14, 15];
+    CANDIDATES
+        .into_iter()
+        .find(|&number| used & 1 << number == 0)
+        .expect("no instruction uses fourteen general registers")
+}
+
+/// Puts `stand_in` wherever the instruction names `r11`.
+fn replace_r11(instruction: &mut Instruction, stand_in: u8) {
+    for operand in 0..instruction.op_count() {
+        if instruction.op_kind(operand) == OpKind::Register {
+            let register = instruction.op_register(operand);
+            if registers::number(register) == Some(R11) {
+                instruction.set_op_register(operand, registers::part(stand_in, register));
+            }
+        }
+    }
+    if registers::number(instruction.memory_base()) == Some(R11) {
+        let base = instruction.memory_base();
+        instruction.set_memory_base(registers::part(stand_in, base));
+    }
+    if registers::number(instruction.memory_index()) == Some(R11) {
+        let index = instruction.memory_index();
+        instruction.set_memory_index(registers::part(stand_in, index));
+    }
+}
+
+fn condition_number(condition: ConditionCode) -> u8 {
+    condition as u8 - ConditionCode::o as u8
+}
+
+/// Code that checks whether `rcx` is the guest address `target`, restores the guest's registers and goes to the block at
+/// `entry`; otherwise to `next`, the chain's next check or the gate's own stub. To stand at `origin`.
+pub fn indirect_entry(origin: u64, target: u64, entry: u64, next: u64) -> Vec<u8> {
+    let mut code = Assembler::new(origin);
+    code.load_immediate(RAX, target.wrapping_neg());
+    code.add_rax_to_rcx();
+    let mut miss = Assembler::new(0);
+    miss.load_immediate(RAX, target);
+    miss.add_rax_to_rcx();
+    code.skip_if_rcx_zero(miss.here() as u8 + 5);
+    code.raw(&miss.bytes);
+    code.jump_to(next);
+    code.load_gs(RAX, at::BRANCH_RAX);
+    code.load_gs(RCX, at::BRANCH_RCX);
+    code.jump_to(entry);
+    code.bytes
+}
+
+/// Code at the end of every chain of checks: into the runtime.
+pub fn indirect_miss() -> Vec<u8> {
+    let mut code = Assembler::new(0);
+    code.jump_gs(Gate::Indirect.offset());
+    code.bytes
+}
+
+/// Code that makes a system call which starts a process or a thread: the child goes on natively at `next`, the parent
+/// comes back to the runtime. The child may share all memory with the parent, so it writes none of the engine's.
+pub fn system_call_with_child(origin: u64, next: u64) -> Vec<u8> {
+    let mut code = Assembler::new(origin);
+    code.raw(&[0x0f, 0x05]); // syscall
+    code.copy_rax_to_rcx();
+    let mut parent = Assembler::new(0);
+    parent.store_gs(at::R11, R11);
+    parent.load_gs(R11, at::TRACE_POINTER);
+    parent.load_immediate(RCX, next);
+    parent.jump_gs(Gate::SystemCallDone.offset());
+    code.skip_if_rcx_zero(parent.here() as u8);
+    code.raw(&parent.bytes);
+    code.load_immediate(RCX, next);
+    let literal = code.jump_literal();
+    code.bind(literal);
+    code.raw(&next.to_le_bytes());
+    code.bytes
+}

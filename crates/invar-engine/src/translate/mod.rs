@@ -1,0 +1,191 @@
+//! Guest instructions in, host code out. Pure: bytes and numbers in, bytes and numbers out; nothing here touches the
+//! guest, the cache or the kernel, so all of it can be fuzzed.
+//!
+//! A *superblock* ([`block`]) is a path of up to [`block::INSTRUCTIONS_MAX`] instructions, entered at its head
+//! only; conditional branches leave it sideways, direct jumps are followed. [`emit`] copies its instructions, lets every
+//! way out write a record of the path taken, and says what each record means: an [`Exit`] with its [`Op`]s.
+//!
+//! # The trace
+//!
+//! `r11` is taken from the guest and points to the next record. A record is
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 4 | number of the [`Exit`] |
+//! | 4 | zero |
+//! | 8 each | *slots*: values of registers that addresses are made of |
+//!
+//! The trace holds register values rather than addresses: one store for each distinct value that the path's addresses
+//! are made of, and none for stack accesses after the first. The drain computes `constant + slot + (slot << shift)`.
+
+pub mod assemble;
+pub mod block;
+pub mod emit;
+mod registers;
+
+use alloc::vec::Vec;
+
+pub use invar_core::wire::raw::Mode;
+
+/// What translation depends on besides the guest's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// With caches or without.
+    pub mode: Mode,
+    /// The host has `rorx` (BMI2): a better hash of indirect targets that keeps the flags.
+    pub rorx: bool,
+}
+
+/// Numbers that the next superblock's parts get.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers {
+    /// Of the block itself.
+    pub block: u32,
+    /// Of its first [`Exit`].
+    pub exit: u32,
+    /// Of its first [`Link`].
+    pub link: u32,
+    /// Of its first [`Site`].
+    pub site: u32,
+}
+
+/// What is done to memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// Read.
+    Read,
+    /// Written.
+    Write,
+    /// Read, then written.
+    ReadWrite,
+}
+
+/// No register takes part.
+pub const NO_SLOT: u8 = 0xff;
+
+/// A memory operand: `constant + slots[base] + (slots[index] << shift)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Displacement, absolute address, and what value numbering has folded.
+    pub constant: u64,
+    /// Slot of the base register, or [`NO_SLOT`].
+    pub base: u8,
+    /// Slot of the index register, or [`NO_SLOT`].
+    pub index: u8,
+    /// Logarithm of the scale.
+    pub shift: u8,
+    /// Add the `fs` base.
+    pub fs: bool,
+    /// Keep the low 32 bits only (address-size override).
+    pub short: bool,
+    /// Read, write or both.
+    pub touch: Touch,
+    /// Bytes.
+    pub bytes: u16,
+}
+
+/// A repeated string instruction: slots hold `rcx`, `rsi` and `rdi` before it and `rcx` and `rdi` or `rsi` after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// Slot of `rcx` before. After it come, one slot each: `rsi` before, `rdi` before, `rcx` after, `rsi` after,
+    /// `rdi` after.
+    pub slot: u8,
+    /// Logarithm of the element size.
+    pub element: u8,
+    /// What is done at `rsi`, if anything.
+    pub source: Option<Touch>,
+    /// What is done at `rdi`, if anything.
+    pub target: Option<Touch>,
+}
+
+/// Slots of a [`Repeat`].
+pub const REPEAT_SLOTS: u8 = 6;
+
+/// What the drain does, in program order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// An instruction is fetched whose line is not the one fetched last on this path.
+    Fetch {
+        /// Where.
+        address: u64,
+        /// Length in bytes.
+        bytes: u8,
+    },
+    /// Memory is touched.
+    Touch(Reference),
+    /// A repeated string instruction.
+    Repeat(Repeat),
+}
+
+/// A way out of a superblock, and what was done on the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Its operations are the superblock's first so many.
+    pub ops: u32,
+    /// Slots of its record.
+    pub slots: u8,
+    /// Instructions on the path.
+    pub instructions: u8,
+    /// Reads on the path, not counting repeats' further iterations.
+    pub reads: u16,
+    /// Writes on the path.
+    pub writes: u16,
+    /// Branches taken on the path, the last one included.
+    pub branches: u8,
+    /// System calls: one if that is the way out.
+    pub system_calls: u8,
+}
+
+/// A direct way out that can be linked to the block at its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Guest address.
+    pub target: u64,
+    /// Offset in the code of the four bytes of the jump's displacement.
+    pub patch: u32,
+}
+
+/// What the runtime does at a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Special {
+    /// A system call.
+    SystemCall,
+    /// `cpuid`, answered by the Machine.
+    Cpuid,
+    /// `xgetbv`, answered by the Machine.
+    Xgetbv,
+    /// The `fs` base has changed.
+    FsBaseChanged,
+    /// Go on natively: an instruction that the engine does not know.
+    Unknown,
+}
+
+/// An instruction that the runtime answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    /// What it is.
+    pub special: Special,
+    /// Its address.
+    pub at: u64,
+    /// Address of the next instruction.
+    pub next: u64,
+}
+
+/// A translated superblock.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// Host code, position-dependent; its entry is its first byte.
+    pub code: Vec<u8>,
+    /// Operations of the whole path.
+    pub ops: Vec<Op>,
+    /// Ways out.
+    pub exits: Vec<Exit>,
+    /// Of those the direct ones.
+    pub links: Vec<Link>,
+    /// Of those the special ones.
+    pub sites: Vec<Site>,
+    /// The guest's bytes that it was made of: start and length.
+    pub sources: Vec<(u64, u32)>,
+    /// Some address is not exact.
+    pub approximate: bool,
+}
