@@ -1,0 +1,68 @@
+//! `memcpy` and its kin, for this library alone.
+//!
+//! The compiler calls them by name, and libc's would answer: with AVX registers that hold the guest's values. These use
+//! general registers only. Hidden, so that no other library of the process ever sees them.
+//!
+//! String instructions are fast for the long copies of growing tables, and the short ones do not matter here.
+#![expect(unsafe_code, reason = "symbols that the compiler expects, in assembly")]
+
+core::arch::global_asm!(
+    ".macro invar_function name",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name, @function",
+    "\\name:",
+    ".endm",
+    "invar_function memcpy",
+    "mov rax, rdi",
+    "mov rcx, rdx",
+    "rep movsb",
+    "ret",
+    "invar_function memmove",
+    "mov rax, rdi",
+    "mov rcx, rdi",
+    "sub rcx, rsi",
+    "cmp rcx, rdx", // unsigned: true where the target starts within the source
+    "mov rcx, rdx",
+    "jb 2f",
+    "rep movsb",
+    "ret",
+    "2:",
+    "lea rdi, [rdi + rdx - 1]",
+    "lea rsi, [rsi + rdx - 1]",
+    "std",
+    "rep movsb",
+    "cld",
+    "ret",
+    "invar_function memset",
+    "mov r8, rdi",
+    "mov eax, esi",
+    "mov rcx, rdx",
+    "rep stosb",
+    "mov rax, r8",
+    "ret",
+    "invar_function memcmp",
+    "invar_function bcmp",
+    "xor eax, eax",
+    "mov rcx, rdx",
+    "test rcx, rcx",
+    "jz 3f",
+    "repe cmpsb",
+    "movzx eax, byte ptr [rsi - 1]",
+    "movzx ecx, byte ptr [rdi - 1]",
+    // rdi is the first argument, rsi the second.
+    "sub ecx, eax",
+    "mov eax, ecx",
+    "3:",
+    "ret",
+    "invar_function strlen",
+    "xor eax, eax",
+    "4:",
+    "cmp byte ptr [rdi + rax], 0",
+    "je 5f",
+    "inc rax",
+    "jmp 4b",
+    "5:",
+    "ret",
+    ".purgem invar_function",
+);
