@@ -1,0 +1,97 @@
+"""pytest's entry to Invar: who has the field, and which instrument measures.
+
+Under `invar run` the first thing is to become repeatable, before any module of the suite is imported.
+"""
+
+from typing import Any, Generator, List, Optional
+
+import pytest
+
+from . import _native, options, repeatable, rivals
+from .simulation import Simulation
+from .suite import Instrument, Suite
+from .walltime import Disabled, Walltime
+
+_simulation: "pytest.StashKey[Simulation]" = pytest.StashKey()
+_rivals: "pytest.StashKey[List[str]]" = pytest.StashKey()
+
+
+@pytest.hookimpl
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    # The same options twice would stop pytest.
+    if "benchmark" not in rivals.active(pluginmanager):
+        options.add(parser)
+
+
+# The outermost wrapper: before pytest captures the outputs, which the next program is to inherit.
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: List[str]) -> Generator[None, Any, None]:
+    manager = early_config.pluginmanager
+    early_config.stash[_rivals] = rivals.active(manager)
+    state = _native.state()
+    if state == "fresh" and not repeatable.measures_nothing(args):
+        try:
+            repeatable.restart()
+        except OSError as error:
+            raise pytest.UsageError(f"pytest-invar: cannot start again repeatably: {error}") from error
+    if state == "ready":
+        try:
+            _native.attach()
+        except (OSError, RuntimeError) as error:
+            _native.warning(str(error))
+            _native.finished(int(pytest.ExitCode.USAGE_ERROR))
+            raise pytest.UsageError(f"pytest-invar: {error}") from error
+        rivals.displace(manager, early_config.stash[_rivals])
+        # What earlier runs left behind is no part of this one.
+        manager.consider_pluginarg("no:cacheprovider")
+        early_config.stash[_simulation] = Simulation()
+    yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for name in ("benchmark", "codspeed_benchmark"):
+        config.addinivalue_line("markers", f"{name}(**options): measure this test; see the plugin pytest-invar.")
+    simulation = config.stash.get(_simulation, None)
+    if simulation is None and config.stash.get(_rivals, []):
+        return
+    if config.getoption("--benchmark-only") and config.getoption("--benchmark-disable"):
+        raise pytest.UsageError("--benchmark-only and --benchmark-disable exclude each other")
+    if config.getoption("--benchmark-only") and config.getoption("--benchmark-skip"):
+        raise pytest.UsageError("--benchmark-only and --benchmark-skip exclude each other")
+    if simulation is not None and config.option.basetemp is None:
+        config.option.basetemp = _native.scratch_directory()
+    config.pluginmanager.register(Suite(config, _instrument(config, simulation)), "invar-suite")
+
+
+def _instrument(config: pytest.Config, simulation: Optional[Simulation]) -> Instrument:
+    if config.getoption("--benchmark-disable"):
+        return Disabled()
+    if simulation is not None:
+        return simulation
+    # Workers side by side would time each other.
+    return Disabled() if _workers(config) else Walltime()
+
+
+def _workers(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
+
+
+def pytest_report_header(config: pytest.Config) -> List[str]:
+    simulated = _simulation in config.stash
+    lines = []
+    if config.stash.get(_rivals, []):
+        lines.append(rivals.sentence(config.stash[_rivals], simulated))
+        if not simulated:
+            return [f"invar: {line}" for line in lines]
+    if simulated:
+        lines.append("measures by simulation")
+        if _workers(config):
+            lines.append("pytest-xdist hands out tests by who is free, so counts may vary between runs; -n 0 does not")
+            _native.warning(lines[-1])
+    elif _workers(config):
+        lines.append("benchmarks are called but not timed, since pytest-xdist runs tests side by side")
+    ignored = options.without_effect(config)
+    if ignored:
+        lines.append(ignored)
+    return [f"invar: {line}" for line in lines]

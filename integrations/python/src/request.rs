@@ -1,0 +1,90 @@
+//! Reading `request.json`, and the environment that it asks for.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use invar_core::machine::Machine;
+use invar_engine::region::Mode;
+use serde_json::Value;
+
+use crate::run_directory::MARK;
+
+/// Variables that are part of what the user asked to be run, so they keep their value.
+const COMMAND: [&str; 6] = [
+    "PYTEST_ADDOPTS",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
+    "PYTEST_PLUGINS",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSAFEPATH",
+];
+
+/// What `invar run` asks for.
+pub struct Request {
+    /// Count, or simulate caches too.
+    pub mode: Mode,
+    /// The simulated CPU.
+    pub machine: Machine,
+    environment: BTreeMap<String, String>,
+    pass: Vec<String>,
+}
+
+impl Request {
+    /// Reads the request of a run directory.
+    pub fn read(directory: &Path) -> io::Result<Request> {
+        let text = std::fs::read(directory.join("request.json"))?;
+        let value: Value = serde_json::from_slice(&text)?;
+        let bad = |what: &str| io::Error::other(format!("request.json: {what}"));
+        match value["version"].as_u64() {
+            Some(1) => {}
+            _ => {
+                return Err(bad("this pytest-invar reads version 1; install the one that belongs to `invar`"));
+            }
+        }
+        let mode = match value["mode"].as_str() {
+            Some("simulation") => Mode::Simulation,
+            Some("counts") => Mode::Counts,
+            _ => return Err(bad("`mode` is neither `simulation` nor `counts`")),
+        };
+        let machine = value["machine"].as_str().ok_or_else(|| bad("`machine` is missing"))?;
+        let machine = Machine::parse(machine).map_err(|error| bad(&error.to_string()))?;
+        let entries = value["environment"].as_object().ok_or_else(|| bad("`environment` is missing"))?;
+        let text_of = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_string()));
+        let environment = entries
+            .iter()
+            .map(|entry| text_of(entry).ok_or_else(|| bad("`environment` holds other things than texts")))
+            .collect::<io::Result<_>>()?;
+        let names = value["pass"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let pass = names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect();
+        Ok(Request { mode, machine, environment, pass })
+    }
+
+    /// The whole environment of a measured process, sorted by name.
+    pub fn environment(&self) -> BTreeMap<OsString, OsString> {
+        let mut all = BTreeMap::new();
+        for (name, value) in [("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONHASHSEED", "0")] {
+            all.insert(OsString::from(name), OsString::from(value));
+        }
+        for (name, value) in &self.environment {
+            all.insert(name.into(), value.into());
+        }
+        for name in self.pass.iter().map(String::as_str).chain(COMMAND) {
+            if let Some(value) = std::env::var_os(name) {
+                all.insert(name.into(), value);
+            }
+        }
+        all.insert(MARK.into(), "1".into());
+        all
+    }
+}
+
+/// `NAME=VALUE`, as `execve` wants it.
+pub fn entry(name: &OsString, value: &OsString) -> io::Result<CString> {
+    let mut entry = name.clone();
+    entry.push("=");
+    entry.push(value);
+    Ok(CString::new(entry.into_vec())?)
+}
