@@ -98,7 +98,7 @@ impl Events {
 
     /// Reads and writes that missed the first-level data cache.
     pub const fn l1d_misses(&self) -> u64 {
-        self.get(Event::L1dReadMisses) + self.get(Event::L1dWriteMisses)
+        self.get(Event::L1dReadMisses).saturating_add(self.get(Event::L1dWriteMisses))
     }
 }
 

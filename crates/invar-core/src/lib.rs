@@ -8,7 +8,21 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod benchmark;
+#[cfg(feature = "std")]
+pub mod cost;
 pub mod diagnostic;
+#[cfg(feature = "std")]
+pub mod environment;
 pub mod event;
+#[cfg(feature = "std")]
+pub mod instrument;
 pub mod machine;
+#[cfg(feature = "std")]
+pub mod measurement;
+#[cfg(feature = "std")]
+pub mod run;
+#[cfg(feature = "std")]
+pub mod source;
 pub mod wire;

@@ -1,5 +1,10 @@
 //! What leaves a process: versioned twins of the model, and the only place that serialises.
 //!
-//! [`raw`] is what the engine writes inside the measured process: bytes, no serde.
+//! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
+//! of it, [`v1`] is the Run as JSON.
 
+#[cfg(feature = "std")]
+pub mod collect;
 pub mod raw;
+#[cfg(feature = "std")]
+pub mod v1;
