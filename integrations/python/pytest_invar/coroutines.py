@@ -9,7 +9,8 @@ test with `@pytest.mark.benchmark` for that.
 import asyncio
 import contextlib
 import inspect
-from typing import Any, Awaitable, Callable, Generator, Iterator, Tuple
+from collections.abc import Awaitable, Generator, Iterator
+from typing import Any, Callable
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -20,7 +21,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 @contextlib.contextmanager
-def driven(function: Callable[..., Any]) -> Iterator[Tuple[Callable[..., Any], bool]]:
+def driven(function: Callable[..., Any]) -> Iterator[tuple[Callable[..., Any], bool]]:
     """The function as one that can just be called, and whether its result is to be awaited."""
     if not is_async(function):
         yield function, False
@@ -49,14 +50,14 @@ def _outer_loop_suspended() -> Iterator[bool]:
     task = asyncio.current_task(outer)
     # asyncio has no public way to nest loops; these functions are the same from 3.9 to 3.14.
     if task is not None:
-        asyncio.tasks._leave_task(outer, task)  # type: ignore[attr-defined]
+        asyncio.tasks._leave_task(outer, task)
     asyncio._set_running_loop(None)
     try:
         yield True
     finally:
         asyncio._set_running_loop(outer)
         if task is not None:
-            asyncio.tasks._enter_task(outer, task)  # type: ignore[attr-defined]
+            asyncio.tasks._enter_task(outer, task)
 
 
 class Ended(Awaitable[Any]):

@@ -1,6 +1,6 @@
 """The `benchmark` fixture: one object a test, which hands what it is to measure to an instrument."""
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -22,12 +22,12 @@ class Benchmark:
         self.fullname: str = item.nodeid
         self.group: Optional[str] = marker.kwargs.get("group") if marker else None
         self.param: Optional[str] = callspec.id if callspec else None
-        self.params: Optional[Dict[str, Any]] = dict(callspec.params) if callspec else None
-        self.extra_info: Dict[str, Any] = {}
+        self.params: Optional[dict[str, Any]] = dict(callspec.params) if callspec else None
+        self.extra_info: dict[str, Any] = {}
         self.stats: Any = None
         self.has_error = False
         self.options = options.marked(marker)
-        self.location: Tuple[str, Optional[int]] = item.location[:2]
+        self.location: tuple[str, Optional[int]] = item.location[:2]
         self._instrument = instrument
         self._used = False
 
@@ -57,9 +57,9 @@ class Benchmark:
     def pedantic(
         self,
         target: Callable[..., Any],
-        args: Tuple[Any, ...] = (),
-        kwargs: Optional[Dict[str, Any]] = None,
-        setup: Optional[Callable[[], Optional[Tuple[Tuple[Any, ...], Dict[str, Any]]]]] = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Optional[dict[str, Any]] = None,
+        setup: Optional[Callable[[], Optional[tuple[tuple[Any, ...], dict[str, Any]]]]] = None,
         teardown: Optional[Callable[..., Any]] = None,
         rounds: int = 1,
         warmup_rounds: int = 0,
@@ -73,13 +73,17 @@ class Benchmark:
             raise ValueError("with a setup there can be one iteration a round only")
         self._use()
         with driven(target) as (call, to_await):
-            plan = Pedantic(call, tuple(args), dict(kwargs or {}), setup, teardown, rounds, warmup_rounds, iterations)
+            plan = Pedantic(
+                call, tuple(args), dict(kwargs or {}), setup, teardown, rounds, warmup_rounds, iterations
+            )
             result = self._guarded(self._instrument.measure_rounds, plan)
         return Ended(result) if to_await else result
 
     def _use(self) -> None:
         if self._used:
-            raise FixtureAlreadyUsed("the benchmark fixture was used already in this test; it measures one thing")
+            raise FixtureAlreadyUsed(
+                "the benchmark fixture was used already in this test; it measures one thing"
+            )
         self._used = True
 
     def _guarded(self, measure: Callable[..., Any], *what: Any) -> Any:
@@ -97,8 +101,8 @@ class Pedantic:
     def __init__(
         self,
         function: Callable[..., Any],
-        args: Tuple[Any, ...],
-        kwargs: Dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         setup: Optional[Callable[[], Any]],
         teardown: Optional[Callable[..., Any]],
         rounds: int,
@@ -114,7 +118,7 @@ class Pedantic:
         self._setup = setup
         self._teardown = teardown
 
-    def set_up(self) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+    def set_up(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Prepares a round, and says with which arguments."""
         made = self._setup() if self._setup is not None else None
         if made is None:
@@ -124,7 +128,7 @@ class Pedantic:
         args, kwargs = made
         return tuple(args), dict(kwargs)
 
-    def tear_down(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
+    def tear_down(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Cleans up after a round."""
         if self._teardown is not None:
             self._teardown(*args, **kwargs)

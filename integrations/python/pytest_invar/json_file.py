@@ -4,13 +4,13 @@ import datetime
 import os
 import platform
 import subprocess
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from . import __version__
 from .fixture import Benchmark
 
 
-def document(benchmarks: List[Benchmark]) -> Dict[str, Any]:
+def document(benchmarks: list[Benchmark]) -> dict[str, Any]:
     """The whole file."""
     return {
         "machine_info": _machine(),
@@ -21,7 +21,7 @@ def document(benchmarks: List[Benchmark]) -> Dict[str, Any]:
     }
 
 
-def _benchmark(benchmark: Benchmark) -> Dict[str, Any]:
+def _benchmark(benchmark: Benchmark) -> dict[str, Any]:
     return {
         "group": benchmark.group,
         "name": benchmark.name,
@@ -41,14 +41,14 @@ def _benchmark(benchmark: Benchmark) -> Dict[str, Any]:
     }
 
 
-def _plain(params: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+def _plain(params: Optional[dict[str, Any]]) -> Optional[dict[str, Any]]:
     if params is None:
         return None
     simple = (str, int, float, bool, type(None))
     return {name: value if isinstance(value, simple) else str(value) for name, value in params.items()}
 
 
-def _machine() -> Dict[str, Any]:
+def _machine() -> dict[str, Any]:
     return {
         "node": platform.node(),
         "processor": platform.processor(),
@@ -64,7 +64,7 @@ def _machine() -> Dict[str, Any]:
     }
 
 
-def _commit() -> Dict[str, Any]:
+def _commit() -> dict[str, Any]:
     def git(*words: str) -> Optional[str]:
         try:
             done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)

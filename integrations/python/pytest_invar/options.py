@@ -1,8 +1,9 @@
 """Command-line options and marker arguments: pytest-benchmark's names, so that its command lines stay valid."""
 
+import importlib
 import time
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -10,7 +11,7 @@ import pytest
 _OTHERS = {"cprofile", "disable_gc", "calibration_precision", "group", "warmup_iterations"}
 
 # Accepted on the command line and without effect: Invar keeps, compares and draws results itself.
-_WITHOUT_EFFECT: Dict[str, Dict[str, Any]] = {
+_WITHOUT_EFFECT: dict[str, dict[str, Any]] = {
     "--benchmark-disable-gc": {"action": "store_true"},
     "--benchmark-warmup-iterations": {"type": int},
     "--benchmark-calibration-precision": {"type": int},
@@ -66,9 +67,24 @@ def add(parser: pytest.Parser) -> None:
     """Declares the options on pytest's command line."""
     group = parser.getgroup("benchmark")
     say = group.addoption
-    say("--benchmark-min-time", type=float, default=Options.min_time, help="Least seconds of a round (%(default)s).")
-    say("--benchmark-max-time", type=float, default=Options.max_time, help="Seconds for a benchmark (%(default)s).")
-    say("--benchmark-min-rounds", type=int, default=Options.min_rounds, help="Least number of rounds (%(default)s).")
+    say(
+        "--benchmark-min-time",
+        type=float,
+        default=Options.min_time,
+        help="Least seconds of a round (%(default)s).",
+    )
+    say(
+        "--benchmark-max-time",
+        type=float,
+        default=Options.max_time,
+        help="Seconds for a benchmark (%(default)s).",
+    )
+    say(
+        "--benchmark-min-rounds",
+        type=int,
+        default=Options.min_rounds,
+        help="Least number of rounds (%(default)s).",
+    )
     say("--benchmark-timer", default=None, help="Clock to use, as module.function (time.perf_counter).")
     say(
         "--benchmark-warmup",
@@ -80,7 +96,9 @@ def add(parser: pytest.Parser) -> None:
     )
     say("--benchmark-skip", action="store_true", help="Skip benchmarks.")
     say("--benchmark-only", action="store_true", help="Skip everything but benchmarks.")
-    say("--benchmark-disable", action="store_true", help="Call benchmarked functions once, without measuring.")
+    say(
+        "--benchmark-disable", action="store_true", help="Call benchmarked functions once, without measuring."
+    )
     say("--benchmark-json", metavar="PATH", default=None, help="Write results as pytest-benchmark's JSON.")
     say(
         "--benchmark-sort",
@@ -128,6 +146,7 @@ def read(config: pytest.Config) -> Options:
 def _clock(name: str) -> Callable[[], float]:
     module, _, function = name.rpartition(".")
     try:
-        return getattr(__import__(module, fromlist=[function]), function)
+        clock: Callable[[], float] = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise pytest.UsageError(f"--benchmark-timer {name}: {error}") from error
+    return clock

@@ -3,7 +3,8 @@
 Under `invar run` the first thing is to become repeatable, before any module of the suite is imported.
 """
 
-from typing import Any, Generator, List, Optional
+from collections.abc import Generator
+from typing import Any, Optional
 
 import pytest
 
@@ -13,7 +14,7 @@ from .suite import Instrument, Suite
 from .walltime import Disabled, Walltime
 
 _simulation: "pytest.StashKey[Simulation]" = pytest.StashKey()
-_rivals: "pytest.StashKey[List[str]]" = pytest.StashKey()
+_rivals: "pytest.StashKey[list[str]]" = pytest.StashKey()
 
 
 @pytest.hookimpl
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 # The outermost wrapper: before pytest captures the outputs, which the next program is to inherit.
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, args: List[str]) -> Generator[None, Any, None]:
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None, Any, None]:
     manager = early_config.pluginmanager
     early_config.stash[_rivals] = rivals.active(manager)
     state = _native.state()
@@ -51,7 +52,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: List[str]) 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     for name in ("benchmark", "codspeed_benchmark"):
-        config.addinivalue_line("markers", f"{name}(**options): measure this test; see the plugin pytest-invar.")
+        config.addinivalue_line(
+            "markers", f"{name}(**options): measure this test; see the plugin pytest-invar."
+        )
     simulation = config.stash.get(_simulation, None)
     if simulation is None and config.stash.get(_rivals, []):
         return
@@ -77,7 +80,7 @@ def _workers(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
 
 
-def pytest_report_header(config: pytest.Config) -> List[str]:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     simulated = _simulation in config.stash
     lines = []
     if config.stash.get(_rivals, []):
@@ -87,8 +90,11 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
     if simulated:
         lines.append("measures by simulation")
         if _workers(config):
-            lines.append("pytest-xdist hands out tests by who is free, so counts may vary between runs; -n 0 does not")
-            _native.warning(lines[-1])
+            lines.append(
+                "pytest-xdist hands out tests by who is free, so counts may vary between runs; -n 0 does not"
+            )
+            if not hasattr(config, "workerinput"):
+                _native.warning(lines[-1])
     elif _workers(config):
         lines.append("benchmarks are called but not timed, since pytest-xdist runs tests side by side")
     ignored = options.without_effect(config)

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager

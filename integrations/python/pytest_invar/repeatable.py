@@ -8,15 +8,24 @@ import os
 import platform
 import subprocess
 import sys
-from typing import Dict, List
 
 from . import __version__, _native
 
 # Options with which pytest measures nothing.
-_LOOKS_ONLY = ("--collect-only", "--co", "--collectonly", "--help", "-h", "--version", "-V", "--fixtures", "--markers")
+_LOOKS_ONLY = (
+    "--collect-only",
+    "--co",
+    "--collectonly",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+    "--fixtures",
+    "--markers",
+)
 
 
-def measures_nothing(args: List[str]) -> bool:
+def measures_nothing(args: list[str]) -> bool:
     """Does this command line only look, so that nothing need be repeatable?"""
     return any(arg in _LOOKS_ONLY for arg in args)
 
@@ -34,7 +43,7 @@ def restart() -> None:
     _native.replace_process(sys.executable, arguments)
 
 
-def _write_byte_code(arguments: List[str]) -> None:
+def _write_byte_code(arguments: list[str]) -> None:
     """Collects the suite once, so that the first measured run finds as much byte code as the second."""
     environment = dict(_native.environment(), INVAR="warm")
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -61,9 +70,11 @@ def integration() -> str:
     return f"pytest-invar {__version__}"
 
 
-def packages() -> Dict[str, str]:
+def packages() -> dict[str, str]:
     """The installed distributions and their versions, and the interpreter's build."""
-    found = {"python": f"{platform.python_version()} ({', '.join(platform.python_build())}; {platform.python_compiler()})"}
+    found = {
+        "python": f"{platform.python_version()} ({', '.join(platform.python_build())}; {platform.python_compiler()})"
+    }
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if name:

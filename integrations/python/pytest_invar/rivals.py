@@ -2,15 +2,14 @@
 
 import importlib.util
 import os
-from typing import Dict, List
 
 import pytest
 
 # What each is called as a plugin, and as a module.
-_RIVALS: Dict[str, str] = {"benchmark": "pytest_benchmark", "codspeed": "pytest_codspeed"}
+_RIVALS: dict[str, str] = {"benchmark": "pytest_benchmark", "codspeed": "pytest_codspeed"}
 
 
-def active(manager: pytest.PytestPluginManager) -> List[str]:
+def active(manager: pytest.PytestPluginManager) -> list[str]:
     """The rivals that this session loads, by their plugin names. Right before all of them are loaded, too."""
     return [name for name, module in _RIVALS.items() if _is_active(manager, name, module)]
 
@@ -25,7 +24,7 @@ def _is_active(manager: pytest.PytestPluginManager, name: str, module: str) -> b
     return importlib.util.find_spec(module) is not None
 
 
-def displace(manager: pytest.PytestPluginManager, names: List[str]) -> None:
+def displace(manager: pytest.PytestPluginManager, names: list[str]) -> None:
     """Takes rivals out of the session. Their command-line options stay known, so command lines stay valid."""
     for name in names:
         manager.set_blocked(name)
@@ -34,7 +33,7 @@ def displace(manager: pytest.PytestPluginManager, names: List[str]) -> None:
             manager.unregister(plugin)
 
 
-def sentence(names: List[str], measuring: bool) -> str:
+def sentence(names: list[str], measuring: bool) -> str:
     """What the user should know about who measures."""
     others = " and ".join(_RIVALS[name].replace("_", "-") for name in names)
     if measuring:

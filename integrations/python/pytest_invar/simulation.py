@@ -5,7 +5,7 @@ a warm pass. No step looks at a clock, and no count comes back to Python: an `in
 """
 
 import json
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable
 
 from . import _native
 from .fixture import Benchmark, Pedantic
@@ -25,7 +25,13 @@ class Simulation:
         self.count = 0
         self._common = {"language": "python", "runtime": runtime(), "integration": integration()}
 
-    def measure(self, benchmark: Benchmark, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+    def measure(
+        self,
+        benchmark: Benchmark,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         __tracebackhide__ = True
         name = benchmark.fullname
         _native.started(name)
@@ -64,7 +70,7 @@ class Simulation:
         if not benchmark.used or benchmark.has_error:
             return
         file, line = benchmark.location
-        about: Dict[str, Any] = {"name": benchmark.name, "file": file, **self._common}
+        about: dict[str, Any] = {"name": benchmark.name, "file": file, **self._common}
         if line is not None:
             about["line"] = line + 1
         if benchmark.group is not None:

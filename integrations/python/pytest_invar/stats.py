@@ -3,7 +3,7 @@
 import math
 import statistics
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Any
 
 # Two-sided 95 % of a normal distribution: rounds are many.
 _Z95 = 1.96
@@ -13,11 +13,11 @@ _Z95 = 1.96
 class Stats:
     """Samples of one benchmark: seconds of one call each, sorted, never empty."""
 
-    data: List[float]
+    data: list[float]
     iterations: int
 
     @staticmethod
-    def of(samples: List[float], iterations: int) -> "Stats":
+    def of(samples: list[float], iterations: int) -> "Stats":
         """Samples in any order; each is the mean of `iterations` calls."""
         if not samples:
             raise ValueError("no samples")
@@ -69,7 +69,7 @@ class Stats:
         return self.q3 - self.q1
 
     @property
-    def inliers(self) -> List[float]:
+    def inliers(self) -> list[float]:
         """The samples within Tukey's fences: at most 1.5 interquartile ranges outside of the quartiles."""
         low, high = self.q1 - 1.5 * self.iqr, self.q3 + 1.5 * self.iqr
         return [sample for sample in self.data if low <= sample <= high]
@@ -100,7 +100,7 @@ class Stats:
     def ops(self) -> float:
         return 1.0 / self.mean if self.mean else 0.0
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The members of pytest-benchmark's JSON, and two of our own."""
         mean, stddev = self.mean, self.stddev
         low, high = self.q1 - 1.5 * self.iqr, self.q3 + 1.5 * self.iqr
@@ -138,5 +138,5 @@ class Result:
     def __getitem__(self, name: str) -> Any:
         return self.stats.as_dict()[name]
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return self.stats.as_dict()

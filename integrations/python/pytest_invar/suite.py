@@ -1,7 +1,8 @@
 """What a session does with its benchmarks: finds them, gives tests the fixture, measures marked tests, reports."""
 
 import json
-from typing import TYPE_CHECKING, Any, Dict, Generator, List, Optional, Union
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import pytest
 from _pytest.unittest import TestCaseFunction
@@ -41,7 +42,7 @@ class Suite:
     # Which tests run.
 
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: List[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if self._simulated:
             # Other tests would only move the heap.
             others = [item for item in items if not is_benchmark(item)]
@@ -56,7 +57,7 @@ class Suite:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Every worker of pytest-xdist collects the whole suite; the first one says how large it is.
-        worker: Dict[str, Any] = getattr(session.config, "workerinput", {})
+        worker: dict[str, Any] = getattr(session.config, "workerinput", {})
         if self._simulated and worker.get("workerid", "gw0") == "gw0":
             _native.collected(len(session.items))
 
@@ -106,7 +107,9 @@ class Suite:
     # What is said.
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: "pytest.CallInfo[None]") -> Generator[None, Any, None]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: "pytest.CallInfo[None]"
+    ) -> Generator[None, Any, None]:
         outcome = yield
         report = outcome.get_result()
         if self._simulated and report.failed and is_benchmark(item):

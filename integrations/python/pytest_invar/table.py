@@ -1,13 +1,14 @@
 """Wall-clock results as text for a terminal. Prints nothing."""
 
-from typing import Callable, Dict, Iterable, List, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable
 
 from .fixture import Benchmark
 from .stats import Stats
 
-_UNITS: Sequence[Tuple[str, float]] = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
+_UNITS: Sequence[tuple[str, float]] = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
-_COLUMNS: Sequence[Tuple[str, Callable[[Stats], str]]] = (
+_COLUMNS: Sequence[tuple[str, Callable[[Stats], str]]] = (
     ("min", lambda stats: seconds(stats.min)),
     ("median", lambda stats: seconds(stats.median)),
     ("mean (95 %)", lambda stats: with_uncertainty(stats.typical, stats.uncertainty)),
@@ -35,7 +36,7 @@ def with_uncertainty(value: float, uncertainty: float) -> str:
 def key_of(benchmark: Benchmark, by: str) -> str:
     """What a benchmark is grouped by: a comma list of pytest-benchmark's words."""
     function = benchmark.name.split("[")[0]
-    words: Dict[str, str] = {
+    words: dict[str, str] = {
         "group": benchmark.group or "",
         "name": benchmark.name,
         "func": function,
@@ -52,12 +53,12 @@ def key_of(benchmark: Benchmark, by: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def lines(benchmarks: Iterable[Benchmark], sort: str, group_by: str) -> List[str]:
+def lines(benchmarks: Iterable[Benchmark], sort: str, group_by: str) -> list[str]:
     """The tables, one a group."""
-    groups: Dict[str, List[Benchmark]] = {}
+    groups: dict[str, list[Benchmark]] = {}
     for benchmark in benchmarks:
         groups.setdefault(key_of(benchmark, group_by), []).append(benchmark)
-    text: List[str] = []
+    text: list[str] = []
     for group in sorted(groups):
         if text:
             text.append("")
@@ -67,18 +68,18 @@ def lines(benchmarks: Iterable[Benchmark], sort: str, group_by: str) -> List[str
     return text
 
 
-def _order(sort: str) -> Callable[[Benchmark], Tuple[float, str]]:
+def _order(sort: str) -> Callable[[Benchmark], tuple[float, str]]:
     if sort in ("name", "fullname"):
         return lambda benchmark: (0.0, getattr(benchmark, sort))
     return lambda benchmark: (getattr(benchmark.stats.stats, sort), benchmark.fullname)
 
 
-def _table(benchmarks: List[Benchmark]) -> List[str]:
+def _table(benchmarks: list[Benchmark]) -> list[str]:
     head = ["benchmark", *(title for title, _ in _COLUMNS)]
     rows = [[each.fullname, *(cell(each.stats.stats) for _, cell in _COLUMNS)] for each in benchmarks]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
-    def line(row: List[str]) -> str:
+    def line(row: list[str]) -> str:
         cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))
         return "  ".join([row[0].ljust(widths[0]), *cells])
 

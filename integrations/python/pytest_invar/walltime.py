@@ -6,7 +6,7 @@ is off meanwhile. Outliers are kept in the samples; `stats` knows how to look pa
 
 import itertools
 import math
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from .fixture import Benchmark, Pedantic
 from .options import Options
@@ -23,9 +23,15 @@ class Walltime:
     enabled = True
 
     def __init__(self) -> None:
-        self.measured: List[Benchmark] = []
+        self.measured: list[Benchmark] = []
 
-    def measure(self, benchmark: Benchmark, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+    def measure(
+        self,
+        benchmark: Benchmark,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         __tracebackhide__ = True
         result = function(*args, **kwargs)
         with quiet():
@@ -36,7 +42,7 @@ class Walltime:
     def measure_rounds(self, benchmark: Benchmark, pedantic: Pedantic) -> Any:
         __tracebackhide__ = True
         timer = benchmark.options.timer
-        samples: List[float] = []
+        samples: list[float] = []
         result: Any = None
         for number in range(pedantic.warmup_rounds + pedantic.rounds):
             args, kwargs = pedantic.set_up()
@@ -48,7 +54,7 @@ class Walltime:
         self._keep(benchmark, samples, pedantic.iterations)
         return result
 
-    def _keep(self, benchmark: Benchmark, samples: List[float], loops: int) -> None:
+    def _keep(self, benchmark: Benchmark, samples: list[float], loops: int) -> None:
         benchmark.stats = Result(Stats.of(samples, loops))
         self.measured.append(benchmark)
 
@@ -61,7 +67,13 @@ class Disabled:
 
     enabled = False
 
-    def measure(self, benchmark: Benchmark, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+    def measure(
+        self,
+        benchmark: Benchmark,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         __tracebackhide__ = True
         return function(*args, **kwargs)
 
@@ -77,8 +89,12 @@ class Disabled:
 
 
 def _time_loop(
-    timer: Callable[[], float], function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any], loops: int
-) -> Tuple[float, Any]:
+    timer: Callable[[], float],
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    loops: int,
+) -> tuple[float, Any]:
     __tracebackhide__ = True
     result: Any = None
     if kwargs:
@@ -95,8 +111,8 @@ def _time_loop(
 
 
 def _sample(
-    function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any], options: Options
-) -> Tuple[List[float], int]:
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Options
+) -> tuple[list[float], int]:
     __tracebackhide__ = True
 
     def round_of(loops: int) -> float:
@@ -107,13 +123,15 @@ def _sample(
     while options.timer() < warm_until:
         round_of(loops)
     end = options.timer() + options.max_time
-    samples: List[float] = []
-    while len(samples) < options.min_rounds or (options.timer() + a_round <= end and len(samples) < options.max_rounds):
+    samples: list[float] = []
+    while len(samples) < options.min_rounds or (
+        options.timer() + a_round <= end and len(samples) < options.max_rounds
+    ):
         samples.append(round_of(loops) / loops)
     return samples, loops
 
 
-def _calibrate(round_of: Callable[[int], float], least: float) -> Tuple[int, float]:
+def _calibrate(round_of: Callable[[int], float], least: float) -> tuple[int, float]:
     """How many calls last `least` seconds, and how long they lasted."""
     loops = 1
     while True:
@@ -125,7 +143,7 @@ def _calibrate(round_of: Callable[[int], float], least: float) -> Tuple[int, flo
         loops = max(loops + 1, min(wanted, loops * 10))
 
 
-_resolutions: Dict[Callable[[], float], float] = {}
+_resolutions: dict[Callable[[], float], float] = {}
 
 
 def _resolution(timer: Callable[[], float]) -> float:

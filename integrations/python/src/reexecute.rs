@@ -55,10 +55,13 @@ pub fn replace_process(program: PathBuf, arguments: Vec<OsString>) -> PyResult<(
         );
     }
     let _ = host::limit_stack(STACK_BYTES);
+    if let Err(error) = run_directory::prepare_scratch() {
+        progress::write_warning(&format!("tests get temporary directories whose names vary: {error}"));
+    }
     relay_terminals()?;
     host::duplicate_to(File::open("/dev/null")?.as_raw_fd(), 0, OnExecute::Keep)?;
     host::close_on_execute(3, run_directory::DESCRIPTOR as u32 - 1);
-    host::close_on_execute(run_directory::DESCRIPTOR as u32 + 1, u32::MAX);
+    host::close_on_execute(run_directory::SCRATCH_LOCK as u32 + 1, u32::MAX);
     Err(host::execute(&program, &arguments, &environment).into())
 }
 

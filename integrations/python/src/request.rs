@@ -41,7 +41,9 @@ impl Request {
         match value["version"].as_u64() {
             Some(1) => {}
             _ => {
-                return Err(bad("this pytest-invar reads version 1; install the one that belongs to `invar`"));
+                return Err(bad(
+                    "this pytest-invar reads version 1; install the one that belongs to `invar`",
+                ));
             }
         }
         let mode = match value["mode"].as_str() {

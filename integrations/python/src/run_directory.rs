@@ -134,31 +134,43 @@ fn parent(pid: &str) -> Option<u32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A directory for files that tests make, whose path is the same in every run: its first free slot, locked for as long
-/// as this process lives. Pytest's own are numbered, and their names' lengths would move the heap.
-#[pyfunction]
-pub fn scratch_directory() -> PyResult<String> {
+/// The lock of the scratch directory's slot, held open for as long as a measuring process lives.
+pub const SCRATCH_LOCK: RawFd = DESCRIPTOR + 1;
+
+/// Makes ready a directory for files that tests make, whose path and (empty) content are the same in every run: the first
+/// slot that is free. Pytest's own are numbered, their names' lengths would move the heap, and what an earlier run left
+/// in them would be met by this one.
+///
+/// Called before re-execution, so that clearing it is no part of the measured process's history.
+pub fn prepare_scratch() -> io::Result<()> {
     let user = host::user();
     let base = PathBuf::from(format!("/tmp/pytest-invar-{user:010}"));
     match fs::DirBuilder::new().mode(0o700).create(&base) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     let metadata = fs::symlink_metadata(&base)?;
     if !metadata.is_dir() || metadata.uid() != user {
-        return Err(io::Error::other(format!("{} belongs to somebody else", base.display())).into());
+        return Err(io::Error::other(format!("{} belongs to somebody else", base.display())));
     }
     for slot in 0..10 {
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(base.join(format!("{slot}.lock")))?;
+        let path = base.join(format!("{slot}.lock"));
+        let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         if host::try_lock(lock.as_raw_fd()) {
-            host::duplicate_to(lock.as_raw_fd(), DESCRIPTOR + 1, OnExecute::Close)?;
-            return Ok(base.join(slot.to_string()).display().to_string());
+            host::duplicate_to(lock.as_raw_fd(), SCRATCH_LOCK, OnExecute::Keep)?;
+            return match fs::remove_dir_all(base.join(slot.to_string())) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
         }
     }
-    Err(io::Error::other(format!("ten runs use {} at once", base.display())).into())
+    Err(io::Error::other(format!("ten runs use {} at once", base.display())))
+}
+
+/// The scratch directory of this process, not yet made; `None` where it could not be prepared.
+#[pyfunction]
+pub fn scratch_directory() -> Option<String> {
+    let lock = fs::read_link(format!("/proc/self/fd/{SCRATCH_LOCK}")).ok()?;
+    host::duplicate_to(SCRATCH_LOCK, SCRATCH_LOCK, OnExecute::Close).ok()?;
+    Some(lock.to_str()?.strip_suffix(".lock")?.to_string())
 }

@@ -7,10 +7,17 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional
 
-ENVIRONMENT = {"COLUMNS": "120", "HOME": "/", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
+ENVIRONMENT = {
+    "COLUMNS": "120",
+    "HOME": "/",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "PYTHONHASHSEED": "0",
+}
 
 
 class Run(NamedTuple):
@@ -19,18 +26,18 @@ class Run(NamedTuple):
     exit: int
     output: str
     # Progress lines of all processes.
-    progress: List[Dict[str, Any]]
+    progress: list[dict[str, Any]]
     # (benchmark, pass) -> (every event, diagnostics).
-    passes: Dict[Tuple[str, str], Tuple[Tuple[int, ...], int]]
+    passes: dict[tuple[str, str], tuple[tuple[int, ...], int]]
     # benchmark -> its description.
-    descriptions: Dict[str, Dict[str, Any]]
+    descriptions: dict[str, dict[str, Any]]
 
-    def events(self, kind: str) -> List[Dict[str, Any]]:
+    def events(self, kind: str) -> list[dict[str, Any]]:
         """The progress lines of one kind."""
         return [line for line in self.progress if line["event"] == kind]
 
     @property
-    def measured(self) -> List[str]:
+    def measured(self) -> list[str]:
         """The benchmarks that have a warm pass, sorted."""
         return sorted(name for name, which in self.passes if which == "warm")
 
@@ -38,38 +45,50 @@ class Run(NamedTuple):
 def run(
     command: Sequence[str],
     cwd: "os.PathLike[str]",
-    env: Optional[Dict[str, str]] = None,
-    request: Optional[Dict[str, Any]] = None,
+    env: Optional[dict[str, str]] = None,
+    request: Optional[dict[str, Any]] = None,
 ) -> Run:
     """Runs a command as `invar run` does."""
     with _run_directory(request or {}) as directory:
         environment = dict(os.environ, INVAR_RUN_DIR=str(directory), **(env or {}))
         done = subprocess.run(
-            command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         progress = [
             json.loads(line)
             for path in sorted(directory.glob("progress-*.jsonl"))
             for line in path.read_text().splitlines()
         ]
-        passes: Dict[Tuple[str, str], Tuple[Tuple[int, ...], int]] = {}
-        descriptions: Dict[str, Dict[str, Any]] = {}
+        passes: dict[tuple[str, str], tuple[tuple[int, ...], int]] = {}
+        descriptions: dict[str, dict[str, Any]] = {}
         for path in sorted(directory.glob("raw-*.invar")):
             _read(path.read_bytes(), passes, descriptions)
         return Run(done.returncode, done.stdout, progress, passes, descriptions)
 
 
 @contextlib.contextmanager
-def _run_directory(request: Dict[str, Any]) -> Iterator[Path]:
+def _run_directory(request: dict[str, Any]) -> Iterator[Path]:
     # Without a prefix of fixed length nothing would show a dependency on the path.
     with tempfile.TemporaryDirectory(prefix="r" * (1 + os.getpid() % 7)) as name:
-        whole = {"version": 1, "mode": "simulation", "machine": "reference-1", "environment": ENVIRONMENT, "pass": []}
+        whole = {
+            "version": 1,
+            "mode": "simulation",
+            "machine": "reference-1",
+            "environment": ENVIRONMENT,
+            "pass": [],
+        }
         whole.update(request)
         Path(name, "request.json").write_text(json.dumps(whole))
         yield Path(name)
 
 
-def _read(data: bytes, passes: Dict[Any, Any], descriptions: Dict[str, Any]) -> None:
+def _read(data: bytes, passes: dict[Any, Any], descriptions: dict[str, Any]) -> None:
     """Reads a raw file: crates/invar-core/src/wire/raw.rs."""
     assert data[:6] == b"INVRAW"
     at = 8
@@ -86,7 +105,7 @@ def _read(data: bytes, passes: Dict[Any, Any], descriptions: Dict[str, Any]) -> 
             descriptions[name] = json.loads(_text(rest)[0])
 
 
-def _text(payload: bytes) -> Tuple[str, bytes]:
+def _text(payload: bytes) -> tuple[str, bytes]:
     (length,) = struct.unpack_from("<I", payload)
     return payload[4 : 4 + length].decode(), payload[4 + length :]
 
