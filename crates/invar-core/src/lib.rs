@@ -11,6 +11,10 @@ extern crate alloc;
 #[cfg(feature = "std")]
 pub mod benchmark;
 #[cfg(feature = "std")]
+pub mod compare;
+#[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
 pub mod cost;
 pub mod diagnostic;
 #[cfg(feature = "std")]
@@ -22,7 +26,11 @@ pub mod machine;
 #[cfg(feature = "std")]
 pub mod measurement;
 #[cfg(feature = "std")]
+pub mod number;
+#[cfg(feature = "std")]
 pub mod run;
 #[cfg(feature = "std")]
 pub mod source;
+#[cfg(all(test, feature = "std"))]
+mod testing;
 pub mod wire;

@@ -1,10 +1,13 @@
 //! What leaves a process: versioned twins of the model, and the only place that serialises.
 //!
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
-//! of it, [`v1`] is the Run as JSON.
+//! of it, [`v1`] is the Run as JSON,
+//! [`config`] is `invar.toml`.
 
 #[cfg(feature = "std")]
 pub mod collect;
+#[cfg(feature = "std")]
+pub mod config;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod v1;

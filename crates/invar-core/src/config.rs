@@ -1,0 +1,194 @@
+//! What a project asks for: thresholds, what blocks a merge, machines, what the measured process may see.
+//!
+//! Written as `invar.toml`, read by [`crate::wire::config`]. The defaults are those of [`Config::default`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::compare::Cause;
+use crate::event::Event;
+use crate::machine::{Machine, ParseMachineError};
+
+/// How much a cost may grow before it is called a regression, where nothing else is said: five percent.
+pub const DEFAULT_THRESHOLD: Threshold = Threshold(0.05);
+
+/// A project's wishes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// The branch that changes are merged into; `None`: ask git.
+    pub default_branch: Option<String>,
+    /// When a change counts, and which changes block.
+    pub policy: Policy,
+    /// Machines beside the presets, by name.
+    pub machines: BTreeMap<String, Machine>,
+    /// How the suite is run.
+    pub run: RunConfig,
+}
+
+/// How the suite is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunConfig {
+    /// Environment variables that the measured process keeps.
+    pub pass_env: Vec<String>,
+    /// The Machine to simulate, by name; `None`: the default.
+    pub machine: Option<String>,
+}
+
+/// When a change counts, and which changes block.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// What holds for every benchmark.
+    pub thresholds: Thresholds,
+    /// What holds for some; where several speak, the last one counts.
+    pub benchmarks: Vec<BenchmarkRule>,
+    /// What blocks.
+    pub gate: Gate,
+}
+
+/// A ratio that a change must pass to count: `0.05` is five percent.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Threshold(pub f64);
+
+/// Thresholds by what they are about. Cycles always have one, events only if they are named.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Thresholds {
+    /// Of the cost.
+    pub cycles: Option<Threshold>,
+    /// Of single events.
+    pub events: BTreeMap<Event, Threshold>,
+}
+
+/// Thresholds of the benchmarks whose full names match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchmarkRule {
+    /// Which benchmarks.
+    pub matches: Pattern,
+    /// What holds for them.
+    pub thresholds: Thresholds,
+}
+
+/// Which regressions fail the comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Those with one of these causes.
+    pub causes: BTreeSet<Cause>,
+    /// Does a dropped benchmark, too?
+    pub dropped: bool,
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate { causes: BTreeSet::from([Cause::Code, Cause::Environment]), dropped: false }
+    }
+}
+
+/// What a threshold is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// The cost.
+    Cycles,
+    /// The count of one event.
+    Event(Event),
+}
+
+impl Metric {
+    /// The stable name, as in `invar.toml`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::Cycles => "cycles",
+            Metric::Event(event) => event.name(),
+        }
+    }
+}
+
+/// A glob over full names: `*` is any text, `?` any character, `[ab]` one of some, `{a,b}` one of some texts.
+///
+/// A full name written out matches itself, brackets and all: `tests/test_fibo.py::test_fibo[5]`.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    matcher: globset::GlobMatcher,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Pattern {
+    /// Reads a glob; the error is a sentence.
+    pub fn parse(text: &str) -> Result<Pattern, String> {
+        let glob = globset::Glob::new(text).map_err(|error| error.kind().to_string())?;
+        Ok(Pattern { text: text.to_string(), matcher: glob.compile_matcher() })
+    }
+
+    /// Does it match this full name?
+    pub fn matches(&self, benchmark: &str) -> bool {
+        self.text == benchmark || self.matcher.is_match(benchmark)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Config {
+    /// The Machine of that name: the project's own, a preset, or a canonical text.
+    pub fn machine(&self, name: &str) -> Result<Machine, ParseMachineError> {
+        self.machines.get(name).map_or_else(|| Machine::parse(name), |machine| Ok(machine.clone()))
+    }
+}
+
+impl Policy {
+    /// The thresholds that hold for a benchmark; cycles come first and are always there.
+    pub fn thresholds(&self, benchmark: &str) -> Vec<(Metric, Threshold)> {
+        let mut all = BTreeMap::from([(Metric::Cycles, DEFAULT_THRESHOLD)]);
+        let rules = self.benchmarks.iter().filter(|rule| rule.matches.matches(benchmark));
+        for thresholds in std::iter::once(&self.thresholds).chain(rules.map(|rule| &rule.thresholds)) {
+            all.extend(thresholds.cycles.map(|threshold| (Metric::Cycles, threshold)));
+            all.extend(
+                thresholds.events.iter().map(|(&event, &threshold)| (Metric::Event(event), threshold)),
+            );
+        }
+        all.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, benchmark: &str, expected: bool) {
+        assert_eq!(Pattern::parse(pattern).unwrap().matches(benchmark), expected);
+    }
+
+    #[test]
+    fn a_pattern_matches_full_names() {
+        check("tests/*::test_io*", "tests/deep/test_a.py::test_io[5]", true);
+        check("tests/*::test_io*", "tests/test_a.py::test_fibo", false);
+        check("*", "fib", true);
+    }
+
+    #[test]
+    fn a_name_with_brackets_matches_itself() {
+        check("t.py::test_fibo[5]", "t.py::test_fibo[5]", true);
+        check("t.py::test_fibo[5]", "t.py::test_fibo[6]", false);
+    }
+
+    #[test]
+    fn the_last_rule_that_speaks_counts() {
+        let rule = |matches: &str, cycles: f64| BenchmarkRule {
+            matches: Pattern::parse(matches).unwrap(),
+            thresholds: Thresholds { cycles: Some(Threshold(cycles)), ..Thresholds::default() },
+        };
+        let mut policy = Policy::default();
+        assert_eq!(policy.thresholds("a"), [(Metric::Cycles, DEFAULT_THRESHOLD)]);
+        policy.thresholds.events.insert(Event::Instructions, Threshold(0.02));
+        policy.benchmarks = vec![rule("a*", 0.1), rule("ab*", 0.2), rule("b*", 0.3)];
+        let expected =
+            [(Metric::Cycles, Threshold(0.2)), (Metric::Event(Event::Instructions), Threshold(0.02))];
+        assert_eq!(policy.thresholds("abc"), expected);
+    }
+}
