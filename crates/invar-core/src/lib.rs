@@ -28,6 +28,8 @@ pub mod measurement;
 #[cfg(feature = "std")]
 pub mod number;
 #[cfg(feature = "std")]
+pub mod report;
+#[cfg(feature = "std")]
 pub mod run;
 #[cfg(feature = "std")]
 pub mod source;

@@ -36,6 +36,41 @@ impl Source {
         let short = if self.commit.is_some() { commit.get(..7).unwrap_or(commit) } else { commit };
         if self.dirty { format!("{short}+dirty") } else { short.to_string() }
     }
+
+    /// Where a browser shows a file of the commit; `None` if the remote is not a forge whose addresses are known.
+    pub fn web_link(&self, file: &str, line: Option<u32>) -> Option<String> {
+        let (host, path) = host_and_path(self.remote.as_deref()?)?;
+        let blob = match host {
+            "github.com" => "blob",
+            host if host.contains("gitlab") => "-/blob",
+            _ => return None,
+        };
+        let commit = self.commit.as_deref()?;
+        let file: String = file.chars().map(escaped).collect();
+        let line = line.map(|line| format!("#L{line}")).unwrap_or_default();
+        Some(format!("https://{host}/{path}/{blob}/{commit}/{file}{line}"))
+    }
+}
+
+/// Host and repository of a remote, without what protocol, user, port and ending say.
+fn host_and_path(remote: &str) -> Option<(&str, &str)> {
+    let (host, path) = match remote.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?,
+        None => remote.split_once(':')?,
+    };
+    let host = host.rsplit('@').next()?.split(':').next()?;
+    let path = path.trim_matches('/').trim_end_matches(".git");
+    (!host.is_empty() && !path.is_empty()).then_some((host, path))
+}
+
+/// What would end an address or a Markdown link is written by its number.
+fn escaped(character: char) -> String {
+    match character {
+        ' ' | '%' | '#' | '?' | '(' | ')' | '<' | '>' | '[' | ']' | '"' => {
+            format!("%{:02X}", character as u32)
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -50,5 +85,24 @@ mod tests {
         source.dirty = true;
         assert_eq!(source.short(), "487a918+dirty");
         assert_eq!(Source::default().short(), "no commit");
+    }
+
+    #[track_caller]
+    fn check_link(remote: &str, expected: Option<&str>) {
+        let (commit, remote) = (Some("487a918".to_string()), Some(remote.to_string()));
+        let source = Source { commit, remote, ..Source::default() };
+        assert_eq!(source.web_link("a b.py", Some(7)).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_file_has_an_address_at_forges_that_are_known() {
+        let github = Some("https://github.com/acme/demo/blob/487a918/a%20b.py#L7");
+        check_link("git@github.com:acme/demo.git", github);
+        check_link("https://github.com/acme/demo", github);
+        check_link("ssh://git@github.com:22/acme/demo.git/", github);
+        let gitlab = Some("https://gitlab.example.org/a/b/c/-/blob/487a918/a%20b.py#L7");
+        check_link("https://gitlab.example.org/a/b/c.git", gitlab);
+        check_link("/home/me/demo.git", None);
+        check_link("https://example.org/acme/demo.git", None);
     }
 }

@@ -1,0 +1,220 @@
+//! A Report as JSON, for scripts: written, never read back.
+//!
+//! `{"invar_report": 1, ...}`. Numbers are raw: cycles, nanoseconds, counts, ratios. A ratio out of nothing is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::compare::{Change, Reading, Side, Verdict};
+use crate::event::Event;
+use crate::report::{Outcome, Report, Row};
+
+/// The version this build writes.
+pub const VERSION: u32 = 1;
+
+/// Writes a report as indented JSON.
+pub fn write(report: &Report) -> String {
+    let mut text =
+        serde_json::to_string_pretty(&ReportTwin::from(report)).expect("twins hold nothing that JSON cannot");
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct ReportTwin<'a> {
+    invar_report: u32,
+    outcome: &'static str,
+    factor: Option<f64>,
+    headline: &'a str,
+    blocks: bool,
+    counts: BTreeMap<&'static str, usize>,
+    base: Option<SideTwin<'a>>,
+    head: SideTwin<'a>,
+    machine: &'a str,
+    instrument: &'static str,
+    policy: &'a str,
+    benchmarks: Vec<RowTwin<'a>>,
+    failed: &'a BTreeMap<String, String>,
+    environment: Vec<DifferenceTwin<'a>>,
+    notes: &'a [String],
+    link: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SideTwin<'a> {
+    run: &'a str,
+    title: &'a str,
+    commit: Option<&'a str>,
+    branch: Option<&'a str>,
+    dirty: Option<bool>,
+    started_us: i64,
+    incomplete: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RowTwin<'a> {
+    benchmark: &'a str,
+    verdict: &'static str,
+    cause: Option<&'static str>,
+    why: &'a str,
+    blocking: bool,
+    threshold: ThresholdTwin,
+    /// Of the cost, relative to the baseline.
+    change: Option<f64>,
+    base: Option<ReadingTwin>,
+    head: Option<ReadingTwin>,
+    link: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ThresholdTwin {
+    metric: &'static str,
+    ratio: f64,
+}
+
+#[derive(Serialize)]
+struct ReadingTwin {
+    cycles: u64,
+    nanoseconds: u64,
+    events: BTreeMap<&'static str, u64>,
+    diagnostics: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct DifferenceTwin<'a> {
+    group: &'a str,
+    name: &'a str,
+    base: Option<&'a str>,
+    head: Option<&'a str>,
+    matters: bool,
+}
+
+impl<'a> From<&'a Report> for ReportTwin<'a> {
+    fn from(report: &'a Report) -> ReportTwin<'a> {
+        let factor = match report.outcome {
+            Outcome::Improves(factor) | Outcome::Degrades(factor) => finite(factor),
+            Outcome::Unchanged | Outcome::NoBaseline | Outcome::NothingMeasured => None,
+        };
+        let mut counts: BTreeMap<&str, usize> =
+            Verdict::ALL.into_iter().map(|verdict| (verdict.name(), report.counts.of(verdict))).collect();
+        counts.insert("failed", report.counts.failed);
+        counts.insert("blocking", report.counts.blocking);
+        let environment = report.environment.iter().map(|difference| DifferenceTwin {
+            group: &difference.group,
+            name: &difference.name,
+            base: difference.base.as_deref(),
+            head: difference.head.as_deref(),
+            matters: difference.matters(),
+        });
+        ReportTwin {
+            invar_report: VERSION,
+            outcome: report.outcome.name(),
+            factor,
+            headline: &report.headline,
+            blocks: report.blocks,
+            counts,
+            base: report.base.as_ref().map(SideTwin::from),
+            head: SideTwin::from(&report.head),
+            machine: &report.machine,
+            instrument: report.instrument.name(),
+            policy: &report.policy,
+            benchmarks: report.rows.iter().map(RowTwin::from).collect(),
+            failed: &report.failed,
+            environment: environment.collect(),
+            notes: &report.notes,
+            link: report.links.report.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Side> for SideTwin<'a> {
+    fn from(side: &'a Side) -> SideTwin<'a> {
+        let source = side.source.as_ref();
+        SideTwin {
+            run: &side.run,
+            title: &side.title,
+            commit: source.and_then(|source| source.commit.as_deref()),
+            branch: source.and_then(|source| source.branch.as_deref()),
+            dirty: source.map(|source| source.dirty),
+            started_us: side.started.0,
+            incomplete: side.incomplete.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Row> for RowTwin<'a> {
+    fn from(row: &'a Row) -> RowTwin<'a> {
+        let judged = &row.judged;
+        RowTwin {
+            benchmark: &judged.benchmark.id,
+            verdict: judged.verdict.name(),
+            cause: judged.cause.map(|cause| cause.name()),
+            why: &row.why,
+            blocking: judged.blocking,
+            threshold: ThresholdTwin {
+                metric: judged.applied.metric.name(),
+                ratio: judged.applied.threshold.0,
+            },
+            change: judged.change().map(Change::ratio).and_then(finite),
+            base: judged.base.map(ReadingTwin::from),
+            head: judged.head.map(ReadingTwin::from),
+            link: row.link.as_deref(),
+        }
+    }
+}
+
+impl From<Reading> for ReadingTwin {
+    fn from(reading: Reading) -> ReadingTwin {
+        let events = Event::ALL.into_iter().map(|event| (event.name(), reading.events.get(event)));
+        ReadingTwin {
+            cycles: reading.cost.total().0,
+            nanoseconds: u64::try_from(reading.time.as_nanos()).unwrap_or(u64::MAX),
+            events: events.collect(),
+            diagnostics: reading
+                .diagnostics
+                .to_vec()
+                .into_iter()
+                .map(|diagnostic| diagnostic.name())
+                .collect(),
+        }
+    }
+}
+
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::compare::Comparison;
+    use crate::config::Policy;
+    use crate::report::ReportOptions;
+    use crate::testing::run;
+
+    #[test]
+    fn a_script_finds_what_people_read() {
+        let policy = Policy::default();
+        let base = run("main", &[("a", 100_000, 0), ("b", 7, 0)]);
+        let head = run("slower", &[("a", 201_000, 0), ("b", 7, 0)]);
+        let comparison = Comparison::of(&base, &head, &policy).unwrap();
+        let report = Report::of(&comparison, &policy, ReportOptions::default());
+        let json: Value = serde_json::from_str(&write(&report)).unwrap();
+        assert_eq!(json["invar_report"], 1);
+        assert_eq!(json["headline"], "Merging `slower` will degrade performance by 100.0 %");
+        assert_eq!(json["blocks"], true);
+        assert_eq!(json["counts"]["regressed"], 1);
+        assert_eq!(json["factor"], 2.0);
+        let row = &json["benchmarks"][0];
+        assert_eq!(
+            (&row["benchmark"], &row["verdict"], &row["cause"]),
+            (&"a".into(), &"regressed".into(), &"code".into())
+        );
+        assert_eq!((&row["change"], &row["threshold"]["ratio"]), (&1.0.into(), &0.05.into()));
+        assert_eq!(row["head"]["events"]["instructions"], 201_000);
+        assert_eq!(json["benchmarks"][1]["verdict"], "unchanged");
+    }
+}
