@@ -1,6 +1,7 @@
 """What a session does with its benchmarks: finds them, gives tests the fixture, measures marked tests, reports."""
 
 import json
+import random
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -60,6 +61,12 @@ class Suite:
         worker: dict[str, Any] = getattr(session.config, "workerinput", {})
         if self._simulated and worker.get("workerid", "gw0") == "gw0":
             _native.collected(len(session.items))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if self._simulated:
+            # The same random data in every run, whatever other benchmarks draw.
+            random.seed(0)
 
     # The fixture and the marker.
 

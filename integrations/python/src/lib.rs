@@ -11,6 +11,7 @@ mod reexecute;
 mod region;
 mod request;
 mod run_directory;
+mod steady;
 
 use pyo3::prelude::*;
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 SUITE = """
-    import json, re
+    import json, os, random, re, threading, time, uuid
     import pytest
     def fib(n):
         return n if n < 2 else fib(n - 1) + fib(n - 2)
@@ -28,8 +28,17 @@ SUITE = """
     def test_identities(benchmark):
         benchmark(lambda: {object() for _ in range(500)})
     def test_file(benchmark, tmp_path):
-        (tmp_path / "file").write_text("text")
-        benchmark(sorted, tmp_path.parts)
+        benchmark((tmp_path / "file").write_text, "text")
+    def test_random(benchmark):
+        benchmark(lambda: sorted(random.random() for _ in range(100)))
+    def test_names_of_chance(benchmark):
+        benchmark(lambda: {uuid.uuid4().hex: os.urandom(8) for _ in range(100)})
+    def test_lock(benchmark):
+        lock = threading.RLock()
+        def locked():
+            with lock:
+                return time.monotonic() > 0
+        benchmark(locked)
     @pytest.mark.benchmark
     def test_whole():
         mix()
@@ -40,8 +49,8 @@ def test_every_count_is_the_same_in_every_process(pytester, simulated):
     pytester.makepyfile(test_suite=SUITE)
     first = simulated()
     assert first.exit == 0, first.output
-    assert len(first.measured) == 7
-    for number in range(4):
+    assert len(first.measured) == 10
+    for number in range(9):
         elsewhere = {
             "HOME": "/" + "h" * 9 * number,
             "JUNK": "x" * 1234 * number,
@@ -287,8 +296,8 @@ def test_workers_of_xdist_measure(pytester, simulated):
     pytester.makepyfile(test_suite=SUITE)
     run = simulated("-n2")
     assert run.exit == 0, run.output
-    assert len(run.measured) == 7
-    assert sum(line["benchmarks"] for line in run.events("collected")) == 7
+    assert len(run.measured) == 10
+    assert sum(line["benchmarks"] for line in run.events("collected")) == 10
     assert len(run.events("warning")) == 1
     assert "pytest-xdist hands out tests" in run.output
 
