@@ -3,6 +3,7 @@
 Under `invar run` the first thing is to become repeatable, before any module of the suite is imported.
 """
 
+import sys
 from collections.abc import Generator
 from typing import Any, Optional
 
@@ -43,6 +44,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
             _native.finished(int(pytest.ExitCode.USAGE_ERROR))
             raise pytest.UsageError(f"pytest-invar: {error}") from error
         rivals.displace(manager, early_config.stash[_rivals])
+        rivals.silence_disturbers(early_config)
         # What earlier runs left behind is no part of this one.
         manager.consider_pluginarg("no:cacheprovider")
         early_config.stash[_simulation] = Simulation()
@@ -89,6 +91,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
             return [f"invar: {line}" for line in lines]
     if simulated:
         lines.append("measures by simulation")
+        if not _native.is_repeatable():
+            lines.append("address-space randomisation is on, so counts may vary between runs")
+        if sys.flags.hash_randomization:
+            lines.append(
+                "hashes are random (does python run with -I or -E?), so counts may vary between runs"
+            )
+            _native.warning(lines[-1])
         if _workers(config):
             lines.append(
                 "pytest-xdist hands out tests by who is free, so counts may vary between runs; -n 0 does not"

@@ -1,4 +1,4 @@
-"""Other plugins that bring a `benchmark` fixture, and who of us has the field."""
+"""Other plugins: those that bring a `benchmark` fixture too, and those that would disturb a simulation."""
 
 import importlib.util
 import os
@@ -31,6 +31,14 @@ def displace(manager: pytest.PytestPluginManager, names: list[str]) -> None:
         plugin = manager.get_plugin(f"{_RIVALS[name]}.plugin")
         if plugin is not None:
             manager.unregister(plugin)
+
+
+def silence_disturbers(config: pytest.Config) -> None:
+    """Keeps plugins out that make every run another one (an order of chance) or measure themselves (coverage)."""
+    for name in ("randomly", "random_order", "random-order"):
+        config.pluginmanager.set_blocked(name)
+    # What `--no-cov` does.
+    config.known_args_namespace.no_cov = True
 
 
 def sentence(names: list[str], measuring: bool) -> str:

@@ -323,3 +323,32 @@ def test_another_plugin_gives_the_fixture_up(rival, pytester, simulated):
     assert run.exit == 0, run.output
     assert len(run.measured) == 1
     assert f"{rival.replace('_', '-')} is installed too: under `invar run`" in run.output
+
+
+def test_an_order_of_chance_and_coverage_are_switched_off(pytester, simulated):
+    pytest.importorskip("pytest_randomly")
+    pytest.importorskip("pytest_cov")
+    pytester.makepyfile(
+        test_suite="""
+        import sys
+        import pytest
+        @pytest.mark.parametrize("n", range(12))
+        def test_it(benchmark, n):
+            assert sys.gettrace() is None and "coverage.control" not in sys.modules
+            benchmark(sum, range(n))
+        """
+    )
+    first = simulated("--cov=.")
+    assert first.exit == 0, first.output
+    assert [line["benchmark"] for line in first.events("started")] == [
+        f"test_suite.py::test_it[{n}]" for n in range(12)
+    ]
+    assert simulated("--cov=.").passes == first.passes
+
+
+def test_random_hashes_are_warned_of(pytester, simulated):
+    pytester.makepyfile("def test_it(benchmark): benchmark(sum, [1])")
+    run = simulated(command=[sys.executable, "-E", "-m", "pytest"])
+    assert run.exit == 0, run.output
+    assert "hashes are random" in run.output
+    assert len(run.events("warning")) == 1
