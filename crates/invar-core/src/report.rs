@@ -204,13 +204,12 @@ impl Report {
     }
 }
 
-/// Why a benchmark changed, in a few words; empty for an unchanged one with equal events.
+/// Why a benchmark changed, in a few words; empty where no count did, and where there is only one side.
 pub fn why(judged: &Judged, environment: &[Difference]) -> String {
     let moved = |event| judged.event_change(event).map_or(0.0, Change::ratio);
     let instructions = format!("instructions {}", change(moved(Event::Instructions)));
     let mut why = match judged.cause {
-        None if judged.base.is_some() && judged.head.is_some() => return String::new(),
-        None => return judged.verdict.name().to_string(),
+        None => return String::new(),
         Some(Cause::Code) => format!("code: {instructions}"),
         Some(Cause::Layout) => "layout only: instructions equal, misses moved".to_string(),
         Some(Cause::Environment) => format!("environment: {}", differences(environment)),
@@ -252,6 +251,8 @@ fn factor(judged: &Judged) -> f64 {
 }
 
 fn headline(outcome: Outcome, subject: &str, merges: bool) -> String {
+    // A branch may have a backtick in its name, and would end the span that it stands in.
+    let subject = subject.replace('`', "'");
     let by = |factor: f64| percent(factor - 1.0);
     let (will, verb) = if merges {
         ("Merging ", ["will improve", "will degrade", "will not change"])

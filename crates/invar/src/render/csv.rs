@@ -1,0 +1,75 @@
+//! The results of a run as CSV (RFC 4180): a header, raw units, one record for each pass.
+
+use invar_core::cost::Cost;
+use invar_core::event::{Event, Events};
+use invar_core::measurement::Measurement;
+use invar_core::run::Run;
+
+/// The run: its warm and its cold passes, benchmark by benchmark. Lines end with CR LF, as the RFC wants.
+pub fn csv(run: &Run) -> String {
+    let mut header =
+        vec!["benchmark", "file", "name", "group", "instrument", "machine", "pass", "cycles", "nanoseconds"];
+    header.extend(Event::ALL.map(Event::name));
+    header.push("diagnostics");
+    let mut out = record(header.into_iter().map(str::to_string));
+    for measurement in &run.measurements {
+        out.push_str(&pass(measurement, "warm", &measurement.warm));
+        if let Some(cold) = &measurement.cold {
+            out.push_str(&pass(measurement, "cold", cold));
+        }
+    }
+    out
+}
+
+fn pass(measurement: &Measurement, name: &str, events: &Events) -> String {
+    let cycles = Cost::of(events, &measurement.machine).total();
+    let time = cycles.at(invar_core::cost::Hertz::of(&measurement.machine));
+    let benchmark = &measurement.benchmark;
+    let mut fields = vec![
+        benchmark.id.clone(),
+        benchmark.file.clone().unwrap_or_default(),
+        benchmark.name.clone(),
+        benchmark.group.clone().unwrap_or_default(),
+        measurement.instrument.name().to_string(),
+        measurement.machine.name.clone(),
+        name.to_string(),
+        cycles.0.to_string(),
+        time.as_nanos().to_string(),
+    ];
+    fields.extend(events.0.iter().map(u64::to_string));
+    let diagnostics = measurement.diagnostics.to_vec();
+    fields.push(diagnostics.iter().map(|diagnostic| diagnostic.name()).collect::<Vec<_>>().join(" "));
+    record(fields.into_iter())
+}
+
+fn record(fields: impl Iterator<Item = String>) -> String {
+    let quoted = |field: String| {
+        let plain = !field.contains([',', '"', '\r', '\n']);
+        if plain { field } else { format!("\"{}\"", field.replace('"', "\"\"")) }
+    };
+    format!("{}\r\n", fields.map(quoted).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::testing::run;
+    use invar_core::diagnostic::Diagnostic;
+
+    #[test]
+    fn a_run_is_a_header_and_a_record_for_each_pass() {
+        let mut run = run("main", &[("t.py::a[\"x\",\n1]", 300, 1)]);
+        run.measurements[0].cold = Some(Events::default());
+        run.measurements[0].diagnostics.insert(Diagnostic::ReadClock);
+        assert_eq!(
+            csv(&run),
+            "benchmark,file,name,group,instrument,machine,pass,cycles,nanoseconds,instructions,reads,writes,l1i_misses,\
+             l1d_read_misses,l1d_write_misses,l2_misses,l3_misses,memory_accesses,rep_bytes,rep_iterations,\
+             branches_taken,system_calls,diagnostics\r\n\
+             \"t.py::a[\"\"x\"\",\n1]\",t.py,\"a[\"\"x\"\",\n1]\",,simulation,reference-1,warm,911,455,\
+             300,100,0,0,3,0,2,1,0,0,0,0,0,read_clock\r\n\
+             \"t.py::a[\"\"x\"\",\n1]\",t.py,\"a[\"\"x\"\",\n1]\",,simulation,reference-1,cold,0,0,\
+             0,0,0,0,0,0,0,0,0,0,0,0,0,read_clock\r\n"
+        );
+    }
+}
