@@ -66,10 +66,19 @@ impl Difference {
     }
 }
 
-/// Reads `python 3.11.7 → 3.13.2`, `numpy 2.1 added`, `numpy 2.1 removed`.
+/// Reads `python 3.11.7 → 3.13.2`, `numpy 2.1 added`, `engine version 0.1.0 → 0.2.0`. Long values are cut.
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.base, &self.head) {
+        const LONGEST: usize = 60;
+        // A package or a runtime is known by its own name, other facts only with their group.
+        if !["runtime", "packages"].contains(&self.group.as_str()) {
+            write!(f, "{} ", self.group)?;
+        }
+        let cut = |value: &String| match value.char_indices().nth(LONGEST) {
+            None => value.clone(),
+            Some((end, _)) => format!("{}…", &value[..end]),
+        };
+        match (self.base.as_ref().map(cut), self.head.as_ref().map(cut)) {
             (Some(base), Some(head)) => write!(f, "{} {base} → {head}", self.name),
             (None, Some(head)) => write!(f, "{} {head} added", self.name),
             (Some(base), None) => write!(f, "{} {base} removed", self.name),
@@ -96,6 +105,14 @@ mod tests {
         let head = environment(&[("runtime", "python", "3.13.2"), ("packages", "scipy", "1.0")]);
         let lines: Vec<String> = base.diff(&head).iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["numpy 2.1 removed", "scipy 1.0 added", "python 3.11.7 → 3.13.2"]);
+    }
+
+    #[test]
+    fn a_fact_that_is_no_package_is_named_with_its_group() {
+        let base = environment(&[("engine", "version", "0.1.0")]);
+        let head = environment(&[("engine", "version", &"9".repeat(70))]);
+        let expected = format!("engine version 0.1.0 → {}…", "9".repeat(60));
+        assert_eq!(base.diff(&head)[0].to_string(), expected);
     }
 
     #[test]

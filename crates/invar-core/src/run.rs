@@ -111,6 +111,56 @@ pub fn short_id(id: &str) -> &str {
     id.len().checked_sub(6).and_then(|start| id.get(start..)).unwrap_or(id)
 }
 
+/// A run, as far as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its id.
+    pub id: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// See [`Run::title`].
+    pub title: String,
+    /// The commit that was checked out, in full.
+    pub commit: Option<String>,
+    /// The branch that was checked out.
+    pub branch: Option<String>,
+    /// Was anything changed and not committed? False outside a repository.
+    pub dirty: bool,
+    /// The first line of the commit's message.
+    pub message: Option<String>,
+    /// The Machine, by name.
+    pub machine: String,
+    /// The instrument.
+    pub instrument: Instrument,
+    /// How many benchmarks have a result.
+    pub measured: usize,
+    /// How many have none.
+    pub failed: usize,
+    /// Why there may be benchmarks missing.
+    pub incomplete: Option<String>,
+}
+
+impl Summary {
+    /// What a list shows of a run.
+    pub fn of(run: &Run) -> Summary {
+        let source = run.source.as_ref();
+        Summary {
+            id: run.id.clone(),
+            started: run.started,
+            title: run.title(),
+            commit: source.and_then(|source| source.commit.clone()),
+            branch: source.and_then(|source| source.branch.clone()),
+            dirty: source.is_some_and(|source| source.dirty),
+            message: source.and_then(|source| source.message.clone()),
+            machine: run.machine.name.clone(),
+            instrument: run.instrument,
+            measured: run.measurements.len(),
+            failed: run.failed.len(),
+            incomplete: run.incomplete.clone(),
+        }
+    }
+}
+
 fn key(measurement: &Measurement) -> (&str, Instrument) {
     (&measurement.benchmark.id, measurement.instrument)
 }

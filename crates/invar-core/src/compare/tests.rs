@@ -194,3 +194,20 @@ fn a_later_description_of_a_benchmark_wins() {
     let comparison = Comparison::of(&base, &head, &Policy::default()).unwrap();
     assert_eq!(comparison.benchmarks[0].benchmark.line, Some(7));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 64, ..Default::default() })]
+
+    #[test]
+    fn a_run_does_not_differ_from_itself(counts in proptest::collection::vec(proptest::prelude::any::<[u64; Event::COUNT]>(), 1..5)) {
+        let mut run = run("main", &[]);
+        for (index, counts) in counts.into_iter().enumerate() {
+            let warm = Events(counts);
+            run.measurements.push(Measurement { warm, ..measurement(&format!("a{index}"), 0, 0) });
+        }
+        let comparison = Comparison::of(&run, &run, &Policy::default()).unwrap();
+        let unchanged = |judged: &Judged| judged.verdict == Verdict::Unchanged && judged.cause.is_none();
+        proptest::prop_assert!(comparison.benchmarks.iter().all(unchanged));
+        proptest::prop_assert!(!comparison.blocks());
+    }
+}

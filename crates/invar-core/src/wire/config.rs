@@ -423,4 +423,13 @@ mod tests {
         let error = read("[threshold]\ncycles = 5%").unwrap_err().to_string();
         assert!(error.starts_with("it is not TOML: line 2: "), "{error}");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(\\[{0,2}(machine|gate|benchmark|run)\\]{0,2}\n|[a-z]{0,3} ?= ?[0-9\"{}]{0,3}\n){0,6}") {
+            let _ = read(&text);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The report of a change, for a terminal.
 
 use invar_core::compare::Verdict;
-use invar_core::report::Report;
+use invar_core::report::{Outcome, Report};
 
 use super::table::Paint;
 use super::{View, compare, one_line, paint, sign, wrap};
@@ -41,6 +41,8 @@ pub fn report(report: &Report, view: View) -> String {
         let text =
             if count == 1 { "1 benchmark blocks".to_string() } else { format!("{count} benchmarks block") };
         out.push_str(&view.paint(&format!("  ✗ {text} the merge.\n"), Paint::Bad));
+    } else if report.outcome == Outcome::NothingMeasured {
+        out.push_str(&view.paint("  ✗ Nothing was measured, so nothing can be said.\n", Paint::Bad));
     } else if report.base.is_some() {
         out.push_str(&view.paint("  ✓ Nothing blocks the merge.\n", Paint::Good));
     }
@@ -105,6 +107,12 @@ mod tests {
         Policy: a benchmark regresses when its cost grows by more than 5.0 %; what blocks: code, environment.
         ✗ 1 benchmark blocks the merge.
         ");
+    }
+
+    #[test]
+    fn a_candidate_without_results_is_not_waved_through() {
+        let text = report(&report_of(&fibo(), &run("broken", &[])), wide());
+        assert!(text.ends_with("✗ Nothing was measured, so nothing can be said.\n"), "{text}");
     }
 
     #[test]
