@@ -235,7 +235,7 @@ pub struct Counts {
     pub new: usize,
     /// Dropped.
     pub dropped: usize,
-    /// Without a result in the candidate.
+    /// Failed in the candidate.
     pub failed: usize,
     /// Of all these, those that block.
     pub blocking: usize,
@@ -270,7 +270,7 @@ pub struct Comparison {
     pub environment: Vec<Difference>,
     /// Every benchmark of either side, sorted by full name.
     pub benchmarks: Vec<Judged>,
-    /// Benchmarks without a result in the candidate, each with why in one line.
+    /// Benchmarks that failed in the candidate, each with why in one line.
     pub failed: BTreeMap<String, String>,
 }
 

@@ -35,7 +35,7 @@ pub struct Report {
     pub head_name: String,
     /// Every benchmark that was compared: changed ones first, the pressing before the others, then unchanged ones.
     pub rows: Vec<Row>,
-    /// Benchmarks without a result in the candidate, each with why in one line.
+    /// Benchmarks that failed in the candidate, each with why in one line.
     pub failed: BTreeMap<String, String>,
     /// What differs around the program.
     pub environment: Vec<Difference>,

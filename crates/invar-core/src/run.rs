@@ -45,7 +45,8 @@ pub struct Run {
     pub instrument: Instrument,
     /// The results.
     pub measurements: Vec<Measurement>,
-    /// Benchmarks that have no result, by full name, each with why in one line.
+    /// Benchmarks that failed, by full name, each with why in one line. One that failed after it was measured has a
+    /// result as well.
     pub failed: BTreeMap<String, String>,
     /// How the command ended; `None` if it was never seen to.
     pub exit: Option<Exit>,
@@ -134,7 +135,7 @@ pub struct Summary {
     pub instrument: Instrument,
     /// How many benchmarks have a result.
     pub measured: usize,
-    /// How many have none.
+    /// How many failed.
     pub failed: usize,
     /// Why there may be benchmarks missing.
     pub incomplete: Option<String>,

@@ -360,6 +360,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_example_is_read() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let example = document.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).unwrap();
+        let policy = read(example).unwrap().policy;
+        assert_eq!(policy.thresholds("tests/test_fibo.py::test_fibo[5]")[0].1, Threshold(0.03));
+        assert_eq!(policy.gate, Gate::default());
+    }
+
+    #[test]
     fn an_empty_file_is_the_default() {
         let config = read("").unwrap();
         assert_eq!(config, Config::default());

@@ -2,11 +2,11 @@
 
 use invar_core::compare::{Change, Reading, Verdict};
 use invar_core::event::{Event, Events};
-use invar_core::number::{change, time};
+use invar_core::number::change;
 use invar_core::report::{Report, Row};
 
 use super::table::{Cell, Column, Paint, Table};
-use super::{View, change_cell, one_line, paint, wrap};
+use super::{View, change_cell, figure, one_line, paint, wrap};
 
 /// Which benchmarks a comparison shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +94,11 @@ fn build(report: &Report, rows: &[Row], why: Why) -> Table {
         columns.push(Column::text("why", 0));
     }
     let mut table = Table::new("  ", columns);
-    let reading = |reading: Option<Reading>| match reading {
-        None => Cell::new("–", Paint::Dim),
-        Some(reading) => Cell::from(time(reading.time)),
+    let reading = |reading: Option<Reading>| {
+        Cell::new(
+            figure(reading, report.instrument),
+            if reading.is_none() { Paint::Dim } else { Paint::None },
+        )
     };
     let moved =
         |change: Option<Change>| change.map_or_else(Cell::default, |moved| Cell::from(change_of(moved)));

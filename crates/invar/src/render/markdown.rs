@@ -5,8 +5,11 @@
 use invar_core::compare::{Change, Judged, Reading, Verdict};
 use invar_core::environment::Difference;
 use invar_core::event::Event;
-use invar_core::number::{change, percent, plural, time};
+use invar_core::instrument::Instrument;
+use invar_core::number::{change, percent, plural};
 use invar_core::report::{Outcome, Report, Row};
+
+use super::{figure, one_line};
 
 /// Rows of the table; more are counted.
 const MOST_ROWS: usize = 20;
@@ -95,7 +98,7 @@ fn table(report: &Report) -> String {
             code(&report.head_name)
         ));
         for row in changed.iter().take(MOST_ROWS) {
-            out.push_str(&table_row(row));
+            out.push_str(&table_row(row, report.instrument));
         }
         if changed.len() > MOST_ROWS {
             out.push_str(&format!("| | … and {} more | | | | |\n", changed.len() - MOST_ROWS));
@@ -116,16 +119,15 @@ fn table(report: &Report) -> String {
     out
 }
 
-fn table_row(row: &Row) -> String {
+fn table_row(row: &Row, instrument: Instrument) -> String {
     let judged = &row.judged;
     let name = code(&judged.benchmark.id);
     let name = row.link.as_ref().map_or(name.clone(), |link| format!("[{name}]({})", address(link)));
-    let reading = |reading: Option<Reading>| reading.map_or("–".to_string(), |reading| time(reading.time));
     format!(
         "| {} | {name} | {} | {} | {} | {} |\n",
         emoji(judged.verdict),
-        reading(judged.base),
-        reading(judged.head),
+        figure(judged.base, instrument),
+        figure(judged.head, instrument),
         change_words(judged),
         line(&row.why).replace('|', "\\|"),
     )
@@ -227,17 +229,17 @@ fn difference_code(difference: &Difference) -> String {
 
 /// A text as a code span that also holds within a table.
 fn code(text: &str) -> String {
-    let text = super::one_line(text).replace('|', "\\|");
+    let text = one_line(text).replace('|', "\\|");
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
 /// A sentence of ours with names in backticks: nothing in it may start another block or a tag.
 fn line(text: &str) -> String {
-    super::one_line(text).replace('<', "&lt;")
+    one_line(text).replace('<', "&lt;")
 }
 
 fn address(link: &str) -> String {
-    super::one_line(link).replace(' ', "%20").replace('(', "%28").replace(')', "%29").replace('|', "%7C")
+    one_line(link).replace(' ', "%20").replace('(', "%28").replace(')', "%29").replace('|', "%7C")
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ pub mod run;
 pub mod show;
 pub mod table;
 
-use invar_core::compare::{Judged, Verdict};
+use invar_core::compare::{Judged, Reading, Verdict};
+use invar_core::event::Event;
+use invar_core::instrument::Instrument;
 use invar_core::number;
 use owo_colors::{OwoColorize, Style, XtermColors};
 
@@ -72,6 +74,15 @@ pub const fn paint(verdict: Verdict) -> Paint {
         Verdict::Improved => Paint::Good,
         Verdict::Regressed => Paint::Bad,
         Verdict::Unchanged | Verdict::New | Verdict::Dropped => Paint::None,
+    }
+}
+
+/// A side's figure: simulated time, or the instructions where no caches were simulated.
+fn figure(reading: Option<Reading>, instrument: Instrument) -> String {
+    match (reading, instrument) {
+        (None, _) => "–".to_string(),
+        (Some(reading), Instrument::Counts) => number::count(reading.events.get(Event::Instructions)),
+        (Some(reading), _) => number::time(reading.time),
     }
 }
 

@@ -131,6 +131,7 @@ fn a_run_of_version_one_reads_for_ever() {
     let names: Vec<&str> = run.measurements.iter().map(|one| one.benchmark.id.as_str()).collect();
     assert_eq!(names, ["tests/test_fibo.py::iterative_fibo_big", "tests/test_fibo.py::recursive_fibo[10]"]);
     let big = &run.measurements[0];
+    assert_eq!((&big.machine, big.instrument), (&Machine::callgrind(), Instrument::Counts));
     assert_eq!(big.warm.get(Event::Instructions), 2_790_000);
     assert_eq!(big.diagnostics.to_vec(), [Diagnostic::ReadClock]);
     assert_eq!(big.benchmark.extra_info["n"], "[1,2]");
