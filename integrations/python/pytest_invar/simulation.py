@@ -37,6 +37,7 @@ class Simulation:
         _native.started(name)
         _native.warm_up(function, args, kwargs)
         with quiet():
+            _native.canonical_heap(False)
             _native.measure(name, "cold", function, args, kwargs)
             result = _native.measure(name, "warm", function, args, kwargs)
         self._keep()
@@ -56,6 +57,7 @@ class Simulation:
             args, kwargs = pedantic.set_up()
             result = None
             with quiet():
+                _native.canonical_heap(False)
                 result = _native.measure(name, which, pedantic.function, args, kwargs)
             pedantic.tear_down(args, kwargs)
         self._keep()

@@ -1,5 +1,6 @@
 """What a session does with its benchmarks: finds them, gives tests the fixture, measures marked tests, reports."""
 
+import gc
 import json
 import random
 from collections.abc import Generator
@@ -65,8 +66,10 @@ class Suite:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         if self._simulated:
-            # The same random data in every run, whatever other benchmarks draw.
+            # The same random data in every run, whatever other benchmarks draw, in the same heap.
             random.seed(0)
+            gc.collect()
+            _native.canonical_heap(True)
 
     # The fixture and the marker.
 

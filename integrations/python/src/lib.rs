@@ -5,6 +5,7 @@
 //! counts. Python sees the four words of [`run_directory::State`], and what the benchmarked functions return.
 #![deny(missing_docs)]
 
+mod heap;
 mod host;
 mod progress;
 mod reexecute;
@@ -22,6 +23,8 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 /// The module `pytest_invar._native`.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::heap::canonical_heap;
     #[pymodule_export]
     use crate::progress::{collected, failed, finished, process, started, warning};
     #[pymodule_export]

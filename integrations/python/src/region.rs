@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, sync::PyOnceLock};
 
+use crate::heap;
 use crate::progress;
 use crate::request::Request;
 use crate::run_directory;
@@ -42,6 +43,7 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
     region::attach(&request.machine, request.mode).map_err(failure)?;
     steady::make();
+    heap::take_arenas();
     let _ = MODE.set(py, request.mode);
     Ok(())
 }
