@@ -37,7 +37,7 @@ class Simulation:
         _native.started(name)
         _native.warm_up(function, args, kwargs)
         with quiet():
-            _native.canonical_heap(False)
+            _native.canonical_heap()
             _native.measure(name, "cold", function, args, kwargs)
             result = _native.measure(name, "warm", function, args, kwargs)
         self._keep()
@@ -57,13 +57,14 @@ class Simulation:
             args, kwargs = pedantic.set_up()
             result = None
             with quiet():
-                _native.canonical_heap(False)
+                _native.canonical_heap()
                 result = _native.measure(name, which, pedantic.function, args, kwargs)
             pedantic.tear_down(args, kwargs)
         self._keep()
         return result
 
     def _keep(self) -> None:
+        _native.loosen_heap()
         self.count += 1
         _native.flush()
 

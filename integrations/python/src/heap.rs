@@ -29,6 +29,8 @@ const BLOCK_BYTES_MAX: usize = 512;
 const TRIES_MAX: usize = 1 << 20;
 /// The largest chunk for which holes are filled: the next larger ones may come from `mmap`.
 const CHUNK_BYTES_MAX: usize = 128 << 10;
+/// Where holes seem to have no end, the top of the heap is not where it is thought to be.
+const FILLED_BYTES_MAX: usize = 256 << 20;
 /// Chunks up to this size would not return to the top of the heap when freed, but to a list.
 const LISTED_BYTES_MAX: usize = 1 << 10;
 
@@ -63,17 +65,23 @@ pub fn take_arenas() {
     set(&mut ArenaAllocator { context: std::ptr::null_mut(), allocate: new_arena, free: free_arena });
 }
 
-/// Brings the heap into its canonical state. `afresh` frees first what earlier calls filled holes with.
+/// Frees what filled holes. What the session keeps of a benchmark goes into old holes then, and the fresh arenas end with
+/// the benchmark.
 #[pyfunction]
-pub fn canonical_heap(afresh: bool) {
-    let Ok(mut filling) = FILLING.lock() else { return };
-    if afresh {
+pub fn loosen_heap() {
+    if let Ok(mut filling) = FILLING.lock() {
         filling.empty();
     }
+}
+
+/// Brings the heap into its canonical state, on top of what fills holes already.
+#[pyfunction]
+pub fn canonical_heap() {
+    let Ok(mut filling) = FILLING.lock() else { return };
     if ZONE.load(Relaxed) < ZONES_MAX {
         filling.fill_pools();
     }
-    if symbol(c"gnu_get_libc_version").is_some() {
+    if malloc_is_glibcs() {
         filling.fill_bins();
     }
 }
@@ -126,8 +134,12 @@ impl Filling {
 
     /// Takes chunks of each size, from the largest, until they come from the top of the heap.
     fn fill_bins(&mut self) {
+        let mut filled = 0;
         for bytes in (24..=CHUNK_BYTES_MAX).rev().step_by(16) {
-            for _ in 0..TRIES_MAX {
+            loop {
+                if filled > FILLED_BYTES_MAX {
+                    return;
+                }
                 // SAFETY: allocates.
                 let chunk = unsafe { libc::malloc(bytes) } as usize;
                 if chunk == 0 {
@@ -139,6 +151,7 @@ impl Filling {
                     unsafe { libc::free(chunk as *mut c_void) };
                 } else {
                     self.chunks.push(chunk);
+                    filled += bytes;
                 }
                 if at_the_end {
                     break;
@@ -206,6 +219,18 @@ fn map(address: usize, bytes: usize) -> Option<*mut c_void> {
     // SAFETY: a new mapping that replaces none.
     let mapped = unsafe { libc::mmap(address as *mut c_void, bytes, protection, flags, -1, 0) };
     (mapped != libc::MAP_FAILED).then_some(mapped)
+}
+
+/// Is it glibc that serves `malloc`, and not a library loaded before it?
+fn malloc_is_glibcs() -> bool {
+    // SAFETY: asks for a library that is loaded already, and loads none.
+    let library = unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if library.is_null() || symbol(c"gnu_get_libc_version").is_none() {
+        return false;
+    }
+    // SAFETY: a handle of `dlopen`, which is never closed.
+    let own = unsafe { libc::dlsym(library, c"malloc".as_ptr()) };
+    symbol(c"malloc") == Some(own)
 }
 
 fn symbol(name: &CStr) -> Option<*mut c_void> {

@@ -24,7 +24,7 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::heap::canonical_heap;
+    use crate::heap::{canonical_heap, loosen_heap};
     #[pymodule_export]
     use crate::progress::{collected, failed, finished, process, started, warning};
     #[pymodule_export]

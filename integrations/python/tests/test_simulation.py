@@ -352,3 +352,17 @@ def test_random_hashes_are_warned_of(pytester, simulated):
     assert run.exit == 0, run.output
     assert "hashes are random" in run.output
     assert len(run.events("warning")) == 1
+
+
+def test_an_edit_elsewhere_hardly_moves_a_benchmark(pytester, simulated):
+    pytester.makepyfile(test_suite=SUITE)
+    before = simulated()
+    for name in ("stray.txt", "another_one.py"):
+        (pytester.path / name).touch()
+    more = "    UNUSED = [str(i) for i in range(3000)]\n    def test_more(benchmark):\n        benchmark(sum, [1])\n"
+    pytester.makepyfile(test_suite=SUITE + more)
+    after = simulated()
+    assert after.exit == 0, after.output
+    for name in ("test_fib[10]", "test_mix", "test_objects", "test_identities", "test_whole"):
+        key = f"test_suite.py::{name}", "warm"
+        assert after.passes[key][0][0] == pytest.approx(before.passes[key][0][0], rel=0.005), name
