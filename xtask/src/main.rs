@@ -1,3 +1,34 @@
-//! The project's own commands.
+//! The project's own commands. `cargo xtask --help` lists them.
+//!
+//! Each command is a module; what several need is in [`prepare`]. Nothing of the product is decided here: a command
+//! builds, runs real programs, and says what they printed.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
-fn main() {}
+mod prepare;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
+    Build,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Build => {
+            println!("{}", prepare::invar()?.display());
+            println!("{}", prepare::engine()?.display());
+            println!("{}", prepare::python(&prepare::default_python()?, &[])?.display());
+        }
+    }
+    Ok(())
+}
