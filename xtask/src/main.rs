@@ -4,6 +4,7 @@
 //! builds, runs real programs, and says what they printed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
+mod bench;
 mod prepare;
 
 use clap::{Parser, Subcommand};
@@ -20,10 +21,20 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// Measure what measuring costs: ratios to native time, taken in one run.
+    Bench {
+        /// What to measure.
+        #[arg(value_parser = ["engine"])]
+        what: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());
             println!("{}", prepare::engine()?.display());
