@@ -6,6 +6,7 @@
 
 mod bench;
 mod prepare;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,17 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// Run CPython's own test modules inside regions; they must pass and skip what they do natively.
+    Soak {
+        /// Count only, without caches: some forty times faster.
+        #[arg(long)]
+        counts: bool,
+        /// Which Python; the default is `python3`.
+        #[arg(long)]
+        python: Option<std::path::PathBuf>,
+        /// Which modules, such as test_json; the default is a list of 25.
+        modules: Vec<String>,
+    },
     /// Measure what measuring costs: ratios to native time, taken in one run.
     Bench {
         /// What to measure.
@@ -34,6 +46,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());
