@@ -95,12 +95,15 @@ fn touch_lru(lines: &mut [u64], line: u64, told: &mut impl Settling) -> bool {
     }
     told.unsettled(lines[0]);
     told.settled(line);
-    let found = lines.iter().position(|&other| other == line);
-    // On a miss the last way is the victim: it is empty or least recently used.
-    let end = found.unwrap_or(lines.len() - 1);
-    lines.copy_within(..end, 1);
-    lines[0] = line;
-    found.is_some()
+    // Every line in front of it moves one back, until it is met; what falls off the end is empty or least recently used.
+    let mut moved = line;
+    for way in lines {
+        moved = core::mem::replace(way, moved);
+        if moved == line {
+            return true;
+        }
+    }
+    false
 }
 
 fn touch_bit_plru(
