@@ -12,9 +12,10 @@ use std::time::Duration;
 use invar_core::nearest::nearest;
 use invar_core::run::Exit;
 
-use crate::RunError;
+use crate::relay::Relay;
 use crate::run_directory::{MARK, VARIABLE};
 use crate::signals::{self, Watch};
+use crate::{Output, RunError};
 
 /// How a command ended.
 pub(crate) struct Ended {
@@ -23,22 +24,39 @@ pub(crate) struct Ended {
     pub interrupted_by: Option<i32>,
 }
 
-/// Starts the command. Its output goes to our error output: our own output is for results.
-pub(crate) fn start(command: &[OsString], directory: &Path, run_directory: &Path) -> Result<Child, RunError> {
+/// Starts the command, with its output where [`Output`] says.
+pub(crate) fn start(
+    command: &[OsString],
+    directory: &Path,
+    run_directory: &Path,
+    output: Output,
+) -> Result<(Child, Option<Relay>), RunError> {
     let (program, arguments) = command.split_first().ok_or(RunError::EmptyCommand)?;
     let start = |source| RunError::Start { command: lossy(program), source };
     if !directory.is_dir() {
         return Err(RunError::NoDirectory { path: directory.to_path_buf() });
     }
-    let output = io::stderr().as_fd().try_clone_to_owned().map_err(start)?;
+    let (relay, [output, error]) = outputs(output).map_err(start)?;
     let spawned = Command::new(program)
         .args(arguments)
         .current_dir(directory)
         .env(VARIABLE, run_directory)
         .env_remove(MARK)
-        .stdout(Stdio::from(output))
+        .stdout(output)
+        .stderr(error)
         .spawn();
-    spawned.map_err(|source| explain(program, directory, source))
+    let child = spawned.map_err(|source| explain(program, directory, source))?;
+    Ok((child, relay))
+}
+
+fn outputs(output: Output) -> io::Result<(Option<Relay>, [Stdio; 2])> {
+    match output {
+        Output::ErrorOutput => {
+            let ours = io::stderr().as_fd().try_clone_to_owned()?;
+            Ok((None, [Stdio::from(ours), Stdio::inherit()]))
+        }
+        Output::Told => Relay::new().map(|(relay, outputs)| (Some(relay), outputs)),
+    }
 }
 
 /// Waits for the command, calling `meanwhile` again and again, and passes signals on to it.

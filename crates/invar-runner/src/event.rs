@@ -46,6 +46,11 @@ pub enum Event {
         /// Its exit status, as far as it knows.
         exit: i32,
     },
+    /// The command has written a line, where that is told.
+    Output {
+        /// The line without its end, as it was written.
+        line: String,
+    },
     /// Something that whoever reads the results should know.
     Warning {
         /// One line.

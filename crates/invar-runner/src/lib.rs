@@ -14,6 +14,7 @@ mod event;
 mod facts;
 mod host;
 mod progress;
+mod relay;
 mod run_directory;
 mod signals;
 pub mod source;
@@ -48,6 +49,18 @@ pub struct Options {
     pub default_branch: Option<String>,
     /// The run's id; without one it gets a new UUIDv7.
     pub id: Option<String>,
+    /// Where the command's output goes.
+    pub output: Output,
+}
+
+/// Where the output and the error output of a command go. Never to our own output, which is for results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Output {
+    /// To our error output, as it is.
+    #[default]
+    ErrorOutput,
+    /// Nowhere: each line is told as [`Event::Output`].
+    Told,
 }
 
 /// Why there is no Run. A command that measures nothing is no such reason: that is a Run without measurements.
@@ -119,7 +132,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 
 /// Runs a command and gathers what it measures.
 ///
-/// The command's output goes to the error output. Signals that ask the caller's process to end are passed on to
+/// Signals that ask the caller's process to end are passed on to
 /// the command, and the Run says so. One command runs at a time: others wait for it.
 pub fn run(
     command: &[OsString],
@@ -148,8 +161,16 @@ pub fn run(
     let (started, clock) = (now(), Instant::now());
     let mut progress = Progress::default();
     let watch = signals::Watch::begin();
-    let mut child = child::start(command, &options.directory, directory.path())?;
-    let ended = child::wait(&mut child, &watch, || progress.follow(directory.path(), on_event));
+    let (mut child, mut relay) = child::start(command, &options.directory, directory.path(), options.output)?;
+    let ended = child::wait(&mut child, &watch, || {
+        if let Some(relay) = &mut relay {
+            relay.follow(&mut |line| on_event(Event::Output { line }));
+        }
+        progress.follow(directory.path(), on_event);
+    });
+    if let Some(relay) = relay {
+        relay.end(&mut |line| on_event(Event::Output { line }));
+    }
     let lost = |source| RunError::Start { command: command[0].to_string_lossy().into_owned(), source };
     let ended = ended.map_err(lost)?;
     progress.follow(directory.path(), on_event);

@@ -10,7 +10,7 @@ use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run};
 use invar_core::wire::raw::{self, Mode, Pass, Record};
-use invar_runner::{Event, Options, RunError};
+use invar_runner::{Event, Options, Output, RunError};
 
 /// Finds the run directory `$run` as docs/protocol.md says, and tells (`say`) what happens.
 const PROTOCOL: &str = r#"
@@ -58,6 +58,7 @@ impl Place {
             pass_env: Vec::new(),
             default_branch: None,
             id: None,
+            output: Output::default(),
         }
     }
 
@@ -99,6 +100,16 @@ fn raw_file(benchmarks: &[&str]) -> Vec<u8> {
 
 fn measured(run: &Run) -> Vec<&str> {
     run.measurements.iter().map(|measurement| measurement.benchmark.id.as_str()).collect()
+}
+
+#[test]
+fn what_a_command_writes_can_be_told() {
+    let place = Place::new();
+    let command = ["sh", "-c", "echo a; echo b >&2; printf c"].map(OsString::from);
+    let mut events = Vec::new();
+    let options = Options { output: Output::Told, ..place.options() };
+    invar_runner::run(&command, &options, &mut |event| events.push(event)).unwrap();
+    assert_eq!(events, ["a", "b", "c"].map(|line| Event::Output { line: line.to_string() }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use invar_core::number::{count, plural};
-use invar_runner::Event;
+use invar_runner::{Event, Output};
 
 use crate::render::table::Paint;
 use crate::render::{View, one_line};
@@ -89,8 +89,17 @@ impl Progress {
                 let text = format!("{place} {}  failed: {}", one_line(&benchmark), one_line(&message));
                 self.line(&text, Paint::Bad);
             }
+            Event::Output { line } => self.pass_on(&line),
             // Both are told with the results.
             Event::Finished { .. } | Event::Warning { .. } => {}
+        }
+    }
+
+    /// Where the command's output has to go, so that it and the moving line do not write over each other.
+    pub fn output(&self) -> Output {
+        match self.way {
+            Way::Moving(_) => Output::Told,
+            Way::Lines | Way::Quiet => Output::ErrorOutput,
         }
     }
 
@@ -101,9 +110,20 @@ impl Progress {
         }
     }
 
-    /// `[5/8]`, or `[5]` where nobody has said how many there will be.
+    /// `[5/8]`, or `[5]` where nobody has said how many there will be, or too few.
     fn place(&self, number: usize) -> String {
-        self.expected.map_or_else(|| format!("[{number}]"), |expected| format!("[{number}/{expected}]"))
+        match self.expected {
+            Some(expected) if number <= expected => format!("[{number}/{expected}]"),
+            _ => format!("[{number}]"),
+        }
+    }
+
+    /// A line of the command itself.
+    fn pass_on(&self, line: &str) {
+        match &self.way {
+            Way::Moving(bar) => bar.suspend(|| say(&format!("{line}\n"))),
+            Way::Lines | Way::Quiet => say(&format!("{line}\n")),
+        }
     }
 
     fn line(&self, text: &str, paint: Paint) {

@@ -10,7 +10,7 @@ use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run, Timestamp};
 use invar_core::wire::{explain, v1};
-use invar_runner::{Options, RunError};
+use invar_runner::{Event, Options, Output, RunError};
 use invar_store::Comparable;
 
 use crate::args::{self, Common};
@@ -35,13 +35,14 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     if arguments.explain_environment {
         return explain_environment(&arguments, &machine, &place, common);
     }
-    let options = Options {
+    let mut options = Options {
         directory: place.directory.clone(),
         machine,
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
         pass_env: place.config.run.pass_env.clone(),
         default_branch: place.config.default_branch.clone(),
         id: None,
+        output: Output::default(),
     };
     // Before the suite runs: nobody wants to wait for a misspelt word.
     let asked = match arguments.baseline.as_deref() {
@@ -55,9 +56,10 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
 
     let said = stderr(common.color);
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
+    options.output = progress.output();
     let mut measuring = false;
     let run = invar_runner::run(&arguments.command, &options, &mut |event| {
-        measuring = true;
+        measuring |= matches!(event, Event::Process { .. });
         progress.on(event);
     });
     progress.end();
