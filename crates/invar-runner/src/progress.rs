@@ -28,6 +28,7 @@ struct Told {
     read_bytes: u64,
     process: Option<Process>,
     collected: usize,
+    /// Started, and neither measured nor failed.
     running: Option<String>,
     /// Measured or failed.
     done: BTreeSet<String>,
@@ -66,10 +67,7 @@ impl Progress {
                     told.end(benchmark);
                     self.failed.insert(benchmark.clone(), message.clone());
                 }
-                Event::Finished { .. } => {
-                    told.finished = true;
-                    told.running = None;
-                }
+                Event::Finished { .. } => told.finished = true,
                 Event::Warning { message } if self.warnings.contains(message) => continue,
                 Event::Warning { message } => self.warnings.push(message.clone()),
             }
@@ -205,6 +203,13 @@ mod tests {
         let expected =
             "the command was killed by SIGKILL while it measured `a`; 0 of 2 benchmarks were reached";
         check(&[COLLECTED, STARTED], Exit::Signal(9), Some(expected));
+    }
+
+    #[test]
+    fn an_interrupted_suite_names_what_it_measured_even_if_it_finished_in_order() {
+        let progress = after(&[&[COLLECTED, STARTED, FINISHED]]);
+        let expected = "interrupted by SIGINT while it measured `a`; 0 of 2 benchmarks were reached";
+        assert_eq!(progress.incomplete(Exit::Status(2), Some(2)).as_deref(), Some(expected));
     }
 
     #[test]
