@@ -298,8 +298,11 @@ impl Engine {
         }
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
-        self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
-        self.links.extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
+        self.meanings
+            .paths
+            .extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        self.links
+            .extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
         self.sites.extend_from_slice(&translation.sites);
         for &(start, bytes) in &translation.sources {
             self.pages.extend((start / PAGE..=(start + u64::from(bytes) - 1) / PAGE).map(|page| page * PAGE));

@@ -120,9 +120,7 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
                 }
                 End::Direct { target: at }
             }
-            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => {
-                End::Special(Special::SystemCall)
-            }
+            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => End::Special(Special::SystemCall),
             FlowControl::Call => End::Call { target: instruction.near_branch_target() },
             FlowControl::IndirectBranch => End::IndirectJump,
             FlowControl::IndirectCall => End::IndirectCall,

@@ -8,8 +8,8 @@
 use alloc::vec::Vec;
 
 use iced_x86::{
-    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
-    OpKind, Register, UsedMemory,
+    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register, UsedMemory,
 };
 use invar_core::machine::LINE_BYTES;
 
@@ -17,8 +17,7 @@ use super::assemble::{ABOVE, Assembler};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
-    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch,
-    Translation,
+    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch, Translation,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
