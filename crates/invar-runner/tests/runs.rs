@@ -347,8 +347,8 @@ fn after_an_interrupted_run_the_next_is_whole() {
 #[test]
 fn a_commit_made_by_the_command_is_not_what_was_measured() {
     let place = Place::new();
-    let git = "git -c user.name=a -c user.email=a@example.org -c commit.gpgsign=false";
-    let first = format!("git init --quiet . && {git} commit --quiet --allow-empty -m One");
+    let git = "env -u GIT_DIR -u GIT_INDEX_FILE -u GIT_WORK_TREE git -c user.name=a -c user.email=a@example.org -c commit.gpgsign=false";
+    let first = format!("{git} init --quiet . && {git} commit --quiet --allow-empty -m One");
     assert_eq!(place.script(&first).0.exit, Some(Exit::Status(0)));
     let (run, _) = place.script(&format!("{git} commit --quiet --allow-empty -m Two"));
     assert_eq!(run.source.unwrap().message.as_deref(), Some("One"));
