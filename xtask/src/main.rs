@@ -12,6 +12,8 @@ mod sensitivity;
 mod soak;
 mod suites;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// The project's own commands.
@@ -33,6 +35,9 @@ enum Command {
         /// How often each.
         #[arg(long, default_value_t = 10)]
         times: usize,
+        /// Which Python; the default is `python3`.
+        #[arg(long)]
+        python: Option<std::path::PathBuf>,
     },
     /// Measure a little more work: it must be reported as just that much.
     Sensitivity,
@@ -58,10 +63,20 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo()?,
-        Command::Repeat { times } => repeat::repeat(times)?,
+        Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Bench { what: _, json } => bench::engine(json)?,
