@@ -2,7 +2,6 @@
 //!
 //! `args` says what may be asked for, `cmd` does it with one function for each verb, `render` makes text of what came
 //! out, `exit` numbers the ways to end. Printing happens here and in `terminal`.
-#![expect(clippy::print_stderr, reason = "this is the command")]
 
 mod args;
 mod baseline;

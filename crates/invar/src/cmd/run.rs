@@ -23,7 +23,8 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::render;
 use crate::render::run::{Kept, footer};
-use crate::terminal::{print, stderr, stdout};
+use crate::render::table::Paint;
+use crate::terminal::{print, say, stderr, stdout};
 
 /// Says on the command line that there is to be no baseline.
 const NONE: &str = "none";
@@ -55,6 +56,9 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     };
 
     let said = stderr(common.color);
+    if !arguments.quiet {
+        say(&said.paint(&heading(&options), Paint::Dim));
+    }
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
     let mut measuring = false;
@@ -83,6 +87,15 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         return Err(elsewhere(&run, failure));
     }
     ended(&run, measuring)
+}
+
+/// What is about to happen.
+fn heading(options: &Options) -> String {
+    let how = match options.instrument {
+        Instrument::Counts => "counts without caches",
+        _ => "simulation",
+    };
+    format!("  invar {}: {how}, machine {}\n", env!("CARGO_PKG_VERSION"), options.machine.name)
 }
 
 /// The machine of the command line, else of `invar.toml`, else the default.
@@ -158,7 +171,7 @@ fn show(
             format!("Baseline: {title}, {}.", baseline.reason)
         }
     };
-    let kept = kept.map_or(Kept::Nowhere, |store| Kept::In(store));
+    let kept = kept.map_or(Kept::Nowhere, Kept::In);
     print(&format!(
         "{}{}",
         render::run::run(run, comparison.as_ref(), view),
@@ -214,11 +227,10 @@ fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
         let failure = how.into_iter().fold(failure, Failure::since);
         return Err(if measuring { no_benchmark(failure) } else { no_integration(failure) });
     }
-    let kept = "what was measured before is kept";
-    match (how, &run.incomplete) {
-        (Some(how), _) => Err(Failure::new(Code::Benchmarks, how).help(kept)),
-        (None, Some(why)) => Err(Failure::new(Code::Benchmarks, why.clone()).help(kept)),
-        (None, None) => Ok(Code::Well),
+    // Why it is incomplete says more: which signal it was, and during which benchmark.
+    match run.incomplete.clone().or(how) {
+        Some(why) => Err(Failure::new(Code::Benchmarks, why)),
+        None => Ok(Code::Well),
     }
 }
 

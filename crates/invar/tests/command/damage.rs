@@ -58,6 +58,22 @@ fn a_full_disk_costs_the_place_in_the_store_and_not_the_run() {
 }
 
 #[test]
+fn a_run_that_the_store_cannot_take_is_saved_beside() {
+    let sandbox = measured();
+    let blobs = sandbox.path().join(".invar/blobs");
+    fs::remove_dir_all(&blobs).unwrap();
+    fs::write(&blobs, "").unwrap();
+    let said = sandbox.run(&["--quiet"], &SUITE);
+    insta::assert_snapshot!(said.stderr);
+    assert_eq!(said.status, 4);
+    fs::remove_file(&blobs).unwrap();
+    let mut shell = sandbox.command("sh");
+    let import = format!("{} import ./invar-run-*.json", env!("CARGO_BIN_EXE_invar"));
+    let said = Said::of(&sandbox, shell.args(["-c", &import]).output().unwrap());
+    assert_eq!(said.whole(), "  Kept run [RUN] (main@97cd190, 3 benchmarks)\nexit status 0\n");
+}
+
+#[test]
 fn a_store_elsewhere_is_used() {
     let sandbox = Sandbox::repository();
     sandbox.commit("first");
