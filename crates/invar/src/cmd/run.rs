@@ -50,9 +50,16 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         None | Some(NONE) => None,
         Some(name) => Some(named_baseline(name, &options, &place).await?),
     };
-    let store = match arguments.no_store {
-        true => place.existing_store().await?,
-        false => Some(place.store().await?),
+    let store = if arguments.no_store {
+        // What is stored is only looked at, so a store that cannot be used is no reason not to measure.
+        place.existing_store().await
+    } else {
+        place.store().await.map(Some).map_err(|failure| failure.help("or keep nothing: invar run --no-store"))
+    };
+    let (store, no_store) = match store {
+        Ok(store) => (store, None),
+        Err(failure) if arguments.no_store => (None, Some(failure)),
+        Err(failure) => return Err(failure),
     };
 
     let said = stderr(common.color);
@@ -75,18 +82,24 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         }
         _ => Ok(None),
     };
-    let choice = match (asked, &store) {
-        (Some(choice), _) => choice,
-        (None, Some(store)) if arguments.baseline.is_none() && !run.measurements.is_empty() => {
-            choose(&run, &place, store).await.unwrap_or_else(|failure| Choice::None(failure.sentence()))
-        }
-        (None, _) => Choice::None(String::new()),
+    let compares = arguments.baseline.is_none() && !run.measurements.is_empty();
+    let choice = match (asked, &store, no_store) {
+        (Some(choice), ..) => choice,
+        _ if !compares => Choice::None(String::new()),
+        (None, Some(store), _) => choose(&run, &place, store).await.unwrap_or_else(|failure| none(&failure)),
+        (None, None, Some(failure)) => none(&failure),
+        (None, None, None) => Choice::None("No baseline: no runs are stored yet.".to_string()),
     };
     show(&run, &choice, kept.as_ref().ok().and_then(Option::as_deref), &arguments, &place, common)?;
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
     ended(&run, measuring)
+}
+
+/// No baseline, because of a failure that is no reason to lose the run.
+fn none(failure: &Failure) -> Choice {
+    Choice::None(format!("No baseline: {}.", failure.sentence()))
 }
 
 /// What is about to happen.
@@ -155,28 +168,21 @@ fn show(
     if arguments.json {
         return print(&v1::write_pretty(run));
     }
-    let comparison = match choice {
-        Choice::Baseline(baseline) if !run.measurements.is_empty() => {
-            let comparison = Comparison::of(&baseline.run, run, &place.config.policy);
-            Some(comparison.map_err(|error| unlike(&error))?)
-        }
-        _ => None,
-    };
     let view = stdout(common.color);
-    let baseline = match choice {
-        Choice::None(why) => why.clone(),
-        Choice::Baseline(baseline) => {
-            let (title, id) = (baseline.run.title(), format!("run {}", baseline.run.short_id()));
-            let title = if title == id { title } else { format!("{title} ({id})") };
-            format!("Baseline: {title}, {}.", baseline.reason)
+    let mut comparison = None;
+    let below = match choice {
+        Choice::Baseline(baseline) if !run.measurements.is_empty() => {
+            let made = Comparison::of(&baseline.run, run, &place.config.policy);
+            let made = comparison.insert(made.map_err(|error| unlike(&error))?);
+            render::run::baseline(made, &baseline.reason.to_string(), view)
         }
+        Choice::Baseline(_) => String::new(),
+        Choice::None(why) if why.is_empty() => String::new(),
+        Choice::None(why) => render::run::note(why, view),
     };
     let kept = kept.map_or(Kept::Nowhere, Kept::In);
-    print(&format!(
-        "{}{}",
-        render::run::run(run, comparison.as_ref(), view),
-        footer(run, &baseline, kept, view)
-    ))
+    let table = render::run::run(run, comparison.as_ref(), view);
+    print(&format!("{table}{below}{}", footer(run, kept, view)))
 }
 
 /// Why there is no Run, and what to do.
