@@ -3,7 +3,8 @@
 //! What was measured is kept and shown whatever happens after it: the command may fail, the baseline may be missing, the
 //! disk may be full. The exit status says the worst of it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use invar_core::compare::Comparison;
 use invar_core::instrument::Instrument;
@@ -18,6 +19,7 @@ use crate::baseline::{Choice, choose};
 use crate::cmd::compare::unlike;
 use crate::cmd::import::keep;
 use crate::exit::{Code, Failure};
+use crate::interpreter;
 use crate::pick::pick;
 use crate::place::Place;
 use crate::progress::Progress;
@@ -28,6 +30,13 @@ use crate::terminal::{print, say, stderr, stdout};
 
 /// Says on the command line that there is to be no baseline.
 const NONE: &str = "none";
+
+/// Whether a measuring process was there at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Integration {
+    Spoke,
+    Silent,
+}
 
 /// Runs a suite, shows its results and keeps them.
 pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure> {
@@ -68,9 +77,11 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     }
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
-    let mut measuring = false;
+    let mut integration = Integration::Silent;
     let run = invar_runner::run(&arguments.command, &options, &mut |event| {
-        measuring |= matches!(event, Event::Process { .. });
+        if let Event::Process { .. } = event {
+            integration = Integration::Spoke;
+        }
         progress.on(event);
     });
     progress.end();
@@ -94,7 +105,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
-    ended(&run, measuring)
+    ended(&run, &arguments.command, integration)
 }
 
 /// No baseline, because of a failure that is no reason to lose the run.
@@ -160,7 +171,7 @@ async fn named_baseline(name: &str, options: &Options, place: &Place) -> Result<
 fn show(
     run: &Run,
     choice: &Choice,
-    kept: Option<&std::path::Path>,
+    kept: Option<&Path>,
     arguments: &args::Run,
     place: &Place,
     common: &Common,
@@ -222,7 +233,7 @@ fn elsewhere(run: &Run, failure: Failure) -> Failure {
 }
 
 /// How to end after a run that is shown and kept.
-fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
+fn ended(run: &Run, command: &[OsString], integration: Integration) -> Result<Code, Failure> {
     let how = match run.exit {
         Some(Exit::Status(0)) | None => None,
         Some(Exit::Status(status)) => Some(format!("the command ended with status {status}")),
@@ -231,7 +242,10 @@ fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
     if run.measurements.is_empty() {
         let failure = Failure::new(Code::Benchmarks, "no benchmark was measured");
         let failure = how.into_iter().fold(failure, Failure::since);
-        return Err(if measuring { no_benchmark(failure) } else { no_integration(failure) });
+        return Err(match integration {
+            Integration::Spoke => no_benchmark(failure),
+            Integration::Silent => no_integration(failure, &interpreter::of(command)),
+        });
     }
     // Why it is incomplete says more: which signal it was, and during which benchmark.
     match run.incomplete.clone().or(how) {
@@ -247,9 +261,10 @@ fn no_benchmark(failure: Failure) -> Failure {
 }
 
 /// No measuring process was there.
-fn no_integration(failure: Failure) -> Failure {
+fn no_integration(failure: Failure, python: &str) -> Failure {
     failure
         .help("nothing in the command spoke to Invar: is pytest-invar installed in the Python that runs the tests?")
-        .help("look with that Python: python -m pip show pytest-invar; install it: python -m pip install pytest-invar")
+        .help(format!("{python} -m pip show pytest-invar"))
+        .help(format!("{python} -m pip install pytest-invar"))
         .help("what else may be missing: invar doctor")
 }
