@@ -16,6 +16,7 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::Hierarchy;
 
+use crate::drain::generated::Generated;
 use crate::drain::reference::{self, Meanings};
 use crate::guest::maps::Executable;
 use crate::guest::processor;
@@ -50,11 +51,36 @@ struct Block {
     indirect: bool,
 }
 
+/// How the guest comes to a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By a branch that can be linked.
+    Direct,
+    /// Through the indirect-branch table.
+    Indirect,
+}
+
+/// Which drain turns a trace into events. Both count the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainKind {
+    /// The plain one.
+    Reference,
+    /// The fast one.
+    Generated,
+}
+
+/// The caches, in the hands of a drain.
+enum Drain {
+    Reference(Box<Hierarchy>),
+    Generated(Box<Generated>),
+}
+
 /// The engine of a process.
 pub struct Engine {
     machine: Machine,
     options: Options,
-    caches: Box<Hierarchy>,
+    drain: Drain,
+    drain_kind: DrainKind,
     code: CodeMemory,
     code_next: u64,
     indirect_miss: u64,
@@ -77,10 +103,14 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
-    pub fn new(machine: Machine, mode: Mode, code: CodeMemory) -> Engine {
+    pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
         let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
         let mut engine = Engine {
-            caches: Box::new(Hierarchy::new(&machine)),
+            drain: match drain_kind {
+                DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi2))),
+            },
+            drain_kind,
             machine,
             options: Options { mode, rorx: bmi2 },
             code,
@@ -103,9 +133,9 @@ impl Engine {
         engine
     }
 
-    /// The same with another Machine or mode, and nothing translated.
-    pub fn replaced_by(self, machine: Machine, mode: Mode) -> Engine {
-        Engine::new(machine, mode, self.code)
+    /// The same with another Machine, mode or drain, and nothing translated.
+    pub fn replaced_by(self, machine: Machine, mode: Mode, drain_kind: DrainKind) -> Engine {
+        Engine::new(machine, mode, drain_kind, self.code)
     }
 
     /// The Machine that is simulated.
@@ -118,14 +148,23 @@ impl Engine {
         self.options.mode
     }
 
+    /// How traces become events.
+    pub fn drain_kind(&self) -> DrainKind {
+        self.drain_kind
+    }
+
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.events = Events::default();
         self.diagnostics = Diagnostics::default();
+        self.take_drained();
+        self.events = Events::default();
         if cold {
-            self.caches.clear();
+            match &mut self.drain {
+                Drain::Reference(caches) => caches.clear(),
+                Drain::Generated(drain) => drain.clear(),
+            }
         }
-        self.caches.take_events();
         self.fs_base = syscall::fs_base();
         context.trace_pointer = TRACE_START;
         context.trace_limit =
@@ -156,8 +195,19 @@ impl Engine {
         if context.read_random != 0 {
             self.diagnostics.insert(Diagnostic::ReadRandom);
         }
-        self.events += self.caches.take_events();
+        self.take_drained();
         (self.events, self.diagnostics)
+    }
+
+    /// Adds what the drain has counted since it was last asked.
+    fn take_drained(&mut self) {
+        self.events += match &mut self.drain {
+            Drain::Reference(caches) => caches.take_events(),
+            Drain::Generated(drain) if self.options.mode == Mode::Simulation => {
+                drain.take_events(&self.meanings)
+            }
+            Drain::Generated(_) => Events::default(),
+        };
     }
 
     /// Notes something about the region.
@@ -188,8 +238,15 @@ impl Engine {
     fn collect(&mut self, context: &mut Context) {
         match self.options.mode {
             Mode::Simulation => {
-                let trace = memory::trace(context.trace_pointer);
-                reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
+                match &mut self.drain {
+                    Drain::Reference(caches) => {
+                        let trace = memory::trace(context.trace_pointer);
+                        reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events);
+                    }
+                    Drain::Generated(drain) => {
+                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
+                    }
+                }
                 context.trace_pointer = TRACE_START;
             }
             Mode::Counts => {
@@ -230,18 +287,26 @@ impl Engine {
         if target == gate::region_end_address() {
             return gate::leave_address();
         }
-        let Some(number) = self.block_at(context, target) else { return self.leave(context, target) };
+        let Some(number) = self.block_for(context, target, Way::Indirect) else {
+            return self.leave(context, target);
+        };
         let Block { entry, volatile, indirect, .. } = self.blocks[number];
         if !volatile && !indirect {
-            let index = assemble::hash(target, self.options.rorx);
-            let next = memory::table_entry(index);
-            let origin = self.code_next;
-            let check = emit::indirect_entry(origin, target, entry, next);
+            let mut check = self.indirect_check(target);
+            check.extend_from_slice(&emit::jump(self.code_next + check.len() as u64, entry));
             self.append_code(&check);
-            memory::set_table_entry(index, origin);
             self.blocks[number].indirect = true;
         }
         entry
+    }
+
+    /// A check to stand at the next free place, entered in the table.
+    fn indirect_check(&mut self, target: u64) -> Vec<u8> {
+        let index = assemble::hash(target, self.options.rorx);
+        let check =
+            emit::indirect_check(self.code_next, target, memory::table_entry(index), self.options.mode);
+        memory::set_table_entry(index, self.code_next);
+        check
     }
 
     fn go_to(&mut self, context: &mut Context, target: u64) -> u64 {
@@ -261,6 +326,11 @@ impl Engine {
 
     /// The block at a guest address, translated if need be; `None` where nothing may be executed.
     fn block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
+        self.block_for(context, head, Way::Direct)
+    }
+
+    /// As [`Engine::block_at`]; a block that is translated for an indirect branch gets its check in front.
+    fn block_for(&mut self, context: &mut Context, head: u64, way: Way) -> Option<usize> {
         if let Some(&number) = self.by_head.get(&head) {
             let block = &self.blocks[number as usize];
             if !block.volatile || self.is_as_translated(block) {
@@ -279,26 +349,32 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
-        self.translate(head, range)
+        self.translate(head, range, way)
     }
 
-    fn translate(&mut self, head: u64, range: Executable) -> Option<usize> {
+    fn translate(&mut self, head: u64, range: Executable, way: Way) -> Option<usize> {
         let path = trace_path(&self.map, head, range.writable)?;
+        let indirect = way == Way::Indirect && !range.writable;
+        let mut code = if indirect { self.indirect_check(head) } else { Vec::new() };
         let numbers = Numbers {
             block: self.blocks.len() as u32,
             exit: self.meanings.paths.len() as u32,
             link: self.links.len() as u32,
             site: self.sites.len() as u32,
         };
-        let entry = self.code_next;
+        let entry = self.code_next + code.len() as u64;
         let translation = emit::translate(&path, entry, numbers, self.options);
-        self.append_code(&translation.code);
+        code.extend_from_slice(&translation.code);
+        self.append_code(&code);
         if translation.approximate {
             self.diagnostics.insert(Diagnostic::ApproximateAddresses);
         }
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        if let Drain::Generated(drain) = &mut self.drain {
+            drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
+        }
         self.links.extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
         self.sites.extend_from_slice(&translation.sites);
         for &(start, bytes) in &translation.sources {
@@ -311,7 +387,7 @@ impl Engine {
             }
             parts
         });
-        self.blocks.push(Block { entry, copy, volatile: range.writable, indirect: false });
+        self.blocks.push(Block { entry, copy, volatile: range.writable, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }
@@ -331,6 +407,10 @@ impl Engine {
 
     /// Forgets every translation. The trace that refers to them must have been collected.
     fn drop_translations(&mut self) {
+        self.take_drained();
+        if let Drain::Generated(drain) = &mut self.drain {
+            drain.drop_thunks();
+        }
         self.blocks.clear();
         self.by_head.clear();
         self.meanings = Meanings::default();
@@ -339,7 +419,7 @@ impl Engine {
         self.pages.clear();
         self.code_next = CODE_START;
         self.indirect_miss = CODE_START;
-        let miss = emit::indirect_miss();
+        let miss = emit::indirect_miss(self.options.mode);
         self.append_code(&miss);
         for index in 0..layout::TABLE_ENTRIES {
             memory::set_table_entry(index, self.indirect_miss);

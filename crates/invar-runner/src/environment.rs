@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_every_variable() {
+        let document = include_str!("../../../docs/environment.md");
+        for pinned in canonical(&Machine::reference_1()) {
+            assert!(document.contains(&format!("`{}`", pinned.name)), "{}", pinned.name);
+        }
+        for name in KEPT {
+            assert!(document.contains(&format!("- `{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn the_c_library_is_told_the_caches_of_the_machine() {
         let tunables = value(&pinned(&Machine::reference_1(), false), "GLIBC_TUNABLES");
         assert!(tunables.contains("glibc.cpu.x86_data_cache_size=65536:"), "{tunables}");

@@ -32,7 +32,8 @@ pub(crate) fn environment(known: &Known<'_>) -> Environment {
     }
     for pinned in environment::canonical(known.machine) {
         let group = if follows_the_host(&pinned.name) { "host" } else { "settings" };
-        facts.set(group, &pinned.name, pinned.value.trim());
+        let value = if pinned.value.trim().is_empty() { "blank" } else { &pinned.value };
+        facts.set(group, &pinned.name, value);
     }
     for name in known.pass_env {
         facts.set("settings", name, "kept");

@@ -28,6 +28,7 @@ struct Told {
     read_bytes: u64,
     process: Option<Process>,
     collected: usize,
+    /// Started, and neither measured nor failed.
     running: Option<String>,
     /// Measured or failed.
     done: BTreeSet<String>,
@@ -66,10 +67,7 @@ impl Progress {
                     told.end(benchmark);
                     self.failed.insert(benchmark.clone(), message.clone());
                 }
-                Event::Finished { .. } => {
-                    told.finished = true;
-                    told.running = None;
-                }
+                Event::Finished { .. } => told.finished = true,
                 Event::Warning { message } if self.warnings.contains(message) => continue,
                 Event::Warning { message } => self.warnings.push(message.clone()),
                 // No process says this of itself.
@@ -88,13 +86,17 @@ impl Progress {
     pub fn incomplete(&self, exit: Exit, interrupted_by: Option<i32>) -> Option<String> {
         let cut_off = self.files.values().any(|told| told.measures && !told.finished);
         let (done, collected) = (self.done(), self.collected());
+        let who = match self.files.values().filter(|told| told.measures).count() {
+            1 => "the measuring process",
+            _ => "a measuring process",
+        };
         let how = match (interrupted_by, exit) {
             (Some(signal), _) => format!("interrupted by {}", signals::name(signal)),
             (None, Exit::Signal(signal)) => format!("the command was killed by {}", signals::name(signal)),
             (None, Exit::Status(status)) if cut_off => match signals::of_shell_status(status) {
-                Some(signal) => format!("the measuring process was killed by {}", signals::name(signal)),
-                None if status == 0 => "the measuring process ended early".to_string(),
-                None => format!("the measuring process ended early, with status {status}"),
+                Some(signal) => format!("{who} was killed by {}", signals::name(signal)),
+                None if status == 0 => format!("{who} ended early"),
+                None => format!("{who} ended early (the command's status is {status})"),
             },
             (None, Exit::Status(status)) if status != 0 && done < collected => {
                 format!("the suite ended early, with status {status}")
@@ -210,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_suite_names_what_it_measured_even_if_it_finished_in_order() {
+        let progress = after(&[&[COLLECTED, STARTED, FINISHED]]);
+        let expected = "interrupted by SIGINT while it measured `a`; 0 of 2 benchmarks were reached";
+        assert_eq!(progress.incomplete(Exit::Status(2), Some(2)).as_deref(), Some(expected));
+    }
+
+    #[test]
     fn a_crash_under_a_shell_is_named_by_its_signal() {
         let expected = "the measuring process was killed by SIGSEGV while it measured `a`; 0 of 2 benchmarks were reached";
         check(&[COLLECTED, STARTED], Exit::Status(139), Some(expected));
@@ -219,6 +228,14 @@ mod tests {
     fn a_crash_that_the_command_hides_is_seen_all_the_same() {
         let expected = "the measuring process ended early; 1 of 2 benchmarks were reached";
         check(&[COLLECTED, STARTED, MEASURED], Exit::Status(0), Some(expected));
+    }
+
+    #[test]
+    fn a_worker_that_crashed_is_one_of_several() {
+        let progress = after(&[&[COLLECTED, STARTED], &[MEASURED, FINISHED]]);
+        let expected = "a measuring process ended early (the command's status is 1) while it measured `a`; \
+                        1 of 2 benchmarks were reached";
+        assert_eq!(progress.incomplete(Exit::Status(1), None).as_deref(), Some(expected));
     }
 
     #[test]

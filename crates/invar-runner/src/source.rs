@@ -155,6 +155,10 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command.args(["-c", "log.showSignature=false", "-c", "core.quotePath=false"]);
     command.arg("-C").arg(directory).args(arguments);
     command.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C").stdin(Stdio::null());
+    // The directory says which repository is meant, also below a hook of another one.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -209,6 +209,23 @@ fn a_runner_under_a_runner_has_a_run_directory_of_its_own() {
 }
 
 #[test]
+#[ignore = "the runner of the next test, which runs this as a process of its own"]
+fn runner_of_a_command_that_prints() {
+    let (run, _) = Place::new().script("echo out of the command; echo beside it >&2");
+    assert_eq!(run.exit, Some(Exit::Status(0)));
+}
+
+#[test]
+fn what_the_command_prints_goes_to_the_error_output() {
+    let mut runner = std::process::Command::new(std::env::current_exe().unwrap());
+    runner.args(["runner_of_a_command_that_prints", "--exact", "--ignored", "--nocapture"]);
+    let output = runner.output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success() && !out.contains("of the command"), "{out}");
+    assert!(err.contains("out of the command\nbeside it\n"), "{err}");
+}
+
+#[test]
 fn the_request_says_what_is_asked_for() {
     let place = Place::new();
     let mut options = place.options();
@@ -341,8 +358,8 @@ fn after_an_interrupted_run_the_next_is_whole() {
 #[test]
 fn a_commit_made_by_the_command_is_not_what_was_measured() {
     let place = Place::new();
-    let git = "git -c user.name=a -c user.email=a@example.org -c commit.gpgsign=false";
-    let first = format!("git init --quiet . && {git} commit --quiet --allow-empty -m One");
+    let git = "env -u GIT_DIR -u GIT_INDEX_FILE -u GIT_WORK_TREE git -c user.name=a -c user.email=a@example.org -c commit.gpgsign=false";
+    let first = format!("{git} init --quiet . && {git} commit --quiet --allow-empty -m One");
     assert_eq!(place.script(&first).0.exit, Some(Exit::Status(0)));
     let (run, _) = place.script(&format!("{git} commit --quiet --allow-empty -m Two"));
     assert_eq!(run.source.unwrap().message.as_deref(), Some("One"));

@@ -6,6 +6,8 @@
 
 extern crate alloc;
 
+pub mod cache;
 pub mod hierarchy;
 
+pub use cache::Settling;
 pub use hierarchy::Hierarchy;
