@@ -118,6 +118,11 @@ impl Engine {
         self.options.mode
     }
 
+    /// What the records of the trace mean, for those who read it themselves.
+    pub fn meanings(&self) -> &Meanings {
+        &self.meanings
+    }
+
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.events = Events::default();
@@ -189,7 +194,7 @@ impl Engine {
         match self.options.mode {
             Mode::Simulation => {
                 let trace = memory::trace(context.trace_pointer);
-                reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
+                reference::drain(&self.meanings, trace, self.fs_base, &mut *self.caches, &mut self.events);
                 context.trace_pointer = TRACE_START;
             }
             Mode::Counts => {

@@ -18,7 +18,7 @@ pub struct Path {
 }
 
 /// What the paths mean.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Meanings {
     /// Operations of all superblocks.
     pub ops: alloc::vec::Vec<Op>,
@@ -26,8 +26,50 @@ pub struct Meanings {
     pub paths: alloc::vec::Vec<Path>,
 }
 
+/// What is told of every access, in program order.
+pub trait Memory {
+    /// An instruction is fetched whose line is not the one fetched last on its path.
+    fn fetch(&mut self, address: u64, bytes: u32);
+    /// Data is read.
+    fn read(&mut self, address: u64, bytes: u32);
+    /// Data is written.
+    fn write(&mut self, address: u64, bytes: u32);
+    /// A repeated string instruction reads a range.
+    fn range_read(&mut self, start: u64, bytes: u64);
+    /// A repeated string instruction writes a range.
+    fn range_write(&mut self, start: u64, bytes: u64);
+}
+
+impl Memory for Hierarchy {
+    fn fetch(&mut self, address: u64, bytes: u32) {
+        Hierarchy::fetch(self, address, bytes);
+    }
+
+    fn read(&mut self, address: u64, bytes: u32) {
+        Hierarchy::read(self, address, bytes);
+    }
+
+    fn write(&mut self, address: u64, bytes: u32) {
+        Hierarchy::write(self, address, bytes);
+    }
+
+    fn range_read(&mut self, start: u64, bytes: u64) {
+        Hierarchy::range_read(self, start, bytes);
+    }
+
+    fn range_write(&mut self, start: u64, bytes: u64) {
+        Hierarchy::range_write(self, start, bytes);
+    }
+}
+
 /// Drains `trace` into `caches` and `events`. Misses and accesses stay in `caches` until they are taken.
-pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hierarchy, events: &mut Events) {
+pub fn drain(
+    meanings: &Meanings,
+    trace: &[u64],
+    fs_base: u64,
+    caches: &mut impl Memory,
+    events: &mut Events,
+) {
     let mut rest = trace;
     while let Some((&head, tail)) = rest.split_first() {
         let Path { first_op, exit } = meanings.paths[head as usize];
@@ -60,7 +102,7 @@ pub fn count_only(exit: &Exit, times: u64, events: &mut Events) {
     events.add(Event::Writes, times * u64::from(exit.writes));
 }
 
-fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
+fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut impl Memory) {
     let mut address = reference.constant;
     if reference.base != NO_SLOT {
         address = address.wrapping_add(slots[usize::from(reference.base)]);
@@ -86,7 +128,7 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierar
 }
 
 /// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
-fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut Hierarchy, events: &mut Events) {
+fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut impl Memory, events: &mut Events) {
     let slot = |index: u8| slots[usize::from(repeat.slot + index)];
     let iterations = slot(0).wrapping_sub(slot(3));
     let bytes = iterations << repeat.element;
@@ -104,7 +146,7 @@ fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut Hierarchy, even
     }
 }
 
-fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut Hierarchy) {
+fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut impl Memory) {
     match touch {
         Touch::Read => caches.range_read(start, bytes),
         Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes),

@@ -511,13 +511,23 @@ impl Emitter {
             }
             _ => {}
         }
+        copy.set_memory_displacement64(0);
+        copy.set_memory_displ_size(0);
+        if let Some(used) = high_bytes(&copy) {
+            // `ah` and its kin exist without REX prefix only, and `r11` needs one.
+            let base = free_register(used);
+            self.code.store_gs(at::SPILL, base);
+            self.code.load_immediate(base, address);
+            copy.set_memory_base(Register::RAX + u32::from(base));
+            self.encode(&copy);
+            self.code.load_gs(base, at::SPILL);
+            return;
+        }
         if self.simulates() {
             self.code.store_gs(at::TRACE_POINTER, R11);
         }
         self.code.load_immediate(R11, address);
         copy.set_memory_base(Register::R11);
-        copy.set_memory_displacement64(0);
-        copy.set_memory_displ_size(0);
         self.encode(&copy);
         if self.simulates() {
             self.code.load_gs(R11, at::TRACE_POINTER);
@@ -694,6 +704,21 @@ fn free_register(used: u16) -> u8 {
         .into_iter()
         .find(|&number| used & 1 << number == 0)
         .expect("no instruction uses fourteen general registers")
+}
+
+/// The general registers that the instruction names, if one of them is `ah`, `ch`, `dh` or `bh`.
+fn high_bytes(instruction: &Instruction) -> Option<u16> {
+    let mut high = false;
+    // `cmpxchg` uses `al` without naming it.
+    let mut used = 1 << RAX;
+    for operand in 0..instruction.op_count() {
+        if instruction.op_kind(operand) == OpKind::Register {
+            let register = instruction.op_register(operand);
+            high |= matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
+            used |= registers::number(register).map_or(0, |number| 1 << number);
+        }
+    }
+    high.then_some(used)
 }
 
 /// Puts `stand_in` wherever the instruction names `r11`.

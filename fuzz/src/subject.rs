@@ -1,0 +1,195 @@
+//! Runs a program every way there is and says what differs.
+
+use invar_core::diagnostic::Diagnostic;
+use invar_core::event::{Event, Events};
+use invar_engine::region::Mode;
+
+use crate::defect::Defect;
+use crate::host::memory::Memory;
+use crate::host::run::{self, Room, Thread, Translated, Translator};
+use crate::host::signals::{self, Step};
+use crate::oracle::{self, Account};
+use crate::program::{Program, flags};
+use crate::state::End;
+
+/// A program that has been run natively.
+pub struct Subject {
+    /// The program.
+    pub program: Program,
+    code: Vec<u8>,
+    thread: Thread,
+    native: End,
+    expected: Option<Account>,
+    undefined: u64,
+    simulated: Option<Events>,
+}
+
+/// Everything that is needed to run programs.
+pub struct Bench {
+    memory: Memory,
+    translator: Option<Translator>,
+    defect: Option<Defect>,
+    /// What the way in and out counts, in each mode.
+    empty: Option<Events>,
+}
+
+impl Bench {
+    /// Once a process.
+    pub fn new(defect: Option<Defect>) -> anyhow::Result<Bench> {
+        signals::install()?;
+        let memory = Memory::new()?;
+        let translator = Translator::new()
+            .map_err(|errno| anyhow::anyhow!("cannot map the engine's memory: system error {errno}"))?;
+        Ok(Bench { memory, translator: Some(translator), defect, empty: None })
+    }
+
+    /// Runs a program natively, and again step by step. `None` if it has no code or no end.
+    pub fn natively(&mut self, program: Program) -> Option<Subject> {
+        let code = program.code()?;
+        let undefined = flags::undefined(&program).ok()?;
+        let thread = if program.looks_at_fs(&code) { Thread::Scratch } else { Thread::Own };
+        self.set_up(&program, &code);
+        let fault = run::natively(thread, None);
+        let native = End::read(&self.memory, fault.map(|fault| fault.signal));
+        if native.signal == Some(signals::NO_END) {
+            return None;
+        }
+        let mut expected = None;
+        if native.signal.is_none() {
+            self.set_up(&program, &code);
+            let mut steps: Vec<Step> = Vec::new();
+            let fault = run::natively(thread, Some(&mut steps));
+            let way_out = program.way_out(&code);
+            let whole = fault.is_none() && steps.last().is_some_and(|step| step.at == way_out);
+            // What changes itself is no longer the code that the steps are read by.
+            if whole && self.memory.read_code(program.at, code.len()) == code {
+                expected = oracle::stepped(&program, &steps, run::exit_address());
+            }
+        }
+        Some(Subject { program, code, thread, native, expected, undefined, simulated: None })
+    }
+
+    fn set_up(&mut self, program: &Program, code: &[u8]) {
+        self.memory.write_code(program.at, code);
+        program.start.write(&mut self.memory, program.at);
+    }
+
+    /// Forgets every translation, and goes on in `mode`.
+    pub fn renew(&mut self, mode: Mode) {
+        let translator = self.translator.take().expect("it is put back");
+        self.translator = Some(translator.renewed(mode));
+        self.empty = None;
+    }
+
+    fn translator(&mut self) -> &mut Translator {
+        self.translator.as_mut().expect("it is put back")
+    }
+
+    fn translate(&mut self, subject: &Subject, room: Room) -> (End, Translated) {
+        self.set_up(&subject.program, &subject.code);
+        let translated = self.translator().run(subject.thread, room);
+        let end = End::read(&self.memory, translated.fault.map(|fault| fault.signal));
+        (end, translated)
+    }
+
+    /// What a program without instructions counts: the way in and out.
+    fn empty(&mut self, like: &Subject) -> Events {
+        if let Some(events) = self.empty {
+            return events;
+        }
+        let mut program = like.program.clone();
+        program.kept.fill(false);
+        let subject = self.natively(program).expect("the way out has code");
+        let (_, translated) = self.translate(&subject, Room::Usual);
+        // It stood where the program will: its translation must not be taken for the program's.
+        let translator = self.translator.take().expect("it is put back");
+        let mode = translator.mode();
+        self.translator = Some(translator.renewed(mode));
+        self.empty = Some(translated.events);
+        translated.events
+    }
+
+    /// Runs it with a trace: first translated as it goes, then linked, then with a trace buffer that is always full.
+    pub fn simulate(&mut self, subject: &mut Subject) -> Vec<String> {
+        let empty = self.empty(subject);
+        let mut found = Vec::new();
+        for (round, room) in [Room::Usual, Room::Usual, Room::None].into_iter().enumerate() {
+            if let (1, Some(defect)) = (round, self.defect) {
+                defect.break_code();
+            }
+            let (end, translated) = self.translate(subject, room);
+            let label = ["with a trace", "with a trace, linked", "with a full trace"][round];
+            found.extend(labelled(label, subject.native.differences(&end, subject.undefined)));
+            if !is_complete(&translated) {
+                continue;
+            }
+            if subject.simulated.is_none() {
+                subject.simulated = Some(translated.events);
+            }
+            found.extend(labelled(label, self.miscounted(subject, &translated.events, &empty)));
+            if let (Room::Usual, Some(expected)) = (room, &subject.expected) {
+                let meanings = self.translator.as_ref().expect("it is put back").meanings();
+                let account = match self.defect {
+                    Some(defect) => oracle::traced(&defect.break_meanings(meanings), &translated.trace),
+                    None => oracle::traced(meanings, &translated.trace),
+                };
+                found.extend(labelled(label, oracle::differences(expected, &account)));
+            }
+        }
+        found
+    }
+
+    /// Runs it with counts only: first translated as it goes, then linked.
+    pub fn count(&mut self, subject: &Subject) -> Vec<String> {
+        let empty = self.empty(subject);
+        let mut found = Vec::new();
+        for label in ["with counts", "with counts, linked"] {
+            let (end, translated) = self.translate(subject, Room::Usual);
+            found.extend(labelled(label, subject.native.differences(&end, subject.undefined)));
+            if !is_complete(&translated) {
+                continue;
+            }
+            found.extend(labelled(label, self.miscounted(subject, &translated.events, &empty)));
+            let repeats = subject.expected.as_ref().is_none_or(|expected| expected.repeats != 0);
+            if let Some(simulated) = subject.simulated {
+                for event in [Event::Reads, Event::Writes] {
+                    let (traced, counted) = (simulated.get(event), translated.events.get(event));
+                    // What a repeated instruction counts is the caches' business.
+                    if traced != counted && !repeats {
+                        let name = event.name();
+                        found.push(format!("{label}: {name}: simulated {traced}, counted {counted}"));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn miscounted(&self, subject: &Subject, events: &Events, empty: &Events) -> Vec<String> {
+        let Some(expected) = &subject.expected else { return Vec::new() };
+        let lost = u64::from(self.defect == Some(Defect::WrongCount));
+        // The way out belongs to both.
+        [
+            (Event::Instructions, expected.instructions - 1),
+            (Event::BranchesTaken, expected.branches - 1),
+            (Event::RepIterations, expected.iterations),
+            (Event::RepBytes, expected.repeat_bytes),
+        ]
+        .into_iter()
+        .filter_map(|(event, expected)| {
+            let counted = events.get(event).wrapping_sub(empty.get(event)).wrapping_sub(lost);
+            (counted != expected).then(|| format!("{}: expected {expected}, counted {counted}", event.name()))
+        })
+        .collect()
+    }
+}
+
+/// Counts and trace say something of the whole run.
+fn is_complete(translated: &Translated) -> bool {
+    let left = translated.diagnostics.contains(Diagnostic::LeftTranslation);
+    translated.fault.is_none() && !left
+}
+
+fn labelled(label: &str, sentences: Vec<String>) -> impl Iterator<Item = String> {
+    sentences.into_iter().map(move |sentence| format!("{label}: {sentence}"))
+}
