@@ -42,6 +42,8 @@ pub struct Account {
     pub iterations: u64,
     /// Bytes moved by them.
     pub repeat_bytes: u64,
+    /// Whether some branch was taken cannot be told.
+    pub unclear: bool,
     /// Some addresses cannot be known, by design.
     pub approximate: bool,
 }
@@ -126,6 +128,8 @@ pub fn stepped(program: &Program, steps: &[Step], end: u64) -> Option<Account> {
         account.fetch(step.at, instruction.len() as u64);
         let went_to = steps.get(next).map_or(end, |other| other.at);
         let branch = !matches!(instruction.flow_control(), FlowControl::Next);
+        // Taken or not, it goes to the same place.
+        account.unclear |= branch && instruction.near_branch_target() == instruction.next_ip();
         let always = branch && instruction.flow_control() != FlowControl::ConditionalBranch;
         if always || branch && went_to != instruction.next_ip() {
             account.branches += 1;
@@ -154,7 +158,7 @@ fn touch(account: &mut Account, instruction: &Instruction, step: &Step) {
         if vector || memory.memory_size().size() == 0 || is_bit_string(instruction) {
             account.approximate = true;
         }
-        let address = address(instruction, memory, step);
+        let address = address(memory, step);
         let bytes = memory.memory_size().size() as u64;
         if read {
             account.access(false, address, bytes);
@@ -189,17 +193,8 @@ fn value(register: Register, step: &Step) -> Option<u64> {
     }
 }
 
-fn address(instruction: &Instruction, memory: &UsedMemory, step: &Step) -> u64 {
-    let mut address = memory.virtual_address(0, |register, _, _| value(register, step)).unwrap_or(0);
-    // The manual on `pop`: a destination based on the stack pointer is computed after the pop.
-    let destination = instruction.mnemonic() == Mnemonic::Pop
-        && instruction.op0_kind() == OpKind::Memory
-        && matches!(memory.access(), OpAccess::Write)
-        && number(memory.base()) == Some(crate::state::RSP);
-    if destination {
-        address = address.wrapping_add(instruction.stack_pointer_increment() as u64);
-    }
-    address
+fn address(memory: &UsedMemory, step: &Step) -> u64 {
+    memory.virtual_address(0, |register, _, _| value(register, step)).unwrap_or(0)
 }
 
 fn repeat(account: &mut Account, instruction: &Instruction, before: &Step, after: &Step) {

@@ -1,5 +1,6 @@
 //! Supervises workers and makes what they find small.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::Options;
 use crate::layout;
 use crate::program::generate;
+use crate::subject::Tally;
 
 /// After so many findings there is enough to do.
 const FINDINGS_MAX: usize = 10;
@@ -20,7 +22,9 @@ struct Findings<'a> {
     shown: usize,
     start: Instant,
     said: Instant,
-    programs: u64,
+    tally: Tally,
+    /// Programs that were shown.
+    seen: BTreeSet<u64>,
 }
 
 /// Runs until the time is over or enough was found; says whether nothing was.
@@ -28,7 +32,8 @@ pub fn translate(options: &Options) -> Result<bool> {
     let start = Instant::now();
     let limit = options.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let end = options.from.saturating_add(options.programs);
-    let mut findings = Findings { options, shown: 0, start, said: start, programs: 0 };
+    let mut findings =
+        Findings { options, shown: 0, start, said: start, tally: Tally::default(), seen: BTreeSet::new() };
     let mut from = options.from;
     eprintln!("seed {}, from program {from}", options.seed);
     while from < end && findings.shown < FINDINGS_MAX {
@@ -50,26 +55,27 @@ impl Findings<'_> {
             own_process("work", options)?.stdout(Stdio::piped()).spawn().context("cannot start a worker")?;
         let lines = BufReader::new(worker.stdout.take().context("a worker without output")?).lines();
         let mut at = options.from;
-        let mut last_shown = None;
         for line in lines {
             let line = line.context("cannot read what a worker says")?;
             let mut words = line.splitn(3, ' ');
             match (words.next(), words.next().and_then(|number| number.parse().ok())) {
                 (Some("at"), Some(number)) => {
-                    self.programs += number - at;
                     at = number;
                     if self.said.elapsed() > PROGRESS {
                         self.progress(at);
                     }
                 }
-                (Some("differs"), Some(number)) if last_shown != Some(number) => {
-                    last_shown = Some(number);
+                (Some("tally"), Some(_)) => {
+                    self.tally.add(words.next().and_then(Tally::from_words).unwrap_or_default());
+                }
+                (Some("differs"), Some(number)) if self.seen.insert(number) => {
                     self.show(number, words.next().unwrap_or(""))?;
                 }
                 _ => {}
             }
             if self.shown >= FINDINGS_MAX {
                 worker.kill().context("cannot stop a worker")?;
+                break;
             }
         }
         let status = worker.wait().context("a worker cannot be waited for")?;
@@ -97,10 +103,16 @@ impl Findings<'_> {
     fn progress(&mut self, at: u64) {
         self.said = Instant::now();
         let seconds = self.start.elapsed().as_secs_f64();
+        let Tally { programs, faulted, stepped, exact, left } = self.tally;
+        let percent = |part: u64| part as f64 * 100.0 / programs.max(1) as f64;
         eprintln!(
-            "{seconds:6.0} s  {} programs  {:.0}/s  next {at}  findings {}",
-            self.programs,
-            self.programs as f64 / seconds.max(0.001),
+            "{seconds:6.0} s  {programs} programs  {:.0}/s  next {at}  (faulted {:.0} %, stepped {:.0} %, addresses \
+             exact {:.0} %, engine let go {:.1} %)  findings {}",
+            programs as f64 / seconds.max(0.001),
+            percent(faulted),
+            percent(stepped),
+            percent(exact),
+            percent(left),
             self.shown
         );
     }

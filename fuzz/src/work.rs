@@ -15,7 +15,7 @@ use crate::subject::{Bench, Subject};
 const BATCH_SECONDS: u32 = 60;
 
 /// Runs programs until there are enough or the time is over. Prints `at N` before each batch, `differs N sentence` for
-/// each finding.
+/// each finding, `tally N ...` after each batch.
 pub fn work(options: &Options) -> Result<bool> {
     let mut bench = Bench::new(options.defect)?;
     let start = Instant::now();
@@ -32,6 +32,7 @@ pub fn work(options: &Options) -> Result<bool> {
             println!("differs {index} {sentence}");
             same = false;
         }
+        println!("tally {from} {}", std::mem::take(&mut bench.tally).to_words());
         from = to;
     }
     println!("at {from}");

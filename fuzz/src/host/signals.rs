@@ -45,7 +45,8 @@ static STEPS: AtomicUsize = AtomicUsize::new(0);
 static TICKS: AtomicU64 = AtomicU64::new(0);
 static LOG: [[AtomicU64; 17]; STEPS_MAX] = [const { [const { AtomicU64::new(0) }; 17] }; STEPS_MAX];
 
-const TRAP_FLAG: i64 = 0x100;
+/// The flag that makes the processor stop after every instruction.
+pub const TRAP_FLAG: u64 = 0x100;
 
 /// Catches the signals that programs of chance raise.
 pub fn install() -> Result<()> {
@@ -144,7 +145,7 @@ extern "C" fn handle(signal: i32, _info: *mut libc::siginfo_t, context: *mut lib
             STEPS.store(count + 1, Ordering::SeqCst);
         }
         if at == way_out {
-            registers[libc::REG_EFL as usize] &= !TRAP_FLAG;
+            registers[libc::REG_EFL as usize] &= !(TRAP_FLAG as i64);
         }
         return;
     }

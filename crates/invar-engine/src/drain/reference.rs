@@ -81,7 +81,7 @@ pub fn drain(
             match op {
                 Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes)),
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
-                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, caches, events),
+                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, fs_base, caches, events),
             }
         }
     }
@@ -128,8 +128,15 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut impl M
 }
 
 /// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
-fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut impl Memory, events: &mut Events) {
-    let slot = |index: u8| slots[usize::from(repeat.slot + index)];
+fn touch_repeatedly(
+    repeat: &Repeat,
+    slots: &[u64],
+    fs_base: u64,
+    caches: &mut impl Memory,
+    events: &mut Events,
+) {
+    let mask = if repeat.short { 0xffff_ffff } else { u64::MAX };
+    let slot = |index: u8| slots[usize::from(repeat.slot + index)] & mask;
     let iterations = slot(0).wrapping_sub(slot(3));
     let bytes = iterations << repeat.element;
     events.add(Event::RepIterations, iterations);
@@ -139,7 +146,8 @@ fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut impl Memory, ev
         if after < before { after.wrapping_add(1 << repeat.element) } else { before }
     };
     if let Some(touch) = repeat.source {
-        touch_range(touch, lowest(slot(1), slot(4)), bytes, caches);
+        let segment = if repeat.fs { fs_base } else { 0 };
+        touch_range(touch, lowest(slot(1), slot(4)).wrapping_add(segment), bytes, caches);
     }
     if let Some(touch) = repeat.target {
         touch_range(touch, lowest(slot(2), slot(5)), bytes, caches);

@@ -132,6 +132,11 @@ impl Assembler {
         self.raw(&[0x4d, 0x8d, 0x1c, 0x0b]);
     }
 
+    /// `mov ecx, ecx`
+    pub fn clear_high_half_of_rcx(&mut self) {
+        self.raw(&[0x89, 0xc9]);
+    }
+
     /// `lea rcx, [rcx + rax]`
     pub fn add_rax_to_rcx(&mut self) {
         self.raw(&[0x48, 0x8d, 0x0c, 0x01]);

@@ -8,8 +8,8 @@
 use alloc::vec::Vec;
 
 use iced_x86::{
-    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register, UsedMemory,
+    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
+    OpKind, Register, UsedMemory,
 };
 use invar_core::machine::LINE_BYTES;
 
@@ -17,7 +17,8 @@ use super::assemble::{ABOVE, Assembler};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
-    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch, Translation,
+    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch,
+    Translation,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -66,11 +67,12 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
     emitter.out
 }
 
-trait NextFollowed {
+trait Facts {
     fn next_ip_followed(&self) -> u64;
+    fn has_short_addresses(&self) -> bool;
 }
 
-impl NextFollowed for Instruction {
+impl Facts for Instruction {
     /// Where the path goes on behind this instruction.
     fn next_ip_followed(&self) -> u64 {
         if self.flow_control() == FlowControl::UnconditionalBranch {
@@ -78,6 +80,13 @@ impl NextFollowed for Instruction {
         } else {
             self.next_ip()
         }
+    }
+
+    /// A string instruction with an address-size override: it uses `esi`, `edi` and `ecx`.
+    fn has_short_addresses(&self) -> bool {
+        (0..self.op_count()).any(|operand| {
+            matches!(self.op_kind(operand), OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI)
+        })
     }
 }
 
@@ -351,17 +360,9 @@ impl Emitter {
     /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
     /// register that holds the guest's `r11` at the moment.
     fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
-        let info = self.infos.info(instruction);
-        // At most a handful; copied, since the factory is borrowed.
-        let mut memories = [None::<UsedMemory>; 4];
-        let mut count = 0;
-        for memory in info.used_memory() {
-            if count < memories.len() {
-                memories[count] = Some(*memory);
-                count += 1;
-            }
-        }
-        for memory in memories.into_iter().flatten() {
+        // Copied, since the factory is borrowed. `enter` has up to 64.
+        let memories = self.infos.info(instruction).used_memory().to_vec();
+        for memory in memories {
             self.touch(instruction, &memory, stand_in);
         }
     }
@@ -409,15 +410,6 @@ impl Emitter {
         } else if memory.index() != Register::None {
             // Gather or scatter: the index is a vector.
             self.out.approximate = true;
-        }
-        // `pop [rsp + n]` computes its address after the pop.
-        if instruction.mnemonic() == Mnemonic::Pop
-            && memory.base() == Register::RSP
-            && touch == Touch::Write
-            && instruction.op0_kind() == OpKind::Memory
-            && memory.displacement() == instruction.memory_displacement64()
-        {
-            reference.constant = reference.constant.wrapping_add(8);
         }
         self.out.ops.push(Op::Touch(reference));
     }
@@ -574,6 +566,7 @@ impl Emitter {
                 _ => self.progress.writes += 1,
             }
         }
+        let short = instruction.has_short_addresses();
         if self.simulates() {
             let slot = self.store_slot(RCX);
             self.store_slot(RSI);
@@ -583,20 +576,28 @@ impl Emitter {
             self.store_slot(RSI);
             self.store_slot(RDI);
             assert_eq!(self.progress.slots, slot + REPEAT_SLOTS);
-            self.out.ops.push(Op::Repeat(Repeat { slot, element, source, target }));
+            let fs = instruction.segment_prefix() == Register::FS;
+            self.out.ops.push(Op::Repeat(Repeat { slot, element, short, fs, source, target }));
         } else {
-            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element));
+            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element), short);
             self.code.raw(step.bytes());
-            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element));
+            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element), short);
         }
         for register in [RCX, RSI, RDI, RAX] {
             self.values[usize::from(register)] = None;
         }
     }
 
-    fn sum_rcx(&mut self, sum: u32) {
+    fn sum_rcx(&mut self, sum: u32, short: bool) {
         self.code.load_gs(R11, sum);
+        if short {
+            self.code.store_gs(at::SPILL, RCX);
+            self.code.clear_high_half_of_rcx();
+        }
         self.code.add_rcx_to_r11();
+        if short {
+            self.code.load_gs(RCX, at::SPILL);
+        }
         self.code.store_gs(sum, R11);
     }
 
