@@ -154,8 +154,9 @@ fn touch(account: &mut Account, instruction: &Instruction, step: &Step) {
             OpAccess::ReadWrite | OpAccess::ReadCondWrite => (true, true),
             OpAccess::None | OpAccess::NoMemAccess => continue,
         };
-        let vector = memory.index() != Register::None && number(memory.index()).is_none();
-        if vector || memory.memory_size().size() == 0 || is_bit_string(instruction) {
+        let index = memory.index();
+        let strange = index == Register::AL || index != Register::None && number(index).is_none();
+        if strange || memory.memory_size().size() == 0 || is_bit_string(instruction) {
             account.approximate = true;
         }
         let address = address(memory, step);

@@ -53,4 +53,9 @@ impl Source for CodeMap {
         // would break the program natively too.
         Some(unsafe { guest_bytes(address, (range.end - address) as usize) })
     }
+
+    fn alike(&self, one: u64, other: u64) -> bool {
+        let kind = |address| self.find(address).map(|range| (range.file, range.writable));
+        kind(one) == kind(other)
+    }
 }

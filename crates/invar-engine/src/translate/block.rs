@@ -10,12 +10,17 @@ use super::Special;
 pub const INSTRUCTIONS_MAX: usize = 64;
 /// It ends after so many conditional branches.
 pub const BRANCHES_MAX: usize = 12;
+/// Calls are followed so deep.
+pub const CALLS_MAX: usize = 4;
 
 /// Reads the guest's code.
 pub trait Source {
     /// The bytes at `address` that may be executed, as far as they are contiguous and of one kind; `None` where nothing
     /// may be.
     fn code(&self, address: u64) -> Option<&[u8]>;
+
+    /// May both be in one superblock? Code that can change is forgotten by itself, so it stays by itself.
+    fn alike(&self, one: u64, other: u64) -> bool;
 }
 
 /// One instruction of the path.
@@ -65,7 +70,7 @@ pub enum End {
 /// A superblock before it is translated.
 #[derive(Debug, Clone)]
 pub struct Path {
-    /// Its instructions. Unconditional direct jumps that were followed are among them.
+    /// Its instructions. Direct jumps and calls that were followed are among them, and returns from such calls.
     pub steps: Vec<Step>,
     /// How it ends.
     pub end: End,
@@ -79,8 +84,10 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
     source.code(head)?;
     let mut steps: Vec<Step> = Vec::new();
     let mut visited: Vec<u64> = Vec::new();
+    let mut calls: Vec<u64> = Vec::new();
     let mut branches = 0;
     let mut at = head;
+    let follows = |target| !cautious && source.code(target).is_some() && source.alike(head, target);
     loop {
         if steps.len() == INSTRUCTIONS_MAX || visited.contains(&at) {
             return Some(Path { steps, end: End::Direct { target: at } });
@@ -108,7 +115,7 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
             },
             FlowControl::UnconditionalBranch => {
                 at = instruction.near_branch_target();
-                if !cautious && source.code(at).is_some() {
+                if follows(at) {
                     continue;
                 }
                 End::Direct { target: at }
@@ -120,11 +127,27 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
                 }
                 End::Direct { target: at }
             }
-            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => End::Special(Special::SystemCall),
-            FlowControl::Call => End::Call { target: instruction.near_branch_target() },
+            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => {
+                End::Special(Special::SystemCall)
+            }
+            FlowControl::Call => {
+                let target = instruction.near_branch_target();
+                if calls.len() < CALLS_MAX && follows(target) {
+                    calls.push(at);
+                    at = target;
+                    continue;
+                }
+                End::Call { target }
+            }
             FlowControl::IndirectBranch => End::IndirectJump,
             FlowControl::IndirectCall => End::IndirectCall,
-            FlowControl::Return => End::Return,
+            FlowControl::Return => match calls.pop() {
+                Some(caller) => {
+                    at = caller;
+                    continue;
+                }
+                None => End::Return,
+            },
             // `is_known` has refused these.
             FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => {
                 steps.pop();
@@ -230,9 +253,8 @@ pub fn flags_are_dead(path: &Path) -> bool {
         if instruction.rflags_read() & STATUS & !killed != 0 {
             return false;
         }
-        if instruction.flow_control() != FlowControl::Next
-            && instruction.flow_control() != FlowControl::UnconditionalBranch
-        {
+        let stays = [FlowControl::Next, FlowControl::UnconditionalBranch, FlowControl::Call];
+        if !stays.contains(&instruction.flow_control()) {
             return false;
         }
         if always_writes_flags(instruction) {
