@@ -36,8 +36,6 @@ pub struct Account {
     pub instructions: u64,
     /// Branches taken, likewise.
     pub branches: u64,
-    /// Repeated string instructions, those without an iteration among them.
-    pub repeats: u64,
     /// Iterations of repeated string instructions.
     pub iterations: u64,
     /// Bytes moved by them.
@@ -135,7 +133,6 @@ pub fn stepped(program: &Program, steps: &[Step], end: u64) -> Option<Account> {
             account.branches += 1;
         }
         if repeated {
-            account.repeats += 1;
             repeat(&mut account, &instruction, step, steps.get(next)?);
         } else {
             touch(&mut account, &instruction, step);

@@ -202,12 +202,10 @@ impl Bench {
                 continue;
             }
             found.extend(labelled(label, self.miscounted(subject, &translated.events, &empty)));
-            let repeats = subject.expected.as_ref().is_none_or(|expected| expected.repeats != 0);
             if let Some(simulated) = subject.simulated {
                 for event in [Event::Reads, Event::Writes] {
                     let (traced, counted) = (simulated.get(event), translated.events.get(event));
-                    // What a repeated instruction counts is the caches' business.
-                    if traced != counted && !repeats {
+                    if traced != counted {
                         let name = event.name();
                         found.push(format!("{label}: {name}: simulated {traced}, counted {counted}"));
                     }

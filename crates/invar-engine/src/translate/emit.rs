@@ -403,11 +403,11 @@ impl Emitter {
         // Copied, since the factory is borrowed. `enter` has up to 64.
         let memories = self.infos.info(instruction).used_memory().to_vec();
         for memory in memories {
-            self.touch(instruction, &memory, stand_in);
+            self.touch(&memory, stand_in);
         }
     }
 
-    fn touch(&mut self, instruction: &Instruction, memory: &UsedMemory, stand_in: Option<u8>) {
+    fn touch(&mut self, memory: &UsedMemory, stand_in: Option<u8>) {
         let touch = match memory.access() {
             OpAccess::Read | OpAccess::CondRead => Touch::Read,
             OpAccess::Write | OpAccess::CondWrite => Touch::Write,
@@ -546,6 +546,11 @@ impl Emitter {
             }
             _ => {}
         }
+        // The address size is kept: with 32 bits a bit string wraps around sooner.
+        let (base_0, base_11) = match copy.memory_base() {
+            Register::EIP => (Register::EAX, Register::R11D),
+            _ => (Register::RAX, Register::R11),
+        };
         copy.set_memory_displacement64(0);
         copy.set_memory_displ_size(0);
         if let Some(used) = high_bytes(&copy) {
@@ -553,7 +558,7 @@ impl Emitter {
             let base = free_register(used);
             self.code.store_gs(at::SPILL, base);
             self.code.load_immediate(base, address);
-            copy.set_memory_base(Register::RAX + u32::from(base));
+            copy.set_memory_base(base_0 + u32::from(base));
             self.encode(&copy);
             self.code.load_gs(base, at::SPILL);
             return;
@@ -562,7 +567,7 @@ impl Emitter {
             self.code.store_gs(at::TRACE_POINTER, R11);
         }
         self.code.load_immediate(R11, address);
-        copy.set_memory_base(Register::R11);
+        copy.set_memory_base(base_11);
         self.encode(&copy);
         if self.simulates() {
             self.code.load_gs(R11, at::TRACE_POINTER);
