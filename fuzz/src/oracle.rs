@@ -6,8 +6,11 @@
 use iced_x86::{
     FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register, UsedMemory,
 };
+use invar_core::event::Events;
 use invar_core::machine::LINE_BYTES;
-use invar_engine::drain::reference::{self, Meanings};
+use invar_engine::drain::reference::{self, Meanings, Path};
+use invar_engine::translate::{Op, Touch};
+use invar_sim::Hierarchy;
 
 use crate::host::signals::Step;
 use crate::layout;
@@ -56,6 +59,15 @@ impl Account {
         }
     }
 
+    fn touch(&mut self, touch: Touch, address: u64, bytes: u64) {
+        if touch != Touch::Write {
+            self.access(false, address, bytes);
+        }
+        if touch != Touch::Read {
+            self.access(true, address, bytes);
+        }
+    }
+
     fn fetch(&mut self, address: u64, bytes: u64) {
         if !(layout::CODE..layout::CODE + 0x1000_0000).contains(&address) {
             return;
@@ -70,35 +82,40 @@ impl Account {
 
 /// What the engine's trace says.
 pub fn traced(meanings: &Meanings, trace: &[u64]) -> Account {
-    let mut account = Recorder::default();
-    let mut events = invar_core::event::Events::default();
-    reference::drain(meanings, trace, layout::THREAD, &mut account, &mut events);
-    account.0
+    let mut account = Account::default();
+    let mut rest = trace;
+    while let Some((&head, tail)) = rest.split_first() {
+        let Path { first_op, exit } = meanings.paths[head as usize];
+        let (slots, next) = tail.split_at(usize::from(exit.slots));
+        rest = next;
+        for op in &meanings.ops[first_op as usize..(first_op + exit.ops) as usize] {
+            match op {
+                Op::Fetch { address, bytes } => account.fetch(*address, u64::from(*bytes)),
+                Op::Touch(operand) => {
+                    let address = reference::address(operand, slots, layout::THREAD);
+                    account.touch(operand.touch, address, u64::from(operand.bytes));
+                }
+                Op::Repeat(repeat) => {
+                    let extent = reference::extent(repeat, slots, layout::THREAD);
+                    for (touch, start) in [(repeat.source, extent.source), (repeat.target, extent.target)] {
+                        if let Some(touch) = touch {
+                            account.touch(touch, start, extent.bytes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    account
 }
 
-#[derive(Default)]
-struct Recorder(Account);
-
-impl reference::Memory for Recorder {
-    fn fetch(&mut self, address: u64, bytes: u32) {
-        self.0.fetch(address, u64::from(bytes));
-    }
-
-    fn read(&mut self, address: u64, bytes: u32) {
-        self.0.access(false, address, u64::from(bytes));
-    }
-
-    fn write(&mut self, address: u64, bytes: u32) {
-        self.0.access(true, address, u64::from(bytes));
-    }
-
-    fn range_read(&mut self, start: u64, bytes: u64) {
-        self.0.access(false, start, bytes);
-    }
-
-    fn range_write(&mut self, start: u64, bytes: u64) {
-        self.0.access(true, start, bytes);
-    }
+/// What the reference drain counts for a trace, from empty caches.
+pub fn drained(meanings: &Meanings, trace: &[u64]) -> Events {
+    let mut caches = Hierarchy::new(&crate::host::run::machine());
+    let mut events = Events::default();
+    reference::drain(meanings, trace, layout::THREAD, &mut caches, &mut events);
+    events += caches.take_events();
+    events
 }
 
 /// What single steps say. `None` where they cannot be trusted: the program looks at the trap flag, changes its own

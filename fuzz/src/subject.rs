@@ -179,13 +179,26 @@ impl Bench {
                 subject.simulated = Some(translated.events);
             }
             found.extend(labelled(label, self.miscounted(subject, &translated.events, &empty)));
+            let meanings = self.translator.as_ref().expect("it is put back").meanings();
             if let (Room::Usual, Some(expected)) = (room, &subject.expected) {
-                let meanings = self.translator.as_ref().expect("it is put back").meanings();
                 let account = match self.defect {
                     Some(defect) => oracle::traced(&defect.break_meanings(meanings), &translated.trace),
                     None => oracle::traced(meanings, &translated.trace),
                 };
                 found.extend(labelled(label, oracle::differences(expected, &account)));
+            }
+            if room == Room::Usual {
+                let drained = oracle::drained(meanings, &translated.trace);
+                for event in Event::ALL
+                    .into_iter()
+                    .filter(|event| drained.get(*event) != translated.events.get(*event))
+                {
+                    let (plain, generated) = (drained.get(event), translated.events.get(event));
+                    found.push(format!(
+                        "{label}: {}: reference drain {plain}, generated {generated}",
+                        event.name()
+                    ));
+                }
             }
         }
         found

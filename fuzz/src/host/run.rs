@@ -12,7 +12,7 @@ use invar_core::machine::Machine;
 use invar_engine::drain::reference::Meanings;
 use invar_engine::host::context::Context;
 use invar_engine::host::{gate, memory};
-use invar_engine::region::{Mode, Stack};
+use invar_engine::region::{DrainKind, Mode, Stack};
 use invar_engine::runtime::Engine;
 
 use super::signals::{self, Fault, Step};
@@ -127,6 +127,13 @@ pub enum Room {
     None,
 }
 
+/// The Machine that is simulated: small, so that lines are driven out by a program, and soon emptied.
+pub fn machine() -> Machine {
+    let text =
+        "tiny;l1i=1024/2/bit-plru;l1d=512/8/bit-plru;l2=4096/4/lru;l3=8192/2/lru;latency=1/2/3/4;mhz=1";
+    Machine::parse(text).expect("a machine's text")
+}
+
 /// An engine that can be run program after program.
 pub struct Translator {
     engine: Engine,
@@ -148,14 +155,13 @@ impl Translator {
     /// The first engine of the process. Call once.
     pub fn new() -> Result<Translator, i32> {
         memory::map_arena()?;
-        let machine = Machine::parse("reference-1").expect("the reference machine is built in");
-        Ok(Translator { engine: Engine::new(machine, Mode::Simulation, memory::code_memory()) })
+        let code = memory::code_memory();
+        Ok(Translator { engine: Engine::new(machine(), Mode::Simulation, DrainKind::Generated, code) })
     }
 
     /// Forgets every translation, and goes on in `mode`.
     pub fn renewed(self, mode: Mode) -> Translator {
-        let machine = self.engine.machine().clone();
-        Translator { engine: self.engine.replaced_by(machine, mode) }
+        Translator { engine: self.engine.replaced_by(machine(), mode, DrainKind::Generated) }
     }
 
     /// With a trace or with counts.

@@ -4,7 +4,7 @@
 //! trace that generated code has written.
 
 use invar_core::event::{Event, Events};
-use invar_sim::Hierarchy;
+use invar_sim::{Hierarchy, Settling};
 
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
 
@@ -26,50 +26,8 @@ pub struct Meanings {
     pub paths: alloc::vec::Vec<Path>,
 }
 
-/// What is told of every access, in program order.
-pub trait Memory {
-    /// An instruction is fetched whose line is not the one fetched last on its path.
-    fn fetch(&mut self, address: u64, bytes: u32);
-    /// Data is read.
-    fn read(&mut self, address: u64, bytes: u32);
-    /// Data is written.
-    fn write(&mut self, address: u64, bytes: u32);
-    /// A repeated string instruction reads a range.
-    fn range_read(&mut self, start: u64, bytes: u64);
-    /// A repeated string instruction writes a range.
-    fn range_write(&mut self, start: u64, bytes: u64);
-}
-
-impl Memory for Hierarchy {
-    fn fetch(&mut self, address: u64, bytes: u32) {
-        Hierarchy::fetch(self, address, bytes);
-    }
-
-    fn read(&mut self, address: u64, bytes: u32) {
-        Hierarchy::read(self, address, bytes);
-    }
-
-    fn write(&mut self, address: u64, bytes: u32) {
-        Hierarchy::write(self, address, bytes);
-    }
-
-    fn range_read(&mut self, start: u64, bytes: u64) {
-        Hierarchy::range_read(self, start, bytes);
-    }
-
-    fn range_write(&mut self, start: u64, bytes: u64) {
-        Hierarchy::range_write(self, start, bytes);
-    }
-}
-
 /// Drains `trace` into `caches` and `events`. Misses and accesses stay in `caches` until they are taken.
-pub fn drain(
-    meanings: &Meanings,
-    trace: &[u64],
-    fs_base: u64,
-    caches: &mut impl Memory,
-    events: &mut Events,
-) {
+pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hierarchy, events: &mut Events) {
     let mut rest = trace;
     while let Some((&head, tail)) = rest.split_first() {
         let Path { first_op, exit } = meanings.paths[head as usize];
@@ -79,9 +37,9 @@ pub fn drain(
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
         for op in ops {
             match op {
-                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes)),
+                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
-                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, fs_base, caches, events),
+                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, fs_base, caches, &mut (), events),
             }
         }
     }
@@ -102,7 +60,8 @@ pub fn count_only(exit: &Exit, times: u64, events: &mut Events) {
     events.add(Event::Writes, times * u64::from(exit.writes));
 }
 
-fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut impl Memory) {
+/// The address that a record says an operand has.
+pub fn address(reference: &Reference, slots: &[u64], fs_base: u64) -> u64 {
     let mut address = reference.constant;
     if reference.base != NO_SLOT {
         address = address.wrapping_add(slots[usize::from(reference.base)]);
@@ -116,47 +75,76 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut impl M
     if reference.fs {
         address = address.wrapping_add(fs_base);
     }
+    address
+}
+
+fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
+    let address = address(reference, slots, fs_base);
     let bytes = u32::from(reference.bytes);
     match reference.touch {
-        Touch::Read => caches.read(address, bytes),
-        Touch::Write => caches.write(address, bytes),
+        Touch::Read => caches.read(address, bytes, &mut ()),
+        Touch::Write => caches.write(address, bytes, &mut ()),
         Touch::ReadWrite => {
-            caches.read(address, bytes);
-            caches.write(address, bytes);
+            caches.read(address, bytes, &mut ());
+            caches.write(address, bytes, &mut ());
         }
     }
 }
 
-/// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
-fn touch_repeatedly(
+/// A repeat touches whole ranges.
+pub fn touch_repeatedly(
     repeat: &Repeat,
     slots: &[u64],
     fs_base: u64,
-    caches: &mut impl Memory,
+    caches: &mut Hierarchy,
+    told: &mut impl Settling,
     events: &mut Events,
 ) {
+    let extent = extent(repeat, slots, fs_base);
+    events.add(Event::RepIterations, extent.iterations);
+    events.add(Event::RepBytes, extent.bytes);
+    if let Some(touch) = repeat.source {
+        touch_range(touch, extent.source, extent.bytes, caches, told);
+    }
+    if let Some(touch) = repeat.target {
+        touch_range(touch, extent.target, extent.bytes, caches, told);
+    }
+}
+
+/// How far a repeat went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How often.
+    pub iterations: u64,
+    /// How many bytes of source, target or both.
+    pub bytes: u64,
+    /// Lowest address of the source.
+    pub source: u64,
+    /// Lowest address of the target.
+    pub target: u64,
+}
+
+/// What a record says of a repeat: its element count is how far `rcx` went down, its direction where the pointers went.
+pub fn extent(repeat: &Repeat, slots: &[u64], fs_base: u64) -> Extent {
     let mask = if repeat.short { 0xffff_ffff } else { u64::MAX };
     let slot = |index: u8| slots[usize::from(repeat.slot + index)] & mask;
     let iterations = slot(0).wrapping_sub(slot(3));
-    let bytes = iterations << repeat.element;
-    events.add(Event::RepIterations, iterations);
-    events.add(Event::RepBytes, bytes);
     let lowest = |before: u64, after: u64| {
         // With the direction flag set the pointers go down, and the last element is the lowest.
         if after < before { after.wrapping_add(1 << repeat.element) } else { before }
     };
-    if let Some(touch) = repeat.source {
-        let segment = if repeat.fs { fs_base } else { 0 };
-        touch_range(touch, lowest(slot(1), slot(4)).wrapping_add(segment), bytes, caches);
-    }
-    if let Some(touch) = repeat.target {
-        touch_range(touch, lowest(slot(2), slot(5)), bytes, caches);
+    let segment = if repeat.fs { fs_base } else { 0 };
+    Extent {
+        iterations,
+        bytes: iterations << repeat.element,
+        source: lowest(slot(1), slot(4)).wrapping_add(segment),
+        target: lowest(slot(2), slot(5)),
     }
 }
 
-fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut impl Memory) {
+fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut Hierarchy, told: &mut impl Settling) {
     match touch {
-        Touch::Read => caches.range_read(start, bytes),
-        Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes),
+        Touch::Read => caches.range_read(start, bytes, told),
+        Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes, told),
     }
 }

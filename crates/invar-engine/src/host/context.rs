@@ -67,6 +67,12 @@ pub struct Context {
     pub repeats_after: [u64; 4],
     /// The engine, for the runtime.
     pub engine: u64,
+    /// For thunks: the callback for a touch.
+    pub drain_touch: u64,
+    /// For thunks: the callback for a repeated string instruction.
+    pub drain_repeat: u64,
+    /// For thunks: the guest's `fs` base while the trace was written.
+    pub drain_fs_base: u64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -119,6 +125,12 @@ pub mod at {
         REPEATS_BEFORE = repeats_before;
         /// [`Context::repeats_after`].
         REPEATS_AFTER = repeats_after;
+        /// [`Context::drain_touch`].
+        DRAIN_TOUCH = drain_touch;
+        /// [`Context::drain_repeat`].
+        DRAIN_REPEAT = drain_repeat;
+        /// [`Context::drain_fs_base`].
+        DRAIN_FS_BASE = drain_fs_base;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

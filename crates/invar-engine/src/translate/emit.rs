@@ -28,6 +28,9 @@ use crate::host::layout;
 /// leaves.
 const SLOTS_MAX: u8 = 200;
 
+/// Operations that a path may have before it is cut: those of one instruction, at most 65 of `enter`, come on top.
+const OPS_MAX: usize = 256;
+
 /// Translates a path into code that will stand at `origin`.
 pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -> Translation {
     let mut emitter = Emitter {
@@ -53,7 +56,7 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
             return emitter.out;
         }
         let next = emitter.step(step);
-        if emitter.progress.slots > SLOTS_MAX {
+        if emitter.progress.slots > SLOTS_MAX || emitter.out.ops.len() > OPS_MAX {
             emitter.direct(next);
             emitter.finish();
             return emitter.out;
