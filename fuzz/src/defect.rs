@@ -16,7 +16,7 @@ pub enum Defect {
     LostFlags,
     /// Displacements in the trace's meaning are off by eight.
     WrongAddress,
-    /// Every path counts one instruction too few.
+    /// Every count is one too low.
     WrongCount,
 }
 

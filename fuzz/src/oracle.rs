@@ -119,7 +119,7 @@ pub fn drained(meanings: &Meanings, trace: &[u64]) -> Events {
 }
 
 /// What single steps say. `None` where they cannot be trusted: the program looks at the trap flag, changes its own
-/// code, or there were too many.
+/// code or thread, or there were too many.
 pub fn stepped(program: &Program, steps: &[Step], end: u64) -> Option<Account> {
     let code = program.code()?;
     let mut account = Account::default();
@@ -128,8 +128,11 @@ pub fn stepped(program: &Program, steps: &[Step], end: u64) -> Option<Account> {
         let step = &steps[index];
         let offset = step.at.checked_sub(program.at)? as usize;
         let instruction = decode(code.get(offset..)?, step.at);
-        use Mnemonic::{Popf, Popfd, Popfq, Pushf, Pushfd, Pushfq};
-        if matches!(instruction.mnemonic(), Popf | Popfd | Popfq | Pushf | Pushfd | Pushfq) {
+        use Mnemonic::{Popf, Popfd, Popfq, Pushf, Pushfd, Pushfq, Syscall, Wrfsbase};
+        if matches!(
+            instruction.mnemonic(),
+            Popf | Popfd | Popfq | Pushf | Pushfd | Pushfq | Syscall | Wrfsbase
+        ) {
             return None;
         }
         // An iteration of a repeated instruction is a step of its own.

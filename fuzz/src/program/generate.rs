@@ -61,7 +61,9 @@ impl Builder {
             29..31 if depth < 3 => shapes::indirect(self, random, depth),
             31..34 if depth < 3 => shapes::call(self, random, depth),
             34 if std::arch::is_x86_feature_detected!("avx2") => shapes::gather(self, random),
-            35..38 if self.open => shapes::modify(self, random),
+            35 if random.percent(30) => shapes::system_call(self),
+            36 if random.percent(20) => shapes::thread_base(self, random),
+            37..40 if self.open => shapes::modify(self, random),
             _ => {
                 let item = instruction::make(random, &mut self.knowledge);
                 self.push(item);

@@ -69,10 +69,7 @@ pub fn make(random: &mut Random, knowledge: &mut Knowledge) -> Item {
             continue;
         }
         knowledge.after(&instruction);
-        let fix = ip_relative.map(|offset| {
-            let address = layout::SCRATCH + layout::CLEAR + 8 * random.below(1024);
-            Fix { offset, width: 4, target: Target::Address(address) }
-        });
+        let fix = ip_relative.map(|offset| Fix { offset, width: 4, target: scratch_target(random) });
         return Item { bytes, fix };
     }
 }
@@ -173,9 +170,51 @@ fn encode(random: &mut Random, knowledge: &Knowledge) -> Made {
     Made { bytes, ip_relative }
 }
 
+/// ModRM, SIB and displacement.
 struct Operand {
     bytes: Vec<u8>,
     ip_relative: bool,
+}
+
+/// A memory operand, for instructions that the caller makes.
+#[derive(Debug, Clone)]
+pub struct MemoryOperand {
+    /// The REX bits that it needs.
+    rex: u8,
+    /// ModRM without a register, SIB, displacement.
+    bytes: Vec<u8>,
+    /// What it points at, if it is relative to the instruction pointer.
+    target: Option<Target>,
+}
+
+impl MemoryOperand {
+    /// One of chance, in scratch or on the stack.
+    pub fn of(random: &mut Random, knowledge: &Knowledge) -> MemoryOperand {
+        loop {
+            let mut high = High::default();
+            let mut operand = operand(random, knowledge, &mut high);
+            if operand.bytes[0] >> 6 != 3 {
+                operand.bytes[0] &= 0xc7;
+                let rex = high.index << 1 | high.base;
+                let target = operand.ip_relative.then(|| scratch_target(random));
+                return MemoryOperand { rex, bytes: operand.bytes, target };
+            }
+        }
+    }
+
+    /// `opcode` with `reg` (a register or an extension of the opcode), behind `prefixes`; REX.W if `wide`.
+    pub fn item(&self, prefixes: &[u8], wide: u8, opcode: u8, reg: u8) -> Item {
+        let mut bytes = prefixes.to_vec();
+        bytes.extend([0x40 | wide << 3 | reg >> 3 << 2 | self.rex, opcode]);
+        let offset = bytes.len() + 1;
+        bytes.push(self.bytes[0] | (reg & 7) << 3);
+        bytes.extend(&self.bytes[1..]);
+        Item { bytes, fix: self.target.map(|target| Fix { offset, width: 4, target }) }
+    }
+}
+
+fn scratch_target(random: &mut Random) -> Target {
+    Target::Address(layout::SCRATCH + layout::CLEAR + 8 * random.below(1024))
 }
 
 fn operand(random: &mut Random, knowledge: &Knowledge, high: &mut High) -> Operand {

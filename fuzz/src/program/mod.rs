@@ -131,7 +131,8 @@ impl Program {
     pub fn looks_at_fs(&self, code: &[u8]) -> bool {
         use iced_x86::{Decoder, DecoderOptions, Mnemonic, Register};
         Decoder::with_ip(64, code, self.at, DecoderOptions::NONE).into_iter().any(|instruction| {
-            instruction.segment_prefix() == Register::FS || instruction.mnemonic() == Mnemonic::Rdfsbase
+            instruction.segment_prefix() == Register::FS
+                || matches!(instruction.mnemonic(), Mnemonic::Rdfsbase | Mnemonic::Wrfsbase)
         })
     }
 

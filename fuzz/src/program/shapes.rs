@@ -1,7 +1,9 @@
 //! Items that belong together: what a compiler would write, and branches, which all stay in the program.
 
 use super::generate::Builder;
+use super::instruction::MemoryOperand;
 use super::{Item, Target};
+use crate::layout;
 use crate::random::Random;
 use crate::state::{Kind, RSP, pointer};
 
@@ -265,6 +267,72 @@ pub fn backward(builder: &mut Builder, random: &mut Random, depth: u32) {
     builder.push(Item::to(&[0x0f, 0x8f], Target::Item(head))); // jg
 }
 
+/// A prefix that changes nothing for a branch: none, `bnd`, a REX, or one that hints or that nobody heeds.
+fn hint(random: &mut Random) -> &'static [u8] {
+    match random.below(12) {
+        0 => &[0xf2],
+        1 => &[0x48],
+        2 => &[0x3e],
+        3 => &[0x2e],
+        _ => &[],
+    }
+}
+
+/// `opcode register` with the prefixes that the register needs, and perhaps one more.
+fn through(random: &mut Random, opcode: &[u8], number: u8) -> Item {
+    let mut bytes = hint(random).to_vec();
+    if number >= 8 {
+        // Only the last REX counts.
+        bytes.retain(|byte| *byte != 0x48);
+        bytes.push(0x41);
+    }
+    let (last, first) = opcode.split_last().expect("an opcode has bytes");
+    bytes.extend(first);
+    bytes.push(last | number & 7);
+    Item::plain(bytes)
+}
+
+/// An address from a register into memory, and a jump (4) or call (2) through that.
+fn through_memory(builder: &mut Builder, random: &mut Random, number: u8, kind: u8) {
+    let operand = MemoryOperand::of(random, &builder.knowledge);
+    builder.push(operand.item(&[], 1, 0x89, number));
+    let prefixes: &[u8] = random.pick(&[&[], &[], &[0x3e], &[0xf2]]);
+    let wide = random.below(2) as u8;
+    builder.push(operand.item(prefixes, wide, 0xff, kind));
+}
+
+/// A return, in every form.
+fn give_back(random: &mut Random) -> Item {
+    let mut bytes = hint(random).to_vec();
+    match random.below(10) {
+        0..3 => bytes.extend([0xc2, 8 * random.below(4) as u8, 0]),
+        3 => bytes = vec![0xf3, 0xc3],
+        _ => bytes.push(0xc3),
+    }
+    Item::plain(bytes)
+}
+
+/// A system call without an effect: `getpid`.
+pub fn system_call(builder: &mut Builder) {
+    builder.push(Item::plain([0xb8, 39, 0, 0, 0]));
+    builder.push(Item::plain([0x0f, 0x05]));
+    for number in [0, 1, 11] {
+        builder.knowledge.kinds[number] = Kind::Any;
+    }
+}
+
+/// Another `fs` base, and a look at it.
+pub fn thread_base(builder: &mut Builder, random: &mut Random) {
+    let number = register(random);
+    builder.push(Item::plain(load(number, layout::THREAD + 64 * random.below(8))));
+    builder.push(Item::plain([0xf3, 0x48 | number >> 3, 0x0f, 0xae, 0xd0 | number & 7]));
+    let mut bytes =
+        vec![0x64, 0x48 | number >> 3 << 2, random.pick(&[0x8b, 0x89, 0x03]), 0x04 | (number & 7) << 3, 0x25];
+    bytes.extend((8 * random.below(16) as u32).to_le_bytes());
+    builder.push(Item::plain(bytes));
+    builder.knowledge.kinds[usize::from(number)] = Kind::Any;
+}
+
 /// `lea register, [rip + item]`
 fn address_of(register: u8, item: usize) -> Item {
     Item::to(&[0x48 | register >> 3 << 2, 0x8d, 5 | (register & 7) << 3], Target::Item(item))
@@ -276,30 +344,12 @@ pub fn indirect(builder: &mut Builder, random: &mut Random, depth: u32) {
     let before = builder.knowledge;
     let lea = builder.reserve();
     builder.knowledge.kinds[usize::from(number)] = Kind::Any;
-    let way = random.below(4);
-    match way {
-        0 => {
-            let mut bytes = if number >= 8 { vec![0x41] } else { Vec::new() };
-            bytes.extend([0xff, 0xe0 | number & 7]);
-            builder.push(Item::plain(bytes));
-        }
-        1 | 2 => {
-            let base = builder.knowledge.some(random, Kind::Pointer).unwrap_or(RSP as u8);
-            let displacement = random.below(256) as i32 - 128;
-            builder.push(Item::plain(based(0x89, number, base, displacement)));
-            builder.push(Item::plain(based(0xff, 4, base, displacement)));
-        }
+    match random.below(4) {
+        0 => builder.push(through(random, &[0xff, 0xe0], number)),
+        1 | 2 => through_memory(builder, random, number, 4),
         _ => {
-            let mut bytes = if number >= 8 { vec![0x41] } else { Vec::new() };
-            bytes.push(0x50 | number & 7);
-            builder.push(Item::plain(bytes));
-            builder.push(if random.percent(30) {
-                Item::plain([0xc2, 8 * random.below(4) as u8, 0])
-            } else if random.percent(20) {
-                Item::plain([0xf3, 0xc3])
-            } else {
-                Item::plain([0xc3])
-            });
+            builder.push(through(random, &[0x50], number));
+            builder.push(give_back(random));
         }
     }
     for _ in 0..random.below(3) {
@@ -319,16 +369,11 @@ pub fn call(builder: &mut Builder, random: &mut Random, depth: u32) {
         0 => {}
         1 => {
             builder.knowledge.kinds[usize::from(number)] = Kind::Any;
-            let mut bytes = if number >= 8 { vec![0x41] } else { Vec::new() };
-            bytes.extend([0xff, 0xd0 | number & 7]);
-            builder.push(Item::plain(bytes));
+            builder.push(through(random, &[0xff, 0xd0], number));
         }
         _ => {
             builder.knowledge.kinds[usize::from(number)] = Kind::Any;
-            let base = builder.knowledge.some(random, Kind::Pointer).unwrap_or(RSP as u8);
-            let displacement = 8 * (random.below(32) as i32);
-            builder.push(Item::plain(based(0x89, number, base, displacement)));
-            builder.push(Item::plain(based(0xff, 2, base, displacement)));
+            through_memory(builder, random, number, 2);
         }
     }
     builder.anything(random, depth + 1);
@@ -341,8 +386,7 @@ pub fn call(builder: &mut Builder, random: &mut Random, depth: u32) {
         0 => {
             builder.push(Item::plain([0x48, 0x83, 0xc4, 8])); // add rsp, 8
         }
-        1 => builder.push(Item::plain([0xc2, 8 * random.below(4) as u8, 0])),
-        _ => builder.push(Item::plain([0xc3])),
+        _ => builder.push(give_back(random)),
     }
     let behind = builder.items.len();
     builder.items[over] = Item::to(&[0xe9], Target::Item(behind));

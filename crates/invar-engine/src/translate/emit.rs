@@ -879,3 +879,6 @@ pub fn system_call_with_child(origin: u64, next: u64) -> Vec<u8> {
     code.raw(&next.to_le_bytes());
     code.bytes
 }
+
+#[cfg(test)]
+mod tests;
