@@ -41,8 +41,11 @@ pub fn work(options: &Options) -> Result<bool> {
 
 /// Runs some programs, each in a place of its own; says what differs.
 fn batch(bench: &mut Bench, programs: impl Iterator<Item = (u64, Program)>) -> Vec<(u64, String)> {
+    // All are in place before the first runs: one that goes astray into another finds the same there each time.
+    let programs: Vec<(u64, Program)> = programs.collect();
+    programs.iter().for_each(|(_, program)| bench.place(program));
     let mut subjects: Vec<(u64, Subject)> =
-        programs.filter_map(|(index, program)| Some((index, bench.natively(program)?))).collect();
+        programs.into_iter().filter_map(|(index, program)| Some((index, bench.natively(program)?))).collect();
     let mut found = Vec::new();
     bench.renew(Mode::Simulation);
     for (index, subject) in &mut subjects {

@@ -326,6 +326,12 @@ fn is_wanted(instruction: &Instruction) -> bool {
     if segment {
         return false;
     }
+    // `mov al, [address of 64 bits]` may name the engine's own memory.
+    let arena = invar_engine::host::layout::ARENA;
+    let absolute = instruction.memory_base() == Register::None && !instruction.is_ip_rel_memory_operand();
+    if absolute && (arena..arena << 1).contains(&instruction.memory_displacement64()) {
+        return false;
+    }
     use Mnemonic::*;
     !matches!(
         instruction.mnemonic(),
