@@ -91,6 +91,7 @@ const RULES: &[Rule] = &[
     sources::files_open_with_a_comment,
     sources::files_are_short,
     paths::modules_are_named_for_what_they_do,
+    paths::nothing_is_left_behind,
     paths::no_path_of_one_machine,
     paths::lock_files_name_the_usual_registries,
     paths::the_front_door_is_there,

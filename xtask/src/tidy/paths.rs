@@ -16,6 +16,14 @@ pub fn modules_are_named_for_what_they_do(tree: &Tree) -> Vec<Problem> {
     problems
 }
 
+/// What tools leave behind for a moment is not for the repository.
+pub fn nothing_is_left_behind(tree: &Tree) -> Vec<Problem> {
+    const LEFT: [&str; 6] = [".snap.new", ".orig", ".rej", ".rs.bk", ".swp", "~"];
+    let left = tree.files_ending(&LEFT);
+    left.map(|(path, _)| Problem::of_file(path, "was left behind by a tool: accept it or delete it"))
+        .collect()
+}
+
 /// What works on one machine only is no part of the project.
 pub fn no_path_of_one_machine(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -108,6 +116,15 @@ mod tests {
     fn an_empty_name_is_found_in_file_and_folder() {
         let files = [("a/utils.rs", ""), ("common/b.py", ""), ("a/commonplace.rs", ""), ("utils.md", "")];
         check(modules_are_named_for_what_they_do, &files, &["a/utils.rs", "common/b.py"]);
+    }
+
+    #[test]
+    fn what_a_tool_left_behind_is_found() {
+        check(
+            nothing_is_left_behind,
+            &[("a.snap.new", ""), ("a.snap", ""), ("b.orig", "")],
+            &["a.snap.new", "b.orig"],
+        );
     }
 
     #[test]
