@@ -72,6 +72,11 @@ pub fn check(options: &Options) -> Result<bool> {
     }
     let mut bench = Bench::new(options.defect)?;
     signals::end_process_after(BATCH_SECONDS / 6);
+    // What it may go astray into.
+    let first = options.from / layout::PROGRAMS * layout::PROGRAMS;
+    for neighbour in (first..first + layout::PROGRAMS).filter(|index| *index != options.from) {
+        bench.place(&generate::program(options.seed, neighbour));
+    }
     let listing = program.listing();
     let registers = program.start.to_string();
     let found = batch(&mut bench, std::iter::once((options.from, program)));

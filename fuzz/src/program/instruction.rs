@@ -344,6 +344,7 @@ fn is_wanted(instruction: &Instruction) -> bool {
             | Popf | Popfd | Popfq | Pushf | Pushfd | Pushfq // made by shapes, with flags that may be set
             | Wrpkru | Monitor | Monitorx | Mwait | Mwaitx | Umonitor | Umwait | Tpause // would wait or lock out
             | Vmcall | Vmmcall | Vmgexit | Vmrun | Vmlaunch | Vmresume | Getsec | Encls | Enclu | Enclv | Tdcall
+            | Lsl // of a segment whose limit is the number of the processor
             | Sgdt | Sidt | Sldt | Str | Smsw // answered by the kernel, which looks at the code
             | Enqcmd | Enqcmds | Ptwrite | Rdsspd | Rdsspq | Incsspd | Incsspq | Rstorssp | Setssbsy | Clrssbsy
             | Senduipi | Uiret | Testui | Stui | Clui | Xabort | Xbegin | Xend | Clac | Stac

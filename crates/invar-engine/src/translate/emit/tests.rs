@@ -101,6 +101,21 @@ fn a_table_that_al_looks_up_is_known_by_its_start() {
     assert_eq!(reference::address(table, &[0x1000], FS_BASE), 0x1000);
 }
 
+/// Are the flags dead at the head of `bytes`?
+#[track_caller]
+fn check_dead(bytes: &[u8], expected: bool) {
+    let path = trace_path(&Bytes(bytes), AT, false).expect("there is code");
+    assert_eq!(flags_are_dead(&path), expected);
+}
+
+#[test]
+fn flags_that_are_undefined_are_not_dead() {
+    check_dead(&[0x0f, 0xbd, 0xc1], false); // bsr eax, ecx
+    check_dead(&[0x0f, 0xbd, 0xc1, 0x39, 0xc8], true); // bsr eax, ecx; cmp eax, ecx
+    check_dead(&[0x85, 0xc0], true); // test eax, eax
+    check_dead(&[0xd3, 0xe0], false); // shl eax, cl
+}
+
 /// A repeat of these bytes, before and after which `rcx`, `rsi` and `rdi` are `slots`, goes so far.
 #[track_caller]
 fn check_repeat(bytes: &[u8], slots: [u64; 6], expected: reference::Extent) {
