@@ -10,7 +10,7 @@ use crate::host::run::{self, Room, Thread, Translated, Translator};
 use crate::host::signals::{self, Step};
 use crate::layout;
 use crate::oracle::{self, Account};
-use crate::program::{Program, flags};
+use crate::program::Program;
 use crate::state::End;
 
 /// A program that has been run natively.
@@ -21,7 +21,6 @@ pub struct Subject {
     thread: Thread,
     native: End,
     expected: Option<Account>,
-    undefined: u64,
     simulated: Option<Events>,
 }
 
@@ -98,7 +97,6 @@ impl Bench {
     /// Runs a program natively, and again step by step. `None` if it has no code or no end.
     pub fn natively(&mut self, program: Program) -> Option<Subject> {
         let code = program.code()?;
-        let undefined = flags::undefined(&program).ok()?;
         let thread = if program.looks_at_fs(&code) { Thread::Scratch } else { Thread::Own };
         self.set_up(&program, &code);
         let fault = run::natively(thread, None);
@@ -122,7 +120,7 @@ impl Bench {
                 expected = oracle::stepped(&program, &steps, run::exit_address());
             }
         }
-        Some(Subject { program, code, thread, native, expected, undefined, simulated: None })
+        Some(Subject { program, code, thread, native, expected, simulated: None })
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
@@ -181,7 +179,7 @@ impl Bench {
             }
             let (end, translated) = self.translate(subject, room);
             let label = ["with a trace", "with a trace, linked", "with a full trace"][round];
-            found.extend(labelled(label, subject.native.differences(&end, subject.undefined)));
+            found.extend(labelled(label, subject.native.differences(&end)));
             if !is_complete(&translated) {
                 self.tally.left += u64::from(round == 0 && translated.fault.is_none());
                 continue;
@@ -222,7 +220,7 @@ impl Bench {
         let mut found = Vec::new();
         for label in ["with counts", "with counts, linked"] {
             let (end, translated) = self.translate(subject, Room::Usual);
-            found.extend(labelled(label, subject.native.differences(&end, subject.undefined)));
+            found.extend(labelled(label, subject.native.differences(&end)));
             if !is_complete(&translated) {
                 continue;
             }

@@ -65,8 +65,7 @@ pub fn check(options: &Options) -> Result<bool> {
         for (index, kept) in program.kept.iter_mut().enumerate() {
             *kept &= keep.contains(&index);
         }
-        // What is left may read flags that were defined before, or not reach.
-        if program.code().is_none() || crate::program::flags::undefined(&program).is_err() {
+        if program.code().is_none() {
             return Ok(true);
         }
     }

@@ -1,7 +1,7 @@
 //! Programs of chance: a choice of shapes and single instructions.
 
 use super::instruction::{self, Knowledge};
-use super::{Item, Program, flags, shapes};
+use super::{Item, Program, shapes};
 use crate::layout;
 use crate::random::Random;
 use crate::state::{Kind, Start};
@@ -95,17 +95,11 @@ pub fn program(seed: u64, index: u64) -> Program {
     program
 }
 
-/// Leaves out what may not be run: items that read undefined flags, short branches that do not reach, whatever is
-/// too long for its place.
+/// Leaves out what may not be run: short branches that do not reach, whatever is too long for its place.
 pub fn mend(program: &mut Program) {
     while program.code().is_none() || program.code().is_some_and(|code| code.len() > 1900) {
         let Some(last) = program.kept.iter().rposition(|kept| *kept) else { break };
         program.kept[last] = false;
-    }
-    while let Err(culprit) = flags::undefined(program) {
-        let kept: Vec<usize> = (0..program.items.len()).filter(|&index| program.kept[index]).collect();
-        // The way out behind the items reads no flags.
-        program.kept[kept[culprit]] = false;
     }
 }
 
@@ -128,12 +122,5 @@ mod tests {
             kept += program.kept_items().count();
         }
         assert!(kept * 10 > made * 8, "{kept} of {made} items are kept");
-    }
-
-    #[test]
-    fn no_program_reads_an_undefined_flag() {
-        for index in 0..500 {
-            assert!(flags::undefined(&program(6, index)).is_ok(), "program {index}");
-        }
     }
 }

@@ -3,7 +3,6 @@
 //! An item names places in the program by the number of the item that stands there, so that items can be left out
 //! (which is how a program is made smaller) and every branch still goes somewhere in it.
 
-pub mod flags;
 pub mod generate;
 pub mod instruction;
 pub mod shapes;
