@@ -326,6 +326,10 @@ fn is_wanted(instruction: &Instruction) -> bool {
     if segment {
         return false;
     }
+    // `f3 41 90` is `pause` to the decoder and `xchg r8d, eax` to processors; nobody writes it.
+    if instruction.mnemonic() == Mnemonic::Pause && instruction.len() > 2 {
+        return false;
+    }
     // `mov al, [address of 64 bits]` may name the engine's own memory.
     let arena = invar_engine::host::layout::ARENA;
     let absolute = instruction.memory_base() == Register::None && !instruction.is_ip_rel_memory_operand();
