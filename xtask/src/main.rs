@@ -6,11 +6,13 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod prepare;
 mod repeat;
 mod sensitivity;
 mod soak;
 mod suites;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run programs of chance natively and translated, and compare everything they leave behind.
+    Fuzz {
+        /// What to fuzz.
+        #[arg(value_parser = ["translate"])]
+        what: String,
+        /// For how long.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// The same seed makes the same programs.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The first program.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Break the engine in this way first, to see that it is found.
+        #[arg(long, value_name = "NAME")]
+        plant_defect: Option<String>,
+    },
+    /// Check the rules of the house that no compiler checks.
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -80,6 +102,10 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Bench { what: _, json } => bench::engine(json)?,
+        Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
+            fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
+        }
+        Command::Tidy => tidy::tidy()?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());
             println!("{}", prepare::engine()?.display());

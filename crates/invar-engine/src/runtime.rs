@@ -148,6 +148,11 @@ impl Engine {
         self.options.mode
     }
 
+    /// What the records of the trace mean, for those who read it themselves.
+    pub fn meanings(&self) -> &Meanings {
+        &self.meanings
+    }
+
     /// How traces become events.
     pub fn drain_kind(&self) -> DrainKind {
         self.drain_kind

@@ -20,7 +20,7 @@ use crate::translate::Op;
 
 const THUNKS_START: u64 = ARENA + layout::THUNKS as u64;
 const THUNKS_END: u64 = THUNKS_START + layout::THUNKS_BYTES as u64;
-/// No thunk is longer: 64 instructions with at most four operands of some 80 bytes each.
+/// No thunk is longer: some 320 operations of some 100 bytes each.
 const THUNK_BYTES_MAX: u64 = 64 << 10;
 
 /// The caches, and the code that feeds them.
@@ -118,7 +118,7 @@ impl Generated {
 
     /// Drains the trace up to `end`.
     pub fn drain(&mut self, meanings: &Meanings, fs_base: u64, end: u64) {
-        thunks::run(&mut Draining { drain: self, meanings }, fs_base, end);
+        thunks::run(&mut Draining { drain: self, meanings, fs_base }, fs_base, end);
     }
 
     /// What was counted since the last call. The paths' counters are cleared.
@@ -144,6 +144,7 @@ impl Generated {
 pub struct Draining<'a> {
     drain: &'a mut Generated,
     meanings: &'a Meanings,
+    fs_base: u64,
 }
 
 impl Draining<'_> {
@@ -168,7 +169,7 @@ impl Draining<'_> {
             unreachable!("a thunk calls repeats only")
         };
         let Generated { caches, data, events, .. } = &mut *self.drain;
-        reference::touch_repeatedly(repeat, slots, caches, data, events);
+        reference::touch_repeatedly(repeat, slots, self.fs_base, caches, data, events);
     }
 
     /// How many slots the records of an exit have.
@@ -226,6 +227,8 @@ mod tests {
             3 => Op::Repeat(Repeat {
                 slot: chance.below(2) as u8,
                 element: chance.below(4) as u8,
+                short: chance.below(8) == 0,
+                fs: chance.below(8) == 0,
                 source: (chance.below(2) == 0).then_some(Touch::Read),
                 target: (chance.below(2) == 0).then_some(Touch::Write),
             }),

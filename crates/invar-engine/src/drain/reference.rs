@@ -18,7 +18,7 @@ pub struct Path {
 }
 
 /// What the paths mean.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Meanings {
     /// Operations of all superblocks.
     pub ops: alloc::vec::Vec<Op>,
@@ -39,7 +39,7 @@ pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hier
             match op {
                 Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
-                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, caches, &mut (), events),
+                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, fs_base, caches, &mut (), events),
             }
         }
     }
@@ -60,7 +60,8 @@ pub fn count_only(exit: &Exit, times: u64, events: &mut Events) {
     events.add(Event::Writes, times * u64::from(exit.writes));
 }
 
-fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
+/// The address that a record says an operand has.
+pub fn address(reference: &Reference, slots: &[u64], fs_base: u64) -> u64 {
     let mut address = reference.constant;
     if reference.base != NO_SLOT {
         address = address.wrapping_add(slots[usize::from(reference.base)]);
@@ -74,6 +75,11 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierar
     if reference.fs {
         address = address.wrapping_add(fs_base);
     }
+    address
+}
+
+fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
+    let address = address(reference, slots, fs_base);
     let bytes = u32::from(reference.bytes);
     match reference.touch {
         Touch::Read => caches.read(address, bytes, &mut ()),
@@ -85,28 +91,54 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierar
     }
 }
 
-/// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
+/// A repeat touches whole ranges.
 pub fn touch_repeatedly(
     repeat: &Repeat,
     slots: &[u64],
+    fs_base: u64,
     caches: &mut Hierarchy,
     told: &mut impl Settling,
     events: &mut Events,
 ) {
-    let slot = |index: u8| slots[usize::from(repeat.slot + index)];
+    let extent = extent(repeat, slots, fs_base);
+    events.add(Event::RepIterations, extent.iterations);
+    events.add(Event::RepBytes, extent.bytes);
+    if let Some(touch) = repeat.source {
+        touch_range(touch, extent.source, extent.bytes, caches, told);
+    }
+    if let Some(touch) = repeat.target {
+        touch_range(touch, extent.target, extent.bytes, caches, told);
+    }
+}
+
+/// How far a repeat went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How often.
+    pub iterations: u64,
+    /// How many bytes of source, target or both.
+    pub bytes: u64,
+    /// Lowest address of the source.
+    pub source: u64,
+    /// Lowest address of the target.
+    pub target: u64,
+}
+
+/// What a record says of a repeat: its element count is how far `rcx` went down, its direction where the pointers went.
+pub fn extent(repeat: &Repeat, slots: &[u64], fs_base: u64) -> Extent {
+    let mask = if repeat.short { 0xffff_ffff } else { u64::MAX };
+    let slot = |index: u8| slots[usize::from(repeat.slot + index)] & mask;
     let iterations = slot(0).wrapping_sub(slot(3));
-    let bytes = iterations << repeat.element;
-    events.add(Event::RepIterations, iterations);
-    events.add(Event::RepBytes, bytes);
     let lowest = |before: u64, after: u64| {
         // With the direction flag set the pointers go down, and the last element is the lowest.
         if after < before { after.wrapping_add(1 << repeat.element) } else { before }
     };
-    if let Some(touch) = repeat.source {
-        touch_range(touch, lowest(slot(1), slot(4)), bytes, caches, told);
-    }
-    if let Some(touch) = repeat.target {
-        touch_range(touch, lowest(slot(2), slot(5)), bytes, caches, told);
+    let segment = if repeat.fs { fs_base } else { 0 };
+    Extent {
+        iterations,
+        bytes: iterations << repeat.element,
+        source: lowest(slot(1), slot(4)).wrapping_add(segment),
+        target: lowest(slot(2), slot(5)),
     }
 }
 

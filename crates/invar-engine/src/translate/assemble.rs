@@ -136,6 +136,11 @@ impl Assembler {
         self.raw(&[0x4d, 0x8d, 0x1c, 0x0b]);
     }
 
+    /// `mov ecx, ecx`
+    pub fn clear_high_half_of_rcx(&mut self) {
+        self.raw(&[0x89, 0xc9]);
+    }
+
     /// `lea rcx, [rcx + register]`
     pub fn add_to_rcx(&mut self, register: u8) {
         self.raw(&[0x48 | (register >> 3) << 1, 0x8d, 0x0c, 0x01 | (register & 7) << 3]);

@@ -258,13 +258,22 @@ pub fn flags_are_dead(path: &Path) -> bool {
             return false;
         }
         if always_writes_flags(instruction) {
-            killed |= instruction.rflags_modified() & STATUS;
+            killed |= surely_written(instruction) & STATUS;
         }
         if killed == STATUS {
             return true;
         }
     }
     false
+}
+
+/// The flags that an instruction changes on every processor. What the manuals leave undefined some keep (AMD's after `bsr`),
+/// but for the adjust flag of logic, which comes at so many heads and is cleared by all.
+fn surely_written(instruction: &Instruction) -> u32 {
+    let defined = instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set();
+    let logic =
+        matches!(instruction.mnemonic(), Mnemonic::And | Mnemonic::Or | Mnemonic::Xor | Mnemonic::Test);
+    if logic { defined | iced_x86::RflagsBits::AF } else { defined }
 }
 
 /// Shifts and rotates by zero, and repeats of nothing, keep the flags.

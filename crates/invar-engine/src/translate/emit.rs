@@ -28,6 +28,9 @@ use crate::host::layout;
 /// leaves.
 const SLOTS_MAX: u8 = 200;
 
+/// Operations that a path may have before it is cut: those of one instruction, at most 65 of `enter`, come on top.
+const OPS_MAX: usize = 256;
+
 /// Translates a path into code that will stand at `origin`.
 pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -> Translation {
     let mut emitter = Emitter {
@@ -53,7 +56,7 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
             return emitter.out;
         }
         let next = emitter.step(step);
-        if emitter.progress.slots > SLOTS_MAX {
+        if emitter.progress.slots > SLOTS_MAX || emitter.out.ops.len() > OPS_MAX {
             emitter.direct(next);
             emitter.finish();
             return emitter.out;
@@ -400,22 +403,14 @@ impl Emitter {
     /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
     /// register that holds the guest's `r11` at the moment.
     fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
-        let info = self.infos.info(instruction);
-        // At most a handful; copied, since the factory is borrowed.
-        let mut memories = [None::<UsedMemory>; 4];
-        let mut count = 0;
-        for memory in info.used_memory() {
-            if count < memories.len() {
-                memories[count] = Some(*memory);
-                count += 1;
-            }
-        }
-        for memory in memories.into_iter().flatten() {
-            self.touch(instruction, &memory, stand_in);
+        // Copied, since the factory is borrowed. `enter` has up to 64.
+        let memories = self.infos.info(instruction).used_memory().to_vec();
+        for memory in memories {
+            self.touch(&memory, stand_in);
         }
     }
 
-    fn touch(&mut self, instruction: &Instruction, memory: &UsedMemory, stand_in: Option<u8>) {
+    fn touch(&mut self, memory: &UsedMemory, stand_in: Option<u8>) {
         let touch = match memory.access() {
             OpAccess::Read | OpAccess::CondRead => Touch::Read,
             OpAccess::Write | OpAccess::CondWrite => Touch::Write,
@@ -451,22 +446,16 @@ impl Emitter {
             reference.base = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset);
         }
-        if let Some(number) = registers::number(memory.index()) {
+        if memory.index() == Register::AL {
+            // `xlat`: the table's start is known, which byte of it is not.
+            self.out.approximate = true;
+        } else if let Some(number) = registers::number(memory.index()) {
             let value = self.value(number, stand_in);
             reference.index = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
         } else if memory.index() != Register::None {
             // Gather or scatter: the index is a vector.
             self.out.approximate = true;
-        }
-        // `pop [rsp + n]` computes its address after the pop.
-        if instruction.mnemonic() == Mnemonic::Pop
-            && memory.base() == Register::RSP
-            && touch == Touch::Write
-            && instruction.op0_kind() == OpKind::Memory
-            && memory.displacement() == instruction.memory_displacement64()
-        {
-            reference.constant = reference.constant.wrapping_add(8);
         }
         self.out.ops.push(Op::Touch(reference));
     }
@@ -560,13 +549,28 @@ impl Emitter {
             }
             _ => {}
         }
+        // The address size is kept: with 32 bits a bit string wraps around sooner.
+        let (base_0, base_11) = match copy.memory_base() {
+            Register::EIP => (Register::EAX, Register::R11D),
+            _ => (Register::RAX, Register::R11),
+        };
+        copy.set_memory_displacement64(0);
+        copy.set_memory_displ_size(0);
+        if let Some(used) = high_bytes(&copy) {
+            // `ah` and its kin exist without REX prefix only, and `r11` needs one.
+            let base = free_register(used);
+            self.code.store_gs(at::SPILL, base);
+            self.code.load_immediate(base, address);
+            copy.set_memory_base(base_0 + u32::from(base));
+            self.encode(&copy);
+            self.code.load_gs(base, at::SPILL);
+            return;
+        }
         if self.simulates() {
             self.code.store_gs(at::TRACE_POINTER, R11);
         }
         self.code.load_immediate(R11, address);
-        copy.set_memory_base(Register::R11);
-        copy.set_memory_displacement64(0);
-        copy.set_memory_displ_size(0);
+        copy.set_memory_base(base_11);
         self.encode(&copy);
         if self.simulates() {
             self.code.load_gs(R11, at::TRACE_POINTER);
@@ -613,6 +617,7 @@ impl Emitter {
                 _ => self.progress.writes += 1,
             }
         }
+        let short = has_short_addresses(instruction);
         if self.simulates() {
             let slot = self.store_slot(RCX);
             self.store_slot(RSI);
@@ -622,20 +627,28 @@ impl Emitter {
             self.store_slot(RSI);
             self.store_slot(RDI);
             assert_eq!(self.progress.slots, slot + REPEAT_SLOTS);
-            self.out.ops.push(Op::Repeat(Repeat { slot, element, source, target }));
+            let fs = instruction.segment_prefix() == Register::FS;
+            self.out.ops.push(Op::Repeat(Repeat { slot, element, short, fs, source, target }));
         } else {
-            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element));
+            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element), short);
             self.code.raw(step.bytes());
-            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element));
+            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element), short);
         }
         for register in [RCX, RSI, RDI, RAX] {
             self.values[usize::from(register)] = None;
         }
     }
 
-    fn sum_rcx(&mut self, sum: u32) {
+    fn sum_rcx(&mut self, sum: u32, short: bool) {
         self.code.load_gs(R11, sum);
+        if short {
+            self.code.store_gs(at::SPILL, RCX);
+            self.code.clear_high_half_of_rcx();
+        }
         self.code.add_rcx_to_r11();
+        if short {
+            self.code.load_gs(RCX, at::SPILL);
+        }
         self.code.store_gs(sum, R11);
     }
 
@@ -756,6 +769,21 @@ fn free_register(used: u16) -> u8 {
         .expect("no instruction uses fourteen general registers")
 }
 
+/// The general registers that the instruction names, if one of them is `ah`, `ch`, `dh` or `bh`.
+fn high_bytes(instruction: &Instruction) -> Option<u16> {
+    let mut high = false;
+    // `cmpxchg` uses `al` without naming it.
+    let mut used = 1 << RAX;
+    for operand in 0..instruction.op_count() {
+        if instruction.op_kind(operand) == OpKind::Register {
+            let register = instruction.op_register(operand);
+            high |= matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
+            used |= registers::number(register).map_or(0, |number| 1 << number);
+        }
+    }
+    high.then_some(used)
+}
+
 /// Puts `stand_in` wherever the instruction names `r11`.
 fn replace_r11(instruction: &mut Instruction, stand_in: u8) {
     for operand in 0..instruction.op_count() {
@@ -774,6 +802,16 @@ fn replace_r11(instruction: &mut Instruction, stand_in: u8) {
         let index = instruction.memory_index();
         instruction.set_memory_index(registers::part(stand_in, index));
     }
+}
+
+/// A string instruction with an address-size override: it uses `esi`, `edi` and `ecx`.
+fn has_short_addresses(instruction: &Instruction) -> bool {
+    (0..instruction.op_count()).any(|operand| {
+        matches!(
+            instruction.op_kind(operand),
+            OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI
+        )
+    })
 }
 
 fn condition_number(condition: ConditionCode) -> u8 {
@@ -841,3 +879,6 @@ pub fn system_call_with_child(origin: u64, next: u64) -> Vec<u8> {
     code.raw(&next.to_le_bytes());
     code.bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,10 @@ pub struct Repeat {
     pub slot: u8,
     /// Logarithm of the element size.
     pub element: u8,
+    /// Only the low 32 bits of the registers count (address-size override).
+    pub short: bool,
+    /// Add the `fs` base to `rsi`.
+    pub fs: bool,
     /// What is done at `rsi`, if anything.
     pub source: Option<Touch>,
     /// What is done at `rdi`, if anything.
