@@ -1,31 +1,73 @@
 //! The levels of a Machine together: which is asked when, and what is counted.
+//!
+//! Every level allocates on a miss, for reads and writes alike; nothing is written back and no level knows what another
+//! holds. This is what callgrind simulates, with one level more. Addresses are guest virtual, so two runs agree only if
+//! the guest is laid out the same way.
+//!
+//! An access is one read, write or fetch and counts at most one miss a level, whatever lines it straddles. A level that
+//! is asked is asked for all of the access's lines (callgrind, `sim.c`: `cachesim_ref`).
 
-use invar_core::event::Events;
-use invar_core::machine::Machine;
+use invar_core::event::{Event, Events};
+use invar_core::machine::{LINE_BYTES, Machine};
+
+use crate::cache::Level;
 
 /// The caches of a Machine and what they have counted.
 #[derive(Debug, Clone)]
 pub struct Hierarchy {
+    l1i: Level,
+    l1d: Level,
+    l2: Option<Level>,
+    l3: Level,
     events: Events,
 }
 
 impl Hierarchy {
     /// Empty caches, nothing counted.
-    pub fn new(_machine: &Machine) -> Hierarchy {
-        Hierarchy { events: Events::default() }
+    pub fn new(machine: &Machine) -> Hierarchy {
+        Hierarchy {
+            l1i: Level::new(&machine.l1i),
+            l1d: Level::new(&machine.l1d),
+            l2: machine.l2.as_ref().map(Level::new),
+            l3: Level::new(&machine.l3),
+            events: Events::default(),
+        }
     }
 
     /// An instruction of `bytes` bytes at `address` is fetched. Counts misses only: instructions are the caller's.
-    pub fn fetch(&mut self, _address: u64, _bytes: u32) {}
+    #[inline]
+    pub fn fetch(&mut self, address: u64, bytes: u32) {
+        let lines = Lines::of(address, u64::from(bytes));
+        if !lines.touch(&mut self.l1i) {
+            self.events.add(Event::L1iMisses, 1);
+            self.miss(lines);
+        }
+    }
 
-    /// Data at `address` is read. One access, one miss at most per level, whatever lines it straddles.
-    pub fn read(&mut self, _address: u64, _bytes: u32) {
-        self.events.0[1] += 1;
+    /// Data at `address` is read. One access, whatever lines it straddles.
+    #[inline]
+    pub fn read(&mut self, address: u64, bytes: u32) {
+        self.events.add(Event::Reads, 1);
+        self.data(Lines::of(address, u64::from(bytes)), Event::L1dReadMisses);
     }
 
     /// Data at `address` is written.
-    pub fn write(&mut self, _address: u64, _bytes: u32) {
-        self.events.0[2] += 1;
+    #[inline]
+    pub fn write(&mut self, address: u64, bytes: u32) {
+        self.events.add(Event::Writes, 1);
+        self.data(Lines::of(address, u64::from(bytes)), Event::L1dWriteMisses);
+    }
+
+    /// A repeated string instruction reads `bytes` bytes from `address` upwards: one read, its misses line by line.
+    pub fn range_read(&mut self, address: u64, bytes: u64) {
+        self.events.add(Event::Reads, 1);
+        self.range(address, bytes, Event::L1dReadMisses);
+    }
+
+    /// A repeated string instruction writes `bytes` bytes from `address` upwards: one write, its misses line by line.
+    pub fn range_write(&mut self, address: u64, bytes: u64) {
+        self.events.add(Event::Writes, 1);
+        self.range(address, bytes, Event::L1dWriteMisses);
     }
 
     /// What was counted since [`Hierarchy::take_events`] was last called.
@@ -34,11 +76,237 @@ impl Hierarchy {
     }
 
     /// Empties the caches.
-    pub fn clear(&mut self) {}
+    pub fn clear(&mut self) {
+        self.l1i.clear();
+        self.l1d.clear();
+        if let Some(l2) = &mut self.l2 {
+            l2.clear();
+        }
+        self.l3.clear();
+    }
+
+    fn range(&mut self, address: u64, bytes: u64, miss: Event) {
+        if bytes == 0 {
+            return;
+        }
+        let Lines { first, last } = Lines::of(address, bytes);
+        for line in first..=last {
+            self.data(Lines { first: line, last: line }, miss);
+        }
+    }
+
+    #[inline]
+    fn data(&mut self, lines: Lines, miss: Event) {
+        if !lines.touch(&mut self.l1d) {
+            self.events.add(miss, 1);
+            self.miss(lines);
+        }
+    }
+
+    /// Asks the levels behind the first.
+    fn miss(&mut self, lines: Lines) {
+        if let Some(l2) = &mut self.l2 {
+            if lines.touch(l2) {
+                return;
+            }
+            self.events.add(Event::L2Misses, 1);
+        }
+        let fetched = (lines.first..=lines.last).filter(|&line| !self.l3.touch(line)).count() as u64;
+        if fetched > 0 {
+            self.events.add(Event::L3Misses, 1);
+            self.events.add(Event::MemoryAccesses, fetched);
+        }
+    }
 }
-impl Hierarchy {
-    /// r
-    pub fn range_read(&mut self, _a: u64, _b: u64) {}
-    /// w
-    pub fn range_write(&mut self, _a: u64, _b: u64) {}
+
+/// The lines of an access, by number.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    first: u64,
+    last: u64,
+}
+
+impl Lines {
+    /// Of `bytes` bytes at `address`; of one where there are none.
+    #[inline]
+    fn of(address: u64, bytes: u64) -> Lines {
+        let last = address.saturating_add(bytes.max(1) - 1);
+        Lines { first: address / LINE_BYTES, last: last / LINE_BYTES }
+    }
+
+    /// Touches them all: were they all there?
+    #[inline]
+    fn touch(self, level: &mut Level) -> bool {
+        let mut hit = level.touch(self.first);
+        for line in self.first + 1..=self.last {
+            hit &= level.touch(line);
+        }
+        hit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reference() -> Hierarchy {
+        Hierarchy::new(&Machine::reference_1())
+    }
+
+    #[track_caller]
+    fn check(caches: &mut Hierarchy, expected: &[(Event, u64)]) {
+        let mut events = Events::default();
+        for &(event, count) in expected {
+            events.add(event, count);
+        }
+        assert_eq!(caches.take_events(), events);
+    }
+
+    #[test]
+    fn a_first_read_misses_every_level_and_a_second_none() {
+        let mut caches = reference();
+        caches.read(0x1000, 8);
+        let once = [
+            (Event::Reads, 1),
+            (Event::L1dReadMisses, 1),
+            (Event::L2Misses, 1),
+            (Event::L3Misses, 1),
+            (Event::MemoryAccesses, 1),
+        ];
+        check(&mut caches, &once);
+        caches.read(0x1038, 8);
+        check(&mut caches, &[(Event::Reads, 1)]);
+    }
+
+    #[test]
+    fn an_access_across_a_border_is_one_miss_and_two_lines_of_memory() {
+        let mut caches = reference();
+        caches.write(0x103c, 8);
+        let once = [
+            (Event::Writes, 1),
+            (Event::L1dWriteMisses, 1),
+            (Event::L2Misses, 1),
+            (Event::L3Misses, 1),
+            (Event::MemoryAccesses, 2),
+        ];
+        check(&mut caches, &once);
+    }
+
+    #[test]
+    fn instructions_and_data_meet_in_the_second_level() {
+        let mut caches = reference();
+        caches.fetch(0x2000, 4);
+        caches.take_events();
+        caches.read(0x2000, 4);
+        check(&mut caches, &[(Event::Reads, 1), (Event::L1dReadMisses, 1)]);
+    }
+
+    #[test]
+    fn a_machine_of_two_levels_asks_the_last_after_the_first() {
+        let mut caches = Hierarchy::new(&Machine::callgrind());
+        caches.fetch(0x2000, 4);
+        let once = [(Event::L1iMisses, 1), (Event::L3Misses, 1), (Event::MemoryAccesses, 1)];
+        check(&mut caches, &once);
+    }
+
+    #[test]
+    fn a_repeat_is_one_access_and_misses_line_by_line() {
+        let mut caches = reference();
+        caches.range_write(0x3020, 3 * LINE_BYTES);
+        let lines = 4;
+        let expected = [
+            (Event::Writes, 1),
+            (Event::L1dWriteMisses, lines),
+            (Event::L2Misses, lines),
+            (Event::L3Misses, lines),
+            (Event::MemoryAccesses, lines),
+        ];
+        check(&mut caches, &expected);
+        caches.range_read(0x9000, 0);
+        check(&mut caches, &[(Event::Reads, 1)]);
+    }
+
+    #[test]
+    fn a_working_set_larger_than_the_first_level_is_answered_by_the_second() {
+        let mut caches = reference();
+        let lines = (128 << 10) / LINE_BYTES;
+        let pass = |caches: &mut Hierarchy| {
+            (0..lines).for_each(|line| caches.read(line * LINE_BYTES, 8));
+            caches.take_events()
+        };
+        pass(&mut caches);
+        let warm = pass(&mut caches);
+        assert!(warm.get(Event::L1dReadMisses) > lines / 2);
+        assert_eq!(warm.get(Event::L2Misses), 0);
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_is_no_error() {
+        let mut caches = reference();
+        caches.read(u64::MAX, 64);
+        caches.range_write(u64::MAX - 3, 1 << 20);
+        assert_eq!(caches.take_events().get(Event::Reads), 1);
+    }
+
+    /// What a cache does, told by the times of touches instead of by order or bits: LRU's definition.
+    struct TimedLru {
+        sets: u64,
+        ways: usize,
+        clock: u64,
+        held: Vec<(u64, u64)>,
+    }
+
+    impl TimedLru {
+        fn touch(&mut self, line: u64) -> bool {
+            self.clock += 1;
+            if let Some(held) = self.held.iter_mut().find(|held| held.0 == line) {
+                held.1 = self.clock;
+                return true;
+            }
+            let sets = self.sets;
+            let of_set = self.held.iter().filter(|held| held.0 % sets == line % sets);
+            if of_set.clone().count() == self.ways {
+                let oldest = *of_set.min_by_key(|held| held.1).expect("a full set has lines");
+                self.held.retain(|held| *held != oldest);
+            }
+            self.held.push((line, self.clock));
+            false
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lru_agrees_with_its_definition_by_times(lines in proptest::collection::vec(0u64..40, 0..400)) {
+            let cache = invar_core::machine::Cache {
+                bytes: 4 * 3 * LINE_BYTES,
+                ways: 3,
+                policy: invar_core::machine::Policy::Lru,
+            };
+            let mut level = Level::new(&cache);
+            let mut timed = TimedLru { sets: 4, ways: 3, clock: 0, held: Vec::new() };
+            for line in lines {
+                prop_assert_eq!(level.touch(line), timed.touch(line));
+            }
+        }
+
+        #[test]
+        fn deeper_levels_never_miss_more_often(
+            accesses in proptest::collection::vec((0u64..1 << 14, 1u32..70, 0..3), 0..300)
+        ) {
+            let mut caches = reference();
+            for (address, bytes, kind) in accesses {
+                match kind {
+                    0 => caches.fetch(address, bytes),
+                    1 => caches.read(address, bytes),
+                    _ => caches.write(address, bytes),
+                }
+            }
+            let events = caches.take_events();
+            let l1 = events.get(Event::L1iMisses) + events.l1d_misses();
+            prop_assert!(events.get(Event::L2Misses) <= l1);
+            prop_assert!(events.get(Event::L3Misses) <= events.get(Event::L2Misses));
+            prop_assert!(events.get(Event::L1dReadMisses) <= events.get(Event::Reads));
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod cache;
 pub mod hierarchy;
 
 pub use hierarchy::Hierarchy;

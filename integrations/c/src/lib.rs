@@ -177,7 +177,15 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     invar_engine::host::syscall::abort_with(&alloc::format!("invar: defect in the engine: {info}\n"))
 }
 
-/// The compiled parts of `core` and `alloc` name it in their unwind tables; nothing unwinds, so nothing calls it.
+// The compiled parts of `core` and `alloc` name these two in their unwind tables and landing pads; nothing unwinds, so nothing
+// calls them. Hidden, so that they never answer for those of a C++ or Rust runtime in the same process.
 #[cfg(not(test))]
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
+core::arch::global_asm!(
+    ".globl rust_eh_personality",
+    ".hidden rust_eh_personality",
+    "rust_eh_personality:",
+    ".globl _Unwind_Resume",
+    ".hidden _Unwind_Resume",
+    "_Unwind_Resume:",
+    "ud2",
+);

@@ -1,0 +1,163 @@
+//! One level of a set-associative cache.
+//!
+//! Decides hit or miss, and nothing else: what a miss costs is `invar_core::cost`'s business, which level is asked next
+//! is [`crate::hierarchy`]'s. Lines are numbers; where a line lies is the caller's.
+//!
+//! Invariant: a line is in at most one way of its set. Before a set is full its empty ways come last.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use invar_core::machine::{self, Policy};
+
+/// No line. The number of a line is an address divided by a line's size, so it is never this large.
+const EMPTY: u64 = u64::MAX;
+
+/// The lines that a cache holds.
+#[derive(Debug, Clone)]
+pub struct Level {
+    ways: usize,
+    set_mask: u64,
+    /// `ways` lines a set. With LRU the most recent first.
+    lines: Vec<u64>,
+    replacement: Replacement,
+}
+
+#[derive(Debug, Clone)]
+enum Replacement {
+    /// The order of the lines says it all.
+    Lru,
+    /// A word a set, a bit a way: touched since the others were cleared.
+    BitPlru { touched: Vec<u64>, all: u64 },
+}
+
+impl Level {
+    /// An empty cache.
+    ///
+    /// # Panics
+    ///
+    /// If the geometry is none (see [`machine::Cache::sets`]); a `Machine` that was parsed has no such cache.
+    pub fn new(cache: &machine::Cache) -> Level {
+        let sets = cache.sets().expect("a machine's cache has a power of two of sets");
+        let ways = cache.ways as usize;
+        let replacement = match cache.policy {
+            Policy::Lru => Replacement::Lru,
+            Policy::BitPlru => {
+                Replacement::BitPlru { touched: vec![0; sets as usize], all: u64::MAX >> (64 - ways) }
+            }
+        };
+        Level { ways, set_mask: sets - 1, lines: vec![EMPTY; sets as usize * ways], replacement }
+    }
+
+    /// Touches a line: is it there? Afterwards it is.
+    #[inline]
+    pub fn touch(&mut self, line: u64) -> bool {
+        let set = (line & self.set_mask) as usize;
+        let lines = &mut self.lines[set * self.ways..][..self.ways];
+        match &mut self.replacement {
+            Replacement::Lru => touch_lru(lines, line),
+            Replacement::BitPlru { touched, all } => touch_bit_plru(lines, &mut touched[set], *all, line),
+        }
+    }
+
+    /// Empties the cache.
+    pub fn clear(&mut self) {
+        self.lines.fill(EMPTY);
+        if let Replacement::BitPlru { touched, .. } = &mut self.replacement {
+            touched.fill(0);
+        }
+    }
+}
+
+fn touch_lru(lines: &mut [u64], line: u64) -> bool {
+    if lines[0] == line {
+        return true;
+    }
+    let found = lines.iter().position(|&other| other == line);
+    // On a miss the last way is the victim: it is empty or least recently used.
+    let end = found.unwrap_or(lines.len() - 1);
+    lines.copy_within(..end, 1);
+    lines[0] = line;
+    found.is_some()
+}
+
+fn touch_bit_plru(lines: &mut [u64], touched: &mut u64, all: u64, line: u64) -> bool {
+    let found = lines.iter().position(|&other| other == line);
+    // Only a cache of one way has all bits set at this point.
+    let victim = || if *touched == all { 0 } else { (!*touched).trailing_zeros() as usize };
+    let way = found.unwrap_or_else(victim);
+    lines[way] = line;
+    *touched |= 1 << way;
+    if *touched == all {
+        *touched = 1 << way;
+    }
+    found.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Touches one-letter lines of a one-set, four-way cache; upper case marks a hit.
+    #[track_caller]
+    fn check(policy: Policy, lines: &str, expected: &str) {
+        let mut level = Level::new(&machine::Cache { bytes: 256, ways: 4, policy });
+        let seen: String =
+            lines.chars().map(|c| if level.touch(c as u64) { c.to_ascii_uppercase() } else { c }).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn lru_evicts_the_line_that_was_touched_longest_ago() {
+        //                       a is refreshed, so e evicts b
+        check(Policy::Lru, "abcdaeba", "abcdAebA");
+    }
+
+    #[test]
+    fn lru_keeps_a_working_set_that_fits_and_loses_a_cycle_that_does_not() {
+        check(Policy::Lru, "abcdabcdabcd", "abcdABCDABCD");
+        check(Policy::Lru, "abcdeabcde", "abcdeabcde");
+    }
+
+    #[test]
+    fn bit_plru_evicts_the_first_way_that_was_not_touched_of_late() {
+        // d sets the last bit, which clears a's, b's and c's: e takes a's way, f b's.
+        check(Policy::BitPlru, "abcdefcda", "abcdefCDa");
+    }
+
+    #[test]
+    fn bit_plru_keeps_part_of_a_cycle_that_does_not_fit() {
+        // The second round leaves e, a, b, d; c takes e's way, so d is still there.
+        check(Policy::BitPlru, "abcdeabcde", "abcdeabcDe");
+    }
+
+    #[test]
+    fn a_direct_mapped_cache_holds_one_line() {
+        for policy in [Policy::Lru, Policy::BitPlru] {
+            let mut level = Level::new(&machine::Cache { bytes: 64, ways: 1, policy });
+            assert_eq!([1, 1, 2, 1].map(|line| level.touch(line)), [false, true, false, false]);
+        }
+    }
+
+    #[test]
+    fn lines_of_other_sets_do_not_evict() {
+        let mut level = Level::new(&machine::Cache { bytes: 128, ways: 1, policy: Policy::Lru });
+        assert_eq!([2, 3, 2, 3].map(|line| level.touch(line)), [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_cleared_cache_is_a_new_one() {
+        for policy in [Policy::Lru, Policy::BitPlru] {
+            let cache = machine::Cache { bytes: 512, ways: 4, policy };
+            let mut level = Level::new(&cache);
+            (0..9).for_each(|line| {
+                level.touch(line);
+            });
+            level.clear();
+            let mut fresh = Level::new(&cache);
+            for line in [0, 2, 4, 6, 8, 0, 2, 1, 1] {
+                assert_eq!(level.touch(line), fresh.touch(line));
+            }
+        }
+    }
+}
