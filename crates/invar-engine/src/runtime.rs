@@ -32,7 +32,7 @@ use crate::translate::{Mode, Numbers, Options, Site, Special, assemble};
 
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
-const CODE_END: u64 = CODE_START + layout::CODE_BYTES as u64;
+const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) as u64;
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
 const BLOCK_BYTES_MAX: u64 = 64 << 10;
@@ -48,6 +48,36 @@ struct Block {
     volatile: bool,
     /// It has a check in the indirect-branch table.
     indirect: bool,
+}
+
+/// Code that makes the system calls which start threads and processes.
+///
+/// It stays when translations are dropped, since a new thread may not have left it yet when its parent goes on.
+#[derive(Debug, Default)]
+struct Births {
+    by_next: BTreeMap<u64, u64>,
+    bytes: u64,
+}
+
+impl Births {
+    /// Address of the code whose child goes on at `next`.
+    fn code(&mut self, memory: &mut CodeMemory, next: u64) -> u64 {
+        if let Some(&origin) = self.by_next.get(&next) {
+            return origin;
+        }
+        let origin = CODE_END + self.bytes;
+        let code = emit::system_call_with_child(origin, next);
+        let bytes = (code.len() as u64).next_multiple_of(16);
+        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) {
+            // Thousands of places that start threads: by now the first of them have left.
+            *self = Births::default();
+            return self.code(memory, next);
+        }
+        memory.write(origin, &code);
+        self.by_next.insert(next, origin);
+        self.bytes += bytes;
+        origin
+    }
 }
 
 /// The engine of a process.
@@ -73,6 +103,8 @@ pub struct Engine {
     diagnostics: Diagnostics,
     /// Number and arguments of the system call under way.
     system_call: (u64, [u64; 6]),
+    /// Code that starts a thread or process, by where its child goes on.
+    births: Births,
 }
 
 impl Engine {
@@ -98,6 +130,7 @@ impl Engine {
             events: Events::default(),
             diagnostics: Diagnostics::default(),
             system_call: (0, [0; 6]),
+            births: Births::default(),
         };
         engine.drop_translations();
         engine
@@ -106,6 +139,19 @@ impl Engine {
     /// The same with another Machine or mode, and nothing translated.
     pub fn replaced_by(self, machine: Machine, mode: Mode) -> Engine {
         Engine::new(machine, mode, self.code)
+    }
+
+    /// After a region that has jumped out of the runtime for good: the tables were left in the middle of a change, so
+    /// the engine begins anew, with nothing counted and nothing translated.
+    pub fn abandon(&mut self, context: &mut Context) {
+        let fresh = Engine::new(self.machine.clone(), self.options.mode, memory::code_memory());
+        // What its tables hold may be half written, so it must not be freed.
+        core::mem::forget(core::mem::replace(self, fresh));
+        context.trace_pointer = TRACE_START;
+        context.repeats_before = [0; 4];
+        context.repeats_after = [0; 4];
+        memory::discard(layout::COUNTERS, 8 * layout::COUNTERS_MAX as u64);
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
     }
 
     /// The Machine that is simulated.
@@ -283,7 +329,7 @@ impl Engine {
     }
 
     fn translate(&mut self, head: u64, range: Executable) -> Option<usize> {
-        let path = trace_path(&self.map, head, range.writable)?;
+        let path = trace_path(&self.map, head)?;
         let numbers = Numbers {
             block: self.blocks.len() as u32,
             exit: self.meanings.paths.len() as u32,
@@ -307,14 +353,14 @@ impl Engine {
         for &(start, bytes) in &translation.sources {
             self.pages.extend((start / PAGE..=(start + u64::from(bytes) - 1) / PAGE).map(|page| page * PAGE));
         }
-        let copy = (!range.file).then(|| {
+        let copy = (!range.file || range.volatile).then(|| {
             let mut parts = Vec::new();
             for step in &path.steps {
                 parts.push((step.instruction.ip(), step.bytes().to_vec()));
             }
             parts
         });
-        self.blocks.push(Block { entry, copy, volatile: range.writable, indirect: false });
+        self.blocks.push(Block { entry, copy, volatile: range.volatile, indirect: false });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }
@@ -406,13 +452,7 @@ impl Engine {
         context.target = site.next;
         match system_call::care(call, arguments) {
             Care::None => gate::system_call_address(),
-            Care::Child(diagnostic) => {
-                self.diagnostics.insert(diagnostic);
-                let origin = self.code_next;
-                let code = emit::system_call_with_child(origin, site.next);
-                self.append_code(&code);
-                origin
-            }
+            Care::Child => self.births.code(&mut self.code, site.next),
             Care::Leave => self.leave(context, site.at),
             Care::Refuse => {
                 const EPERM: i64 = 1;
@@ -425,17 +465,23 @@ impl Engine {
     fn system_call_done(&mut self, context: &mut Context, site: Site) -> u64 {
         let (call, arguments) = self.system_call;
         let result = context.registers[usize::from(RAX)] as i64;
+        if result > 0 && system_call::care(call, arguments) == Care::Child {
+            // The kernel has just read the flags of clone3 there.
+            let flags = if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
+            self.diagnostics.insert(system_call::child_diagnostic(call, flags));
+        }
         match system_call::change(call, arguments, result) {
             Change::None => {}
             Change::Everything => self.forget_all(context),
             Change::Ranges { ranges, executable } => {
                 self.map_is_stale |= executable;
-                let touched = ranges.iter().any(|&(start, bytes)| {
-                    let end = start.saturating_add(bytes).next_multiple_of(PAGE);
-                    bytes != 0 && self.pages.range(start / PAGE * PAGE..end).next().is_some()
-                });
-                if touched {
-                    self.forget_all(context);
+                for (start, bytes) in ranges.into_iter().filter(|&(_, bytes)| bytes != 0) {
+                    let (start, end) = (start / PAGE * PAGE, (start + bytes).next_multiple_of(PAGE));
+                    // What is not translated yet must not be read from there any more either.
+                    self.map_is_stale |= self.map.overlaps(start, end);
+                    if self.pages.range(start..end).next().is_some() {
+                        self.forget_all(context);
+                    }
                 }
             }
         }

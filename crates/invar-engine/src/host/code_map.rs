@@ -39,6 +39,11 @@ impl CodeMap {
         maps::find(&self.ranges, address)
     }
 
+    /// Something of `start..end` could be executed when the kernel was asked last.
+    pub fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.ranges.iter().any(|range| range.start < end && start < range.end)
+    }
+
     /// The bytes at `start` are still `expected`. The range must be in the map.
     pub fn still_reads(&self, start: u64, expected: &[u8]) -> bool {
         self.code(start).and_then(|code| code.get(..expected.len())) == Some(expected)
@@ -52,5 +57,9 @@ impl Source for CodeMap {
         // every call of the guest that may have unmapped code; another thread that unmaps code while this one executes it
         // would break the program natively too.
         Some(unsafe { guest_bytes(address, (range.end - address) as usize) })
+    }
+
+    fn is_volatile(&self, address: u64) -> bool {
+        self.find(address).is_some_and(|range| range.volatile)
     }
 }

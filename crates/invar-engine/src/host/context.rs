@@ -67,6 +67,8 @@ pub struct Context {
     pub repeats_after: [u64; 4],
     /// The engine, for the runtime.
     pub engine: u64,
+    /// Set while the runtime runs. Still set after the region: a signal handler has jumped out of it.
+    pub in_runtime: u64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -119,6 +121,8 @@ pub mod at {
         REPEATS_BEFORE = repeats_before;
         /// [`Context::repeats_after`].
         REPEATS_AFTER = repeats_after;
+        /// [`Context::in_runtime`].
+        IN_RUNTIME = in_runtime;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

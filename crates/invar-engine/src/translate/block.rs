@@ -16,6 +16,9 @@ pub trait Source {
     /// The bytes at `address` that may be executed, as far as they are contiguous and of one kind; `None` where nothing
     /// may be.
     fn code(&self, address: u64) -> Option<&[u8]>;
+
+    /// May the code at `address` change at any store?
+    fn is_volatile(&self, address: u64) -> bool;
 }
 
 /// One instruction of the path.
@@ -73,10 +76,12 @@ pub struct Path {
 
 /// The path from `head`, or `None` where nothing may be executed.
 ///
-/// With `cautious` (code that can be written while it is executed) the path ends at the first branch, and after the
-/// first write to memory, so that no instruction is stale when it is reached.
-pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Path> {
+/// Where the code can be written while it is executed the path ends at the first branch, and after the first write to
+/// memory, so that no instruction is stale when it is reached. It never goes from code that cannot change into code
+/// that can: who enters that must look at it again.
+pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
     source.code(head)?;
+    let cautious = source.is_volatile(head);
     let mut steps: Vec<Step> = Vec::new();
     let mut visited: Vec<u64> = Vec::new();
     let mut branches = 0;
@@ -86,7 +91,7 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
             return Some(Path { steps, end: End::Direct { target: at } });
         }
         // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
-        let Some(code) = source.code(at) else {
+        let Some(code) = source.code(at).filter(|_| source.is_volatile(at) == cautious) else {
             return Some(Path { steps, end: End::Direct { target: at } });
         };
         let code = &code[..code.len().min(15)];
@@ -185,10 +190,6 @@ fn is_known(instruction: &Instruction) -> bool {
             | Mnemonic::Senduipi
             | Mnemonic::Uiret
             | Mnemonic::Lgs
-            | Mnemonic::Rdsspd
-            | Mnemonic::Rdsspq
-            | Mnemonic::Incsspd
-            | Mnemonic::Incsspq
     )
 }
 

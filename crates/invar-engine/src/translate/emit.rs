@@ -402,7 +402,12 @@ impl Emitter {
             reference.base = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset);
         }
-        if let Some(number) = registers::number(memory.index()) {
+        // The string's start stands for the place in it.
+        self.out.approximate |= tests_bits_anywhere(instruction);
+        if memory.index() == Register::AL {
+            // `xlat`: as above, the table's.
+            self.out.approximate = true;
+        } else if let Some(number) = registers::number(memory.index()) {
             let value = self.value(number, stand_in);
             reference.index = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
@@ -452,7 +457,14 @@ impl Emitter {
         if instruction.is_string_instruction()
             && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
         {
-            self.repeat(step);
+            if !has_short_or_fs_addresses(instruction) {
+                self.repeat(step);
+                return;
+            }
+            // Nobody compiles to these; they are executed, and noted as one access of unknown length.
+            self.out.approximate = true;
+        }
+        if is_about_shadow_stacks(instruction) {
             return;
         }
         let mut used = 0u16;
@@ -684,6 +696,32 @@ impl Emitter {
         }
         self.out.code = core::mem::take(&mut self.code.bytes);
     }
+}
+
+/// Shadow stacks see the calls of compiled code only, so the guest is told that there are none: `rdssp` leaves its
+/// register as it is where they are off, and then nobody executes `incssp`. The unwinder of C++ exceptions asks.
+fn is_about_shadow_stacks(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.mnemonic(),
+        Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Incsspd | Mnemonic::Incsspq
+    )
+}
+
+/// A string instruction with 32-bit pointers, or whose source is relative to `fs`.
+fn has_short_or_fs_addresses(instruction: &Instruction) -> bool {
+    instruction.segment_prefix() == Register::FS
+        || (0..instruction.op_count()).any(|operand| {
+            matches!(
+                instruction.op_kind(operand),
+                OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI
+            )
+        })
+}
+
+/// A bit test whose bit number is in a register: it may lie far from the operand's address.
+fn tests_bits_anywhere(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && instruction.op1_kind() == OpKind::Register
 }
 
 /// A general register that is not in the set `used`.
