@@ -4,7 +4,9 @@
 //! builds, runs real programs, and says what they printed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
+mod bench;
 mod prepare;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -20,10 +22,32 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// Run CPython's own test modules inside regions; they must pass and skip what they do natively.
+    Soak {
+        /// Count only, without caches: some forty times faster.
+        #[arg(long)]
+        counts: bool,
+        /// Which Python; the default is `python3`.
+        #[arg(long)]
+        python: Option<std::path::PathBuf>,
+        /// Which modules, such as test_json; the default is a list of 25.
+        modules: Vec<String>,
+    },
+    /// Measure what measuring costs: ratios to native time, taken in one run.
+    Bench {
+        /// What to measure.
+        #[arg(value_parser = ["engine"])]
+        what: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
+        Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());
             println!("{}", prepare::engine()?.display());

@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::Events;
 use invar_core::machine::Machine;
-pub use invar_core::wire::raw::{Mode, Pass};
 use invar_core::wire::raw::{self, Record};
+pub use invar_core::wire::raw::{Mode, Pass};
 
 use crate::host::slot::Slot;
 use crate::host::syscall::{Access, File, process_id, thread_count};

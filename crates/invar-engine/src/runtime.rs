@@ -80,6 +80,15 @@ impl Births {
     }
 }
 
+/// How the guest comes to a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By a branch that can be linked.
+    Direct,
+    /// Through the indirect-branch table.
+    Indirect,
+}
+
 /// The engine of a process.
 pub struct Engine {
     machine: Machine,
@@ -276,18 +285,26 @@ impl Engine {
         if target == gate::region_end_address() {
             return gate::leave_address();
         }
-        let Some(number) = self.block_at(context, target) else { return self.leave(context, target) };
+        let Some(number) = self.block_for(context, target, Way::Indirect) else {
+            return self.leave(context, target);
+        };
         let Block { entry, volatile, indirect, .. } = self.blocks[number];
         if !volatile && !indirect {
-            let index = assemble::hash(target, self.options.rorx);
-            let next = memory::table_entry(index);
-            let origin = self.code_next;
-            let check = emit::indirect_entry(origin, target, entry, next);
+            let mut check = self.indirect_check(target);
+            check.extend_from_slice(&emit::jump(self.code_next + check.len() as u64, entry));
             self.append_code(&check);
-            memory::set_table_entry(index, origin);
             self.blocks[number].indirect = true;
         }
         entry
+    }
+
+    /// A check to stand at the next free place, entered in the table.
+    fn indirect_check(&mut self, target: u64) -> Vec<u8> {
+        let index = assemble::hash(target, self.options.rorx);
+        let check =
+            emit::indirect_check(self.code_next, target, memory::table_entry(index), self.options.mode);
+        memory::set_table_entry(index, self.code_next);
+        check
     }
 
     fn go_to(&mut self, context: &mut Context, target: u64) -> u64 {
@@ -307,6 +324,11 @@ impl Engine {
 
     /// The block at a guest address, translated if need be; `None` where nothing may be executed.
     fn block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
+        self.block_for(context, head, Way::Direct)
+    }
+
+    /// As [`Engine::block_at`]; a block that is translated for an indirect branch gets its check in front.
+    fn block_for(&mut self, context: &mut Context, head: u64, way: Way) -> Option<usize> {
         if let Some(&number) = self.by_head.get(&head) {
             let block = &self.blocks[number as usize];
             if !block.volatile || self.is_as_translated(block) {
@@ -325,30 +347,30 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
-        self.translate(head, range)
+        self.translate(head, range, way)
     }
 
-    fn translate(&mut self, head: u64, range: Executable) -> Option<usize> {
+    fn translate(&mut self, head: u64, range: Executable, way: Way) -> Option<usize> {
         let path = trace_path(&self.map, head)?;
+        let indirect = way == Way::Indirect && !range.volatile;
+        let mut code = if indirect { self.indirect_check(head) } else { Vec::new() };
         let numbers = Numbers {
             block: self.blocks.len() as u32,
             exit: self.meanings.paths.len() as u32,
             link: self.links.len() as u32,
             site: self.sites.len() as u32,
         };
-        let entry = self.code_next;
+        let entry = self.code_next + code.len() as u64;
         let translation = emit::translate(&path, entry, numbers, self.options);
-        self.append_code(&translation.code);
+        code.extend_from_slice(&translation.code);
+        self.append_code(&code);
         if translation.approximate {
             self.diagnostics.insert(Diagnostic::ApproximateAddresses);
         }
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
-        self.meanings
-            .paths
-            .extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
-        self.links
-            .extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
+        self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        self.links.extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
         self.sites.extend_from_slice(&translation.sites);
         for &(start, bytes) in &translation.sources {
             self.pages.extend((start / PAGE..=(start + u64::from(bytes) - 1) / PAGE).map(|page| page * PAGE));
@@ -360,7 +382,7 @@ impl Engine {
             }
             parts
         });
-        self.blocks.push(Block { entry, copy, volatile: range.volatile, indirect: false });
+        self.blocks.push(Block { entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }
@@ -388,7 +410,7 @@ impl Engine {
         self.pages.clear();
         self.code_next = CODE_START;
         self.indirect_miss = CODE_START;
-        let miss = emit::indirect_miss();
+        let miss = emit::indirect_miss(self.options.mode);
         self.append_code(&miss);
         for index in 0..layout::TABLE_ENTRIES {
             memory::set_table_entry(index, self.indirect_miss);

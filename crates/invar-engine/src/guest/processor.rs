@@ -12,7 +12,12 @@ pub fn cpuid(leaf: u32, subleaf: u32, host: [u32; 4]) -> [u32; 4] {
     const HIGHEST_EXTENDED: u32 = 0x8000_0008;
     let [_, host_b, host_c, host_d] = host;
     match leaf {
-        0 => [HIGHEST, u32::from_le_bytes(*b"Genu"), u32::from_le_bytes(*b"ntel"), u32::from_le_bytes(*b"ineI")],
+        0 => [
+            HIGHEST,
+            u32::from_le_bytes(*b"Genu"),
+            u32::from_le_bytes(*b"ntel"),
+            u32::from_le_bytes(*b"ineI"),
+        ],
         // A Haswell, one thread, 64-byte lines. ECX: SSE3, PCLMUL, SSSE3, FMA, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT,
         // AES, XSAVE, OSXSAVE, AVX, F16C. EDX: everything up to SSE2.
         1 => [0x0003_06c3, 0x0001_0800, 0x3ed8_3203 & host_c, 0x0789_ab7f & host_d],

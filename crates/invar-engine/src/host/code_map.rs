@@ -62,4 +62,9 @@ impl Source for CodeMap {
     fn is_volatile(&self, address: u64) -> bool {
         self.find(address).is_some_and(|range| range.volatile)
     }
+
+    fn alike(&self, one: u64, other: u64) -> bool {
+        let kind = |address| self.find(address).map(|range| (range.file, range.volatile));
+        kind(one) == kind(other)
+    }
 }

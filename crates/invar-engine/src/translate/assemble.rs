@@ -67,9 +67,13 @@ impl Assembler {
         self.imm32(offset);
     }
 
-    /// `jmp gs:[rax * 8 + offset]`
-    pub fn jump_table_rax(&mut self, offset: u32) {
-        self.raw(&[0x65, 0xff, 0x24, 0xc5]);
+    /// `jmp gs:[register * 8 + offset]`
+    pub fn jump_table(&mut self, register: u8, offset: u32) {
+        self.raw(&[0x65]);
+        if register >= 8 {
+            self.raw(&[0x42]);
+        }
+        self.raw(&[0xff, 0x24, 0xc5 | (register & 7) << 3]);
         self.imm32(offset);
     }
 
@@ -132,9 +136,9 @@ impl Assembler {
         self.raw(&[0x4d, 0x8d, 0x1c, 0x0b]);
     }
 
-    /// `lea rcx, [rcx + rax]`
-    pub fn add_rax_to_rcx(&mut self) {
-        self.raw(&[0x48, 0x8d, 0x0c, 0x01]);
+    /// `lea rcx, [rcx + register]`
+    pub fn add_to_rcx(&mut self, register: u8) {
+        self.raw(&[0x48 | (register >> 3) << 1, 0x8d, 0x0c, 0x01 | (register & 7) << 3]);
     }
 
     /// `mov rcx, register`
@@ -166,13 +170,14 @@ impl Assembler {
         self.imm32(offset);
     }
 
-    /// Puts the hash of `rcx` into `rax`: the index in the indirect-branch table. See [`hash`].
-    pub fn hash_rcx_to_rax(&mut self, rorx: bool) {
+    /// Puts the hash of `rcx` into `register`: the index in the indirect-branch table. See [`hash`].
+    pub fn hash_rcx(&mut self, register: u8, rorx: bool) {
+        let (high, low) = (register >> 3, register & 7);
         if rorx {
-            self.raw(&[0xc4, 0xe3, 0x7b, 0xf0, 0xc1, 0x02]); // rorx eax, ecx, 2
-            self.raw(&[0x0f, 0xb7, 0xc0]); // movzx eax, ax
+            self.raw(&[0xc4, 0xe3 ^ high << 7, 0x7b, 0xf0, 0xc1 | low << 3, 0x02]); // rorx register, ecx, 2
+            self.raw(&[0x40 | high << 2 | high, 0x0f, 0xb7, 0xc0 | low << 3 | low]); // movzx register, its low half
         } else {
-            self.raw(&[0x0f, 0xb7, 0xc1]); // movzx eax, cx
+            self.raw(&[0x40 | high << 2, 0x0f, 0xb7, 0xc1 | low << 3]); // movzx register, cx
         }
     }
 

@@ -10,6 +10,8 @@ use super::Special;
 pub const INSTRUCTIONS_MAX: usize = 64;
 /// It ends after so many conditional branches.
 pub const BRANCHES_MAX: usize = 12;
+/// Calls are followed so deep.
+pub const CALLS_MAX: usize = 4;
 
 /// Reads the guest's code.
 pub trait Source {
@@ -19,6 +21,9 @@ pub trait Source {
 
     /// May the code at `address` change at any store?
     fn is_volatile(&self, address: u64) -> bool;
+
+    /// May both be in one superblock? Code that can change is forgotten by itself, so it stays by itself.
+    fn alike(&self, one: u64, other: u64) -> bool;
 }
 
 /// One instruction of the path.
@@ -68,7 +73,7 @@ pub enum End {
 /// A superblock before it is translated.
 #[derive(Debug, Clone)]
 pub struct Path {
-    /// Its instructions. Unconditional direct jumps that were followed are among them.
+    /// Its instructions. Direct jumps and calls that were followed are among them, and returns from such calls.
     pub steps: Vec<Step>,
     /// How it ends.
     pub end: End,
@@ -77,21 +82,22 @@ pub struct Path {
 /// The path from `head`, or `None` where nothing may be executed.
 ///
 /// Where the code can be written while it is executed the path ends at the first branch, and after the first write to
-/// memory, so that no instruction is stale when it is reached. It never goes from code that cannot change into code
-/// that can: who enters that must look at it again.
+/// memory, so that no instruction is stale when it is reached.
 pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
     source.code(head)?;
     let cautious = source.is_volatile(head);
     let mut steps: Vec<Step> = Vec::new();
     let mut visited: Vec<u64> = Vec::new();
+    let mut calls: Vec<u64> = Vec::new();
     let mut branches = 0;
     let mut at = head;
+    let follows = |target| !cautious && source.code(target).is_some() && source.alike(head, target);
     loop {
         if steps.len() == INSTRUCTIONS_MAX || visited.contains(&at) {
             return Some(Path { steps, end: End::Direct { target: at } });
         }
         // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
-        let Some(code) = source.code(at).filter(|_| source.is_volatile(at) == cautious) else {
+        let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
             return Some(Path { steps, end: End::Direct { target: at } });
         };
         let code = &code[..code.len().min(15)];
@@ -113,7 +119,7 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
             },
             FlowControl::UnconditionalBranch => {
                 at = instruction.near_branch_target();
-                if !cautious && source.code(at).is_some() {
+                if follows(at) {
                     continue;
                 }
                 End::Direct { target: at }
@@ -125,11 +131,27 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
                 }
                 End::Direct { target: at }
             }
-            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => End::Special(Special::SystemCall),
-            FlowControl::Call => End::Call { target: instruction.near_branch_target() },
+            FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => {
+                End::Special(Special::SystemCall)
+            }
+            FlowControl::Call => {
+                let target = instruction.near_branch_target();
+                if calls.len() < CALLS_MAX && follows(target) {
+                    calls.push(at);
+                    at = target;
+                    continue;
+                }
+                End::Call { target }
+            }
             FlowControl::IndirectBranch => End::IndirectJump,
             FlowControl::IndirectCall => End::IndirectCall,
-            FlowControl::Return => End::Return,
+            FlowControl::Return => match calls.pop() {
+                Some(caller) => {
+                    at = caller;
+                    continue;
+                }
+                None => End::Return,
+            },
             // `is_known` has refused these.
             FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => {
                 steps.pop();
@@ -231,9 +253,8 @@ pub fn flags_are_dead(path: &Path) -> bool {
         if instruction.rflags_read() & STATUS & !killed != 0 {
             return false;
         }
-        if instruction.flow_control() != FlowControl::Next
-            && instruction.flow_control() != FlowControl::UnconditionalBranch
-        {
+        let stays = [FlowControl::Next, FlowControl::UnconditionalBranch, FlowControl::Call];
+        if !stays.contains(&instruction.flow_control()) {
             return false;
         }
         if always_writes_flags(instruction) {

@@ -8,8 +8,8 @@
 use alloc::vec::Vec;
 
 use iced_x86::{
-    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register, UsedMemory,
+    Code, ConditionCode, Encoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
+    OpKind, Register, UsedMemory,
 };
 use invar_core::machine::LINE_BYTES;
 
@@ -17,7 +17,8 @@ use super::assemble::{ABOVE, Assembler};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
-    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch, Translation,
+    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch,
+    Translation,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -39,6 +40,7 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         values: [None; 16],
         progress: Progress::default(),
         fetched: None,
+        calls: Vec::new(),
         tails: Vec::new(),
         literals: Vec::new(),
     };
@@ -50,9 +52,9 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
             emitter.finish();
             return emitter.out;
         }
-        emitter.step(step);
+        let next = emitter.step(step);
         if emitter.progress.slots > SLOTS_MAX {
-            emitter.direct(step.instruction.next_ip_followed());
+            emitter.direct(next);
             emitter.finish();
             return emitter.out;
         }
@@ -64,21 +66,6 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
     }
     emitter.finish();
     emitter.out
-}
-
-trait NextFollowed {
-    fn next_ip_followed(&self) -> u64;
-}
-
-impl NextFollowed for Instruction {
-    /// Where the path goes on behind this instruction.
-    fn next_ip_followed(&self) -> u64 {
-        if self.flow_control() == FlowControl::UnconditionalBranch {
-            self.near_branch_target()
-        } else {
-            self.next_ip()
-        }
-    }
 }
 
 /// A register's value as `slot + offset`.
@@ -104,6 +91,8 @@ enum Tail {
     Side { from: u32, exit: u32, target: u64, slots: u8 },
     /// A jump to the runtime for a link.
     Link { from: u32, link: u32 },
+    /// A return that was followed goes elsewhere: `rcx` is what it lacks to `expected`.
+    Astray { from: u32, exit: u32, expected: u64, slots: u8 },
     /// The trace buffer is full.
     Full { from: u32, flags_saved: bool },
 }
@@ -119,6 +108,8 @@ struct Emitter {
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,
+    /// Return addresses of the calls that the path is in.
+    calls: Vec<u64>,
     tails: Vec<Tail>,
     literals: Vec<(u32, u64)>,
 }
@@ -163,14 +154,58 @@ impl Emitter {
         self.fetched = Some(last);
     }
 
-    /// An instruction within the path.
-    fn step(&mut self, step: &Step) {
+    /// An instruction within the path; says where the path goes on.
+    fn step(&mut self, step: &Step) -> u64 {
         let instruction = &step.instruction;
         self.fetch(instruction);
         match instruction.flow_control() {
-            FlowControl::UnconditionalBranch => self.progress.branches += 1,
+            FlowControl::UnconditionalBranch => {
+                self.progress.branches += 1;
+                return instruction.near_branch_target();
+            }
             FlowControl::ConditionalBranch => self.conditional(step),
+            FlowControl::Call => {
+                self.touch_memory(instruction, None);
+                self.progress.branches += 1;
+                self.push_return_address(instruction.next_ip());
+                self.number_values(instruction);
+                self.calls.push(instruction.next_ip());
+                return instruction.near_branch_target();
+            }
+            FlowControl::Return => return self.followed_return(instruction),
             _ => self.copy(step),
+        }
+        instruction.next_ip()
+    }
+
+    /// A return to the call in this path, as long as the guest has not changed the address: the flags are kept, since
+    /// nothing says that they are dead.
+    fn followed_return(&mut self, instruction: &Instruction) -> u64 {
+        let expected = self.calls.pop().expect("a return is followed behind its call only");
+        let scratch = branch_scratch(self.options.mode);
+        self.save_for_branch();
+        self.touch_memory(instruction, None);
+        self.progress.branches += 1;
+        self.pop_target(instruction);
+        self.code.load_immediate(scratch, expected.wrapping_neg());
+        self.code.add_to_rcx(scratch);
+        self.code.skip_if_rcx_zero(5);
+        let from = self.code.jump();
+        if scratch == RAX {
+            self.code.load_gs(RAX, at::BRANCH_RAX);
+        }
+        self.code.load_gs(RCX, at::BRANCH_RCX);
+        let exit = self.push_exit(self.progress, 0);
+        self.tails.push(Tail::Astray { from, exit, expected, slots: self.progress.slots });
+        self.number_values(instruction);
+        expected
+    }
+
+    /// `rcx` = where a return goes.
+    fn pop_target(&mut self, instruction: &Instruction) {
+        self.code.pop_rcx();
+        if instruction.code() == Code::Retnq_imm16 {
+            self.code.advance_stack(u32::from(instruction.immediate16()));
         }
     }
 
@@ -254,7 +289,7 @@ impl Emitter {
             End::Direct { .. } | End::Unknown { .. } => return false,
             End::Special(special) => {
                 if special == Special::FsBaseChanged {
-                    self.step(step);
+                    let _ = self.step(step);
                 } else {
                     self.fetch(instruction);
                 }
@@ -283,14 +318,10 @@ impl Emitter {
 
     fn indirect(&mut self, instruction: &Instruction, end: End) {
         self.progress.branches += 1;
-        self.code.store_gs(at::BRANCH_RCX, RCX);
-        self.code.store_gs(at::BRANCH_RAX, RAX);
+        self.save_for_branch();
         if end == End::Return {
             self.touch_memory(instruction, None);
-            self.code.pop_rcx();
-            if instruction.code() == Code::Retnq_imm16 {
-                self.code.advance_stack(u32::from(instruction.immediate16()));
-            }
+            self.pop_target(instruction);
         } else {
             self.load_target(instruction);
             if end == End::IndirectCall {
@@ -299,11 +330,25 @@ impl Emitter {
         }
         let exit = self.push_exit(self.progress, 0);
         self.record(exit, self.progress.slots);
-        self.code.hash_rcx_to_rax(self.options.rorx);
-        self.code.jump_table_rax(layout::TABLE);
+        self.jump_to_rcx();
     }
 
-    /// `rcx` = the operand of an indirect jump or call. `rax` and `rcx` are saved and still the guest's.
+    /// To the guest address in `rcx`, with the guest's `rcx`, and `rax` if it is the scratch register, in their homes.
+    fn jump_to_rcx(&mut self) {
+        let scratch = branch_scratch(self.options.mode);
+        self.code.hash_rcx(scratch, self.options.rorx);
+        self.code.jump_table(scratch, layout::TABLE);
+    }
+
+    /// Before `rcx` and the scratch register are used up.
+    fn save_for_branch(&mut self) {
+        self.code.store_gs(at::BRANCH_RCX, RCX);
+        if branch_scratch(self.options.mode) == RAX {
+            self.code.store_gs(at::BRANCH_RAX, RAX);
+        }
+    }
+
+    /// `rcx` = the operand of an indirect jump or call. `rcx` and the scratch register are saved and still the guest's.
     fn load_target(&mut self, instruction: &Instruction) {
         if instruction.op0_kind() == OpKind::Register {
             self.touch_memory(instruction, None);
@@ -331,7 +376,11 @@ impl Emitter {
         let uses_r11 = base == Some(R11) || index == Some(R11);
         let mut stand_in = None;
         if uses_r11 {
-            let scratch = if base == Some(RAX) || index == Some(RAX) { RCX } else { RAX };
+            // One of the two is saved and not part of the operand; in counts-only mode `r11` itself will do.
+            let scratch = match branch_scratch(self.options.mode) {
+                RAX if base == Some(RAX) || index == Some(RAX) => RCX,
+                scratch => scratch,
+            };
             self.code.load_gs(scratch, at::R11);
             replace_r11(&mut load, scratch);
             stand_in = Some(scratch);
@@ -644,6 +693,9 @@ impl Emitter {
             Mnemonic::Push | Mnemonic::Pop if instruction.stack_pointer_increment().unsigned_abs() == 8 => {
                 shifted(stack, instruction.stack_pointer_increment() as i64 as u64)
             }
+            Mnemonic::Call | Mnemonic::Ret => {
+                shifted(stack, instruction.stack_pointer_increment() as i64 as u64)
+            }
             _ => None,
         };
         for register in self.infos.info(instruction).used_registers() {
@@ -670,6 +722,14 @@ impl Emitter {
                     self.code.bind(from);
                     self.record(exit, slots);
                     self.link(target);
+                }
+                Tail::Astray { from, exit, expected, slots } => {
+                    self.code.bind(from);
+                    let scratch = branch_scratch(self.options.mode);
+                    self.code.load_immediate(scratch, expected);
+                    self.code.add_to_rcx(scratch);
+                    self.record(exit, slots);
+                    self.jump_to_rcx();
                 }
                 Tail::Full { from, flags_saved } => {
                     self.code.bind(from);
@@ -758,27 +818,44 @@ fn condition_number(condition: ConditionCode) -> u8 {
     condition as u8 - ConditionCode::o as u8
 }
 
-/// Code that checks whether `rcx` is the guest address `target`, restores the guest's registers and goes to the block at
-/// `entry`; otherwise to `next`, the chain's next check or the gate's own stub. To stand at `origin`.
-pub fn indirect_entry(origin: u64, target: u64, entry: u64, next: u64) -> Vec<u8> {
+/// Code that checks whether `rcx` is the guest address `target` and restores the guest's registers; the block's own code
+/// follows, or a jump to it. On a mismatch it goes to `next`, the chain's next check or the gate's own stub.
+pub fn indirect_check(origin: u64, target: u64, next: u64, mode: Mode) -> Vec<u8> {
+    let scratch = branch_scratch(mode);
     let mut code = Assembler::new(origin);
-    code.load_immediate(RAX, target.wrapping_neg());
-    code.add_rax_to_rcx();
+    code.load_immediate(scratch, target.wrapping_neg());
+    code.add_to_rcx(scratch);
     let mut miss = Assembler::new(0);
-    miss.load_immediate(RAX, target);
-    miss.add_rax_to_rcx();
+    miss.load_immediate(scratch, target);
+    miss.add_to_rcx(scratch);
     code.skip_if_rcx_zero(miss.here() as u8 + 5);
     code.raw(&miss.bytes);
     code.jump_to(next);
-    code.load_gs(RAX, at::BRANCH_RAX);
+    if scratch == RAX {
+        code.load_gs(RAX, at::BRANCH_RAX);
+    }
     code.load_gs(RCX, at::BRANCH_RCX);
-    code.jump_to(entry);
     code.bytes
 }
 
-/// Code at the end of every chain of checks: into the runtime.
-pub fn indirect_miss() -> Vec<u8> {
+/// A jump to a host address.
+pub fn jump(origin: u64, host: u64) -> Vec<u8> {
+    let mut code = Assembler::new(origin);
+    code.jump_to(host);
+    code.bytes
+}
+
+/// The register that indirect branches compute with, besides `rcx`: in counts-only mode `r11` is free.
+fn branch_scratch(mode: Mode) -> u8 {
+    if mode == Mode::Simulation { RAX } else { R11 }
+}
+
+/// Code at the end of every chain of checks: into the runtime, which finds the guest's `rax` in its home.
+pub fn indirect_miss(mode: Mode) -> Vec<u8> {
     let mut code = Assembler::new(0);
+    if branch_scratch(mode) != RAX {
+        code.store_gs(at::BRANCH_RAX, RAX);
+    }
     code.jump_gs(Gate::Indirect.offset());
     code.bytes
 }
