@@ -16,7 +16,7 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::Hierarchy;
 
-use crate::drain::reference::{self, Meanings};
+use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
 use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
@@ -244,7 +244,11 @@ impl Engine {
         match self.options.mode {
             Mode::Simulation => {
                 let trace = memory::trace(context.trace_pointer);
-                reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
+                let exactness =
+                    reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
+                if exactness == Exactness::Approximate {
+                    self.diagnostics.insert(Diagnostic::ApproximateAddresses);
+                }
                 context.trace_pointer = TRACE_START;
             }
             Mode::Counts => {
@@ -364,9 +368,6 @@ impl Engine {
         let translation = emit::translate(&path, entry, numbers, self.options);
         code.extend_from_slice(&translation.code);
         self.append_code(&code);
-        if translation.approximate {
-            self.diagnostics.insert(Diagnostic::ApproximateAddresses);
-        }
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
@@ -489,7 +490,8 @@ impl Engine {
         let result = context.registers[usize::from(RAX)] as i64;
         if result > 0 && system_call::care(call, arguments) == Care::Child {
             // The kernel has just read the flags of clone3 there.
-            let flags = if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
+            let flags =
+                if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
             self.diagnostics.insert(system_call::child_diagnostic(call, flags));
         }
         match system_call::change(call, arguments, result) {

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn shared_code_can_be_written_elsewhere() {
-        let ranges = parse(b"7f0000000000-7f0000001000 r-xs 00000000 00:01 1031 /memfd:code (deleted)\n", 0..0);
+        let ranges =
+            parse(b"7f0000000000-7f0000001000 r-xs 00000000 00:01 1031 /memfd:code (deleted)\n", 0..0);
         assert!(ranges[0].volatile);
     }
 

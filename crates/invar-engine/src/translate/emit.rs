@@ -83,6 +83,8 @@ struct Progress {
     reads: u16,
     writes: u16,
     branches: u8,
+    /// Some address is not exact.
+    approximate: bool,
 }
 
 /// Code that stands behind the block, out of the straight line.
@@ -242,6 +244,7 @@ impl Emitter {
             writes: progress.writes,
             branches: progress.branches,
             system_calls,
+            approximate: progress.approximate,
         });
         number
     }
@@ -444,7 +447,7 @@ impl Emitter {
         if reference.bytes == 0 {
             // Save areas, whose size depends on the processor's state.
             reference.bytes = LINE_BYTES as u16;
-            self.out.approximate = true;
+            self.progress.approximate = true;
         }
         if let Some(number) = registers::number(memory.base()) {
             let value = self.value(number, stand_in);
@@ -452,17 +455,17 @@ impl Emitter {
             reference.constant = reference.constant.wrapping_add(value.offset);
         }
         // The string's start stands for the place in it.
-        self.out.approximate |= tests_bits_anywhere(instruction);
+        self.progress.approximate |= tests_bits_anywhere(instruction);
         if memory.index() == Register::AL {
             // `xlat`: as above, the table's.
-            self.out.approximate = true;
+            self.progress.approximate = true;
         } else if let Some(number) = registers::number(memory.index()) {
             let value = self.value(number, stand_in);
             reference.index = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
         } else if memory.index() != Register::None {
             // Gather or scatter: the index is a vector.
-            self.out.approximate = true;
+            self.progress.approximate = true;
         }
         // `pop [rsp + n]` computes its address after the pop.
         if instruction.mnemonic() == Mnemonic::Pop
@@ -511,7 +514,7 @@ impl Emitter {
                 return;
             }
             // Nobody compiles to these; they are executed, and noted as one access of unknown length.
-            self.out.approximate = true;
+            self.progress.approximate = true;
         }
         if is_about_shadow_stacks(instruction) {
             return;

@@ -134,6 +134,8 @@ pub struct Exit {
     pub branches: u8,
     /// System calls: one if that is the way out.
     pub system_calls: u8,
+    /// Some address on the path is not exact.
+    pub approximate: bool,
 }
 
 /// A direct way out that can be linked to the block at its target.
@@ -186,6 +188,4 @@ pub struct Translation {
     pub sites: Vec<Site>,
     /// The guest's bytes that it was made of: start and length.
     pub sources: Vec<(u64, u32)>,
-    /// Some address is not exact.
-    pub approximate: bool,
 }
