@@ -27,7 +27,11 @@ enum invar_status {
 };
 
 /* Values of `mode` of invar_attach. */
-enum invar_mode { INVAR_COUNTS = 0, INVAR_SIMULATION = 1 };
+enum invar_mode {
+    INVAR_COUNTS = 0,
+    INVAR_SIMULATION = 1,
+    INVAR_REFERENCE = 2 /* simulation by the slow drain: the same counts, to check the fast one */
+};
 
 /* Values of `pass` of invar_region. */
 enum invar_pass {

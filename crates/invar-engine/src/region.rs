@@ -18,6 +18,7 @@ pub use invar_core::wire::raw::{Mode, Pass};
 use crate::host::slot::Slot;
 use crate::host::syscall::{Access, File, process_id, thread_count};
 use crate::host::{gate, memory};
+pub use crate::runtime::DrainKind;
 use crate::runtime::Engine;
 
 /// On which stack the callback runs.
@@ -79,16 +80,17 @@ struct Attached {
     announced: u32,
 }
 
-/// Makes the engine ready in this process; again, to change machine or mode.
-pub fn attach(machine: &Machine, mode: Mode) -> Result<(), EngineError> {
+/// Makes the engine ready in this process; again, to change machine, mode or drain.
+pub fn attach(machine: &Machine, mode: Mode, drain: DrainKind) -> Result<(), EngineError> {
     refuse_nested()?;
     if let Some(attached) = ENGINE.take() {
-        if attached.engine.machine() == machine && attached.engine.mode() == mode {
+        let engine = &attached.engine;
+        if engine.machine() == machine && engine.mode() == mode && engine.drain_kind() == drain {
             ENGINE.put(attached);
             return Ok(());
         }
         let Attached { engine, kept, announced } = *attached;
-        let engine = engine.replaced_by(machine.clone(), mode);
+        let engine = engine.replaced_by(machine.clone(), mode, drain);
         ENGINE.put(Box::new(Attached { engine, kept, announced }));
         return Ok(());
     }
@@ -100,7 +102,7 @@ pub fn attach(machine: &Machine, mode: Mode) -> Result<(), EngineError> {
         })?;
     }
     let code = memory::code_memory();
-    let engine = Engine::new(machine.clone(), mode, code);
+    let engine = Engine::new(machine.clone(), mode, drain, code);
     ENGINE.put(Box::new(Attached { engine, kept: Vec::new(), announced: 0 }));
     RUNNING.store(0, Ordering::Release);
     Ok(())

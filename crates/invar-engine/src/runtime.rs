@@ -16,6 +16,7 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::Hierarchy;
 
+use crate::drain::generated::Generated;
 use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
 use crate::guest::processor;
@@ -89,11 +90,27 @@ enum Way {
     Indirect,
 }
 
+/// Which drain turns a trace into events. Both count the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainKind {
+    /// The plain one.
+    Reference,
+    /// The fast one.
+    Generated,
+}
+
+/// The caches, in the hands of a drain.
+enum Drain {
+    Reference(Box<Hierarchy>),
+    Generated(Box<Generated>),
+}
+
 /// The engine of a process.
 pub struct Engine {
     machine: Machine,
     options: Options,
-    caches: Box<Hierarchy>,
+    drain: Drain,
+    drain_kind: DrainKind,
     code: CodeMemory,
     code_next: u64,
     indirect_miss: u64,
@@ -118,10 +135,14 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
-    pub fn new(machine: Machine, mode: Mode, code: CodeMemory) -> Engine {
+    pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
         let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
         let mut engine = Engine {
-            caches: Box::new(Hierarchy::new(&machine)),
+            drain: match drain_kind {
+                DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi2))),
+            },
+            drain_kind,
             machine,
             options: Options { mode, rorx: bmi2 },
             code,
@@ -145,15 +166,15 @@ impl Engine {
         engine
     }
 
-    /// The same with another Machine or mode, and nothing translated.
-    pub fn replaced_by(self, machine: Machine, mode: Mode) -> Engine {
-        Engine::new(machine, mode, self.code)
+    /// The same with another Machine, mode or drain, and nothing translated.
+    pub fn replaced_by(self, machine: Machine, mode: Mode, drain_kind: DrainKind) -> Engine {
+        Engine::new(machine, mode, drain_kind, self.code)
     }
 
     /// After a region that has jumped out of the runtime for good: the tables were left in the middle of a change, so
     /// the engine begins anew, with nothing counted and nothing translated.
     pub fn abandon(&mut self, context: &mut Context) {
-        let fresh = Engine::new(self.machine.clone(), self.options.mode, memory::code_memory());
+        let fresh = Engine::new(self.machine.clone(), self.mode(), self.drain_kind(), memory::code_memory());
         // What its tables hold may be half written, so it must not be freed.
         core::mem::forget(core::mem::replace(self, fresh));
         context.trace_pointer = TRACE_START;
@@ -173,14 +194,23 @@ impl Engine {
         self.options.mode
     }
 
+    /// How traces become events.
+    pub fn drain_kind(&self) -> DrainKind {
+        self.drain_kind
+    }
+
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.events = Events::default();
         self.diagnostics = Diagnostics::default();
+        self.take_drained();
+        self.events = Events::default();
         if cold {
-            self.caches.clear();
+            match &mut self.drain {
+                Drain::Reference(caches) => caches.clear(),
+                Drain::Generated(drain) => drain.clear(),
+            }
         }
-        self.caches.take_events();
         self.fs_base = syscall::fs_base();
         context.trace_pointer = TRACE_START;
         context.trace_limit =
@@ -211,8 +241,27 @@ impl Engine {
         if context.read_random != 0 {
             self.diagnostics.insert(Diagnostic::ReadRandom);
         }
-        self.events += self.caches.take_events();
+        self.take_drained();
         (self.events, self.diagnostics)
+    }
+
+    /// Adds what the drain has counted since it was last asked.
+    fn take_drained(&mut self) {
+        let (events, exactness) = match &mut self.drain {
+            Drain::Reference(caches) => (caches.take_events(), Exactness::Exact),
+            Drain::Generated(drain) if self.options.mode == Mode::Simulation => {
+                drain.take_events(&self.meanings)
+            }
+            Drain::Generated(_) => (Events::default(), Exactness::Exact),
+        };
+        self.events += events;
+        self.note(exactness);
+    }
+
+    fn note(&mut self, exactness: Exactness) {
+        if exactness == Exactness::Approximate {
+            self.diagnostics.insert(Diagnostic::ApproximateAddresses);
+        }
     }
 
     /// Notes something about the region.
@@ -243,12 +292,18 @@ impl Engine {
     fn collect(&mut self, context: &mut Context) {
         match self.options.mode {
             Mode::Simulation => {
-                let trace = memory::trace(context.trace_pointer);
-                let exactness =
-                    reference::drain(&self.meanings, trace, self.fs_base, &mut self.caches, &mut self.events);
-                if exactness == Exactness::Approximate {
-                    self.diagnostics.insert(Diagnostic::ApproximateAddresses);
-                }
+                let exactness = match &mut self.drain {
+                    Drain::Reference(caches) => {
+                        let trace = memory::trace(context.trace_pointer);
+                        reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
+                    }
+                    Drain::Generated(drain) => {
+                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
+                        // Its paths tell when their counts are taken.
+                        Exactness::Exact
+                    }
+                };
+                self.note(exactness);
                 context.trace_pointer = TRACE_START;
             }
             Mode::Counts => {
@@ -371,6 +426,9 @@ impl Engine {
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        if let Drain::Generated(drain) = &mut self.drain {
+            drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
+        }
         self.links.extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
         self.sites.extend_from_slice(&translation.sites);
         for &(start, bytes) in &translation.sources {
@@ -403,6 +461,10 @@ impl Engine {
 
     /// Forgets every translation. The trace that refers to them must have been collected.
     fn drop_translations(&mut self) {
+        self.take_drained();
+        if let Drain::Generated(drain) = &mut self.drain {
+            drain.drop_thunks();
+        }
         self.blocks.clear();
         self.by_head.clear();
         self.meanings = Meanings::default();

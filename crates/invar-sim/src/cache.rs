@@ -3,6 +3,10 @@
 //! Decides hit or miss, and nothing else: what a miss costs is `invar_core::cost`'s business, which level is asked next
 //! is [`crate::hierarchy`]'s. Lines are numbers; where a line lies is the caller's.
 //!
+//! A line is *settled* if touching it again would change nothing: with LRU the first of its set, with bit-PLRU one whose
+//! bit is set. Whoever is told which lines are ([`Settling`]) need not ask about them again; that is what makes a fast
+//! drain fast, and exact.
+//!
 //! Invariant: a line is in at most one way of its set. Before a set is full its empty ways come last.
 
 use alloc::vec;
@@ -12,6 +16,19 @@ use invar_core::machine::{self, Policy};
 
 /// No line. The number of a line is an address divided by a line's size, so it is never this large.
 const EMPTY: u64 = u64::MAX;
+
+/// Is told which lines are settled. `()` does not listen.
+pub trait Settling {
+    /// This line is settled from now on.
+    fn settled(&mut self, line: u64);
+    /// This line, if it was settled, no longer is.
+    fn unsettled(&mut self, line: u64);
+}
+
+impl Settling for () {
+    fn settled(&mut self, _line: u64) {}
+    fn unsettled(&mut self, _line: u64) {}
+}
 
 /// The lines that a cache holds.
 #[derive(Debug, Clone)]
@@ -49,14 +66,16 @@ impl Level {
         Level { ways, set_mask: sets - 1, lines: vec![EMPTY; sets as usize * ways], replacement }
     }
 
-    /// Touches a line: is it there? Afterwards it is.
+    /// Touches a line: is it there? Afterwards it is, and settled.
     #[inline]
-    pub fn touch(&mut self, line: u64) -> bool {
+    pub fn touch(&mut self, line: u64, told: &mut impl Settling) -> bool {
         let set = (line & self.set_mask) as usize;
         let lines = &mut self.lines[set * self.ways..][..self.ways];
         match &mut self.replacement {
-            Replacement::Lru => touch_lru(lines, line),
-            Replacement::BitPlru { touched, all } => touch_bit_plru(lines, &mut touched[set], *all, line),
+            Replacement::Lru => touch_lru(lines, line, told),
+            Replacement::BitPlru { touched, all } => {
+                touch_bit_plru(lines, &mut touched[set], *all, line, told)
+            }
         }
     }
 
@@ -69,28 +88,45 @@ impl Level {
     }
 }
 
-fn touch_lru(lines: &mut [u64], line: u64) -> bool {
+fn touch_lru(lines: &mut [u64], line: u64, told: &mut impl Settling) -> bool {
     if lines[0] == line {
+        told.settled(line);
         return true;
     }
-    let found = lines.iter().position(|&other| other == line);
-    // On a miss the last way is the victim: it is empty or least recently used.
-    let end = found.unwrap_or(lines.len() - 1);
-    lines.copy_within(..end, 1);
-    lines[0] = line;
-    found.is_some()
+    told.unsettled(lines[0]);
+    told.settled(line);
+    // Every line in front of it moves one back, until it is met; what falls off the end is empty or least recently used.
+    let mut moved = line;
+    for way in lines {
+        moved = core::mem::replace(way, moved);
+        if moved == line {
+            return true;
+        }
+    }
+    false
 }
 
-fn touch_bit_plru(lines: &mut [u64], touched: &mut u64, all: u64, line: u64) -> bool {
+fn touch_bit_plru(
+    lines: &mut [u64],
+    touched: &mut u64,
+    all: u64,
+    line: u64,
+    told: &mut impl Settling,
+) -> bool {
     let found = lines.iter().position(|&other| other == line);
     // Only a cache of one way has all bits set at this point.
     let victim = || if *touched == all { 0 } else { (!*touched).trailing_zeros() as usize };
     let way = found.unwrap_or_else(victim);
+    if found.is_none() {
+        told.unsettled(lines[way]);
+    }
     lines[way] = line;
     *touched |= 1 << way;
     if *touched == all {
         *touched = 1 << way;
+        lines.iter().filter(|&&other| other != line).for_each(|&other| told.unsettled(other));
     }
+    told.settled(line);
     found.is_some()
 }
 
@@ -102,8 +138,10 @@ mod tests {
     #[track_caller]
     fn check(policy: Policy, lines: &str, expected: &str) {
         let mut level = Level::new(&machine::Cache { bytes: 256, ways: 4, policy });
-        let seen: String =
-            lines.chars().map(|c| if level.touch(c as u64) { c.to_ascii_uppercase() } else { c }).collect();
+        let seen: String = lines
+            .chars()
+            .map(|c| if level.touch(c as u64, &mut ()) { c.to_ascii_uppercase() } else { c })
+            .collect();
         assert_eq!(seen, expected);
     }
 
@@ -135,14 +173,49 @@ mod tests {
     fn a_direct_mapped_cache_holds_one_line() {
         for policy in [Policy::Lru, Policy::BitPlru] {
             let mut level = Level::new(&machine::Cache { bytes: 64, ways: 1, policy });
-            assert_eq!([1, 1, 2, 1].map(|line| level.touch(line)), [false, true, false, false]);
+            assert_eq!([1, 1, 2, 1].map(|line| level.touch(line, &mut ())), [false, true, false, false]);
         }
     }
 
     #[test]
     fn lines_of_other_sets_do_not_evict() {
         let mut level = Level::new(&machine::Cache { bytes: 128, ways: 1, policy: Policy::Lru });
-        assert_eq!([2, 3, 2, 3].map(|line| level.touch(line)), [false, false, true, true]);
+        assert_eq!([2, 3, 2, 3].map(|line| level.touch(line, &mut ())), [false, false, true, true]);
+    }
+
+    /// Keeps the lines that it was told are settled.
+    #[derive(Default)]
+    struct Told(std::collections::BTreeSet<u64>);
+
+    impl Settling for Told {
+        fn settled(&mut self, line: u64) {
+            self.0.insert(line);
+        }
+        fn unsettled(&mut self, line: u64) {
+            self.0.remove(&line);
+        }
+    }
+
+    #[test]
+    fn touching_a_settled_line_changes_nothing() {
+        for (policy, ways) in [(Policy::Lru, 1), (Policy::Lru, 4), (Policy::BitPlru, 1), (Policy::BitPlru, 4)]
+        {
+            let mut level = Level::new(&machine::Cache { bytes: u64::from(ways) * 128, ways, policy });
+            let mut told = Told::default();
+            let mut line = 1u64;
+            for _ in 0..2000 {
+                line = line.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                level.touch(line >> 60, &mut told);
+                for &settled in &told.0 {
+                    let mut again = level.clone();
+                    assert!(
+                        again.touch(settled, &mut ()),
+                        "{policy:?}, {ways} ways: a settled line is there"
+                    );
+                    assert_eq!(format!("{again:?}"), format!("{level:?}"));
+                }
+            }
+        }
     }
 
     #[test]
@@ -151,12 +224,12 @@ mod tests {
             let cache = machine::Cache { bytes: 512, ways: 4, policy };
             let mut level = Level::new(&cache);
             (0..9).for_each(|line| {
-                level.touch(line);
+                level.touch(line, &mut ());
             });
             level.clear();
             let mut fresh = Level::new(&cache);
             for line in [0, 2, 4, 6, 8, 0, 2, 1, 1] {
-                assert_eq!(level.touch(line), fresh.touch(line));
+                assert_eq!(level.touch(line, &mut ()), fresh.touch(line, &mut ()));
             }
         }
     }

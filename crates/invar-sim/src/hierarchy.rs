@@ -6,11 +6,13 @@
 //!
 //! An access is one read, write or fetch and counts at most one miss a level, whatever lines it straddles. A level that
 //! is asked is asked for all of the access's lines (callgrind, `sim.c`: `cachesim_ref`).
+//!
+//! `told` learns about settled lines of the first level, of instructions or of data, whichever is asked.
 
 use invar_core::event::{Event, Events};
 use invar_core::machine::{LINE_BYTES, Machine};
 
-use crate::cache::Level;
+use crate::cache::{Level, Settling};
 
 /// The caches of a Machine and what they have counted.
 #[derive(Debug, Clone)]
@@ -36,9 +38,9 @@ impl Hierarchy {
 
     /// An instruction of `bytes` bytes at `address` is fetched. Counts misses only: instructions are the caller's.
     #[inline]
-    pub fn fetch(&mut self, address: u64, bytes: u32) {
+    pub fn fetch(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
         let lines = Lines::of(address, u64::from(bytes));
-        if !lines.touch(&mut self.l1i) {
+        if !lines.touch(&mut self.l1i, told) {
             self.events.add(Event::L1iMisses, 1);
             self.miss(lines);
         }
@@ -46,28 +48,28 @@ impl Hierarchy {
 
     /// Data at `address` is read. One access, whatever lines it straddles.
     #[inline]
-    pub fn read(&mut self, address: u64, bytes: u32) {
+    pub fn read(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
         self.events.add(Event::Reads, 1);
-        self.data(Lines::of(address, u64::from(bytes)), Event::L1dReadMisses);
+        self.data(Lines::of(address, u64::from(bytes)), Event::L1dReadMisses, told);
     }
 
     /// Data at `address` is written.
     #[inline]
-    pub fn write(&mut self, address: u64, bytes: u32) {
+    pub fn write(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
         self.events.add(Event::Writes, 1);
-        self.data(Lines::of(address, u64::from(bytes)), Event::L1dWriteMisses);
+        self.data(Lines::of(address, u64::from(bytes)), Event::L1dWriteMisses, told);
     }
 
     /// A repeated string instruction reads `bytes` bytes from `address` upwards: one read, its misses line by line.
-    pub fn range_read(&mut self, address: u64, bytes: u64) {
+    pub fn range_read(&mut self, address: u64, bytes: u64, told: &mut impl Settling) {
         self.events.add(Event::Reads, 1);
-        self.range(address, bytes, Event::L1dReadMisses);
+        self.range(address, bytes, Event::L1dReadMisses, told);
     }
 
     /// A repeated string instruction writes `bytes` bytes from `address` upwards: one write, its misses line by line.
-    pub fn range_write(&mut self, address: u64, bytes: u64) {
+    pub fn range_write(&mut self, address: u64, bytes: u64, told: &mut impl Settling) {
         self.events.add(Event::Writes, 1);
-        self.range(address, bytes, Event::L1dWriteMisses);
+        self.range(address, bytes, Event::L1dWriteMisses, told);
     }
 
     /// What was counted since [`Hierarchy::take_events`] was last called.
@@ -85,19 +87,19 @@ impl Hierarchy {
         self.l3.clear();
     }
 
-    fn range(&mut self, address: u64, bytes: u64, miss: Event) {
+    fn range(&mut self, address: u64, bytes: u64, miss: Event, told: &mut impl Settling) {
         if bytes == 0 {
             return;
         }
         let Lines { first, last } = Lines::of(address, bytes);
         for line in first..=last {
-            self.data(Lines { first: line, last: line }, miss);
+            self.data(Lines { first: line, last: line }, miss, told);
         }
     }
 
     #[inline]
-    fn data(&mut self, lines: Lines, miss: Event) {
-        if !lines.touch(&mut self.l1d) {
+    fn data(&mut self, lines: Lines, miss: Event, told: &mut impl Settling) {
+        if !lines.touch(&mut self.l1d, told) {
             self.events.add(miss, 1);
             self.miss(lines);
         }
@@ -106,12 +108,12 @@ impl Hierarchy {
     /// Asks the levels behind the first.
     fn miss(&mut self, lines: Lines) {
         if let Some(l2) = &mut self.l2 {
-            if lines.touch(l2) {
+            if lines.touch(l2, &mut ()) {
                 return;
             }
             self.events.add(Event::L2Misses, 1);
         }
-        let fetched = (lines.first..=lines.last).filter(|&line| !self.l3.touch(line)).count() as u64;
+        let fetched = (lines.first..=lines.last).filter(|&line| !self.l3.touch(line, &mut ())).count() as u64;
         if fetched > 0 {
             self.events.add(Event::L3Misses, 1);
             self.events.add(Event::MemoryAccesses, fetched);
@@ -136,10 +138,10 @@ impl Lines {
 
     /// Touches them all: were they all there?
     #[inline]
-    fn touch(self, level: &mut Level) -> bool {
-        let mut hit = level.touch(self.first);
+    fn touch(self, level: &mut Level, told: &mut impl Settling) -> bool {
+        let mut hit = level.touch(self.first, told);
         for line in self.first + 1..=self.last {
-            hit &= level.touch(line);
+            hit &= level.touch(line, told);
         }
         hit
     }
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn a_first_read_misses_every_level_and_a_second_none() {
         let mut caches = reference();
-        caches.read(0x1000, 8);
+        caches.read(0x1000, 8, &mut ());
         let once = [
             (Event::Reads, 1),
             (Event::L1dReadMisses, 1),
@@ -175,14 +177,14 @@ mod tests {
             (Event::MemoryAccesses, 1),
         ];
         check(&mut caches, &once);
-        caches.read(0x1038, 8);
+        caches.read(0x1038, 8, &mut ());
         check(&mut caches, &[(Event::Reads, 1)]);
     }
 
     #[test]
     fn an_access_across_a_border_is_one_miss_and_two_lines_of_memory() {
         let mut caches = reference();
-        caches.write(0x103c, 8);
+        caches.write(0x103c, 8, &mut ());
         let once = [
             (Event::Writes, 1),
             (Event::L1dWriteMisses, 1),
@@ -196,16 +198,16 @@ mod tests {
     #[test]
     fn instructions_and_data_meet_in_the_second_level() {
         let mut caches = reference();
-        caches.fetch(0x2000, 4);
+        caches.fetch(0x2000, 4, &mut ());
         caches.take_events();
-        caches.read(0x2000, 4);
+        caches.read(0x2000, 4, &mut ());
         check(&mut caches, &[(Event::Reads, 1), (Event::L1dReadMisses, 1)]);
     }
 
     #[test]
     fn a_machine_of_two_levels_asks_the_last_after_the_first() {
         let mut caches = Hierarchy::new(&Machine::callgrind());
-        caches.fetch(0x2000, 4);
+        caches.fetch(0x2000, 4, &mut ());
         let once = [(Event::L1iMisses, 1), (Event::L3Misses, 1), (Event::MemoryAccesses, 1)];
         check(&mut caches, &once);
     }
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn a_repeat_is_one_access_and_misses_line_by_line() {
         let mut caches = reference();
-        caches.range_write(0x3020, 3 * LINE_BYTES);
+        caches.range_write(0x3020, 3 * LINE_BYTES, &mut ());
         let lines = 4;
         let expected = [
             (Event::Writes, 1),
@@ -223,7 +225,7 @@ mod tests {
             (Event::MemoryAccesses, lines),
         ];
         check(&mut caches, &expected);
-        caches.range_read(0x9000, 0);
+        caches.range_read(0x9000, 0, &mut ());
         check(&mut caches, &[(Event::Reads, 1)]);
     }
 
@@ -232,7 +234,7 @@ mod tests {
         let mut caches = reference();
         let lines = (128 << 10) / LINE_BYTES;
         let pass = |caches: &mut Hierarchy| {
-            (0..lines).for_each(|line| caches.read(line * LINE_BYTES, 8));
+            (0..lines).for_each(|line| caches.read(line * LINE_BYTES, 8, &mut ()));
             caches.take_events()
         };
         pass(&mut caches);
@@ -244,8 +246,8 @@ mod tests {
     #[test]
     fn the_end_of_the_address_space_is_no_error() {
         let mut caches = reference();
-        caches.read(u64::MAX, 64);
-        caches.range_write(u64::MAX - 3, 1 << 20);
+        caches.read(u64::MAX, 64, &mut ());
+        caches.range_write(u64::MAX - 3, 1 << 20, &mut ());
         assert_eq!(caches.take_events().get(Event::Reads), 1);
     }
 
@@ -286,7 +288,7 @@ mod tests {
             let mut level = Level::new(&cache);
             let mut timed = TimedLru { sets: 4, ways: 3, clock: 0, held: Vec::new() };
             for line in lines {
-                prop_assert_eq!(level.touch(line), timed.touch(line));
+                prop_assert_eq!(level.touch(line, &mut ()), timed.touch(line));
             }
         }
 
@@ -297,9 +299,9 @@ mod tests {
             let mut caches = reference();
             for (address, bytes, kind) in accesses {
                 match kind {
-                    0 => caches.fetch(address, bytes),
-                    1 => caches.read(address, bytes),
-                    _ => caches.write(address, bytes),
+                    0 => caches.fetch(address, bytes, &mut ()),
+                    1 => caches.read(address, bytes, &mut ()),
+                    _ => caches.write(address, bytes, &mut ()),
                 }
             }
             let events = caches.take_events();

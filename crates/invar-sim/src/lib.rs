@@ -9,4 +9,5 @@ extern crate alloc;
 pub mod cache;
 pub mod hierarchy;
 
+pub use cache::Settling;
 pub use hierarchy::Hierarchy;

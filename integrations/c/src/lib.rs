@@ -14,7 +14,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 
 use invar_core::event::Event;
 use invar_core::machine::Machine;
-use invar_engine::region::{self, EngineError, Mode, Pass, Stack};
+use invar_engine::region::{self, DrainKind, EngineError, Mode, Pass, Stack};
 
 #[global_allocator]
 static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator::new();
@@ -90,12 +90,13 @@ pub extern "C" fn invar_attach(machine: *const c_char, mode: c_int) -> c_int {
         Ok(machine) => machine,
         Err(error) => return fail(BAD_ARGUMENT, &error.to_string()),
     };
-    let mode = match mode {
-        0 => Mode::Counts,
-        1 => Mode::Simulation,
-        _ => return fail(BAD_ARGUMENT, "the mode is neither INVAR_COUNTS nor INVAR_SIMULATION"),
+    let (mode, drain) = match mode {
+        0 => (Mode::Counts, DrainKind::Generated),
+        1 => (Mode::Simulation, DrainKind::Generated),
+        2 => (Mode::Simulation, DrainKind::Reference),
+        _ => return fail(BAD_ARGUMENT, "the mode is none of enum invar_mode"),
     };
-    match region::attach(&machine, mode) {
+    match region::attach(&machine, mode, drain) {
         Ok(()) => OK,
         Err(error) => status_of(&error),
     }

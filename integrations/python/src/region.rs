@@ -9,7 +9,7 @@ use std::path::Path;
 
 use invar_core::event::Event;
 use invar_core::wire::raw::Record;
-use invar_engine::region::{self, EngineError, Outcome, Pass, Stack};
+use invar_engine::region::{self, DrainKind, EngineError, Outcome, Pass, Stack};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -41,7 +41,7 @@ fn failure(error: EngineError) -> PyErr {
 #[pyfunction]
 pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
-    region::attach(&request.machine, request.mode).map_err(failure)?;
+    region::attach(&request.machine, request.mode, DrainKind::Generated).map_err(failure)?;
     steady::make();
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);

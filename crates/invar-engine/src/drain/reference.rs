@@ -4,7 +4,7 @@
 //! trace that generated code has written.
 
 use invar_core::event::{Event, Events};
-use invar_sim::Hierarchy;
+use invar_sim::{Hierarchy, Settling};
 
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
 
@@ -56,9 +56,9 @@ pub fn drain(
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
         for op in ops {
             match op {
-                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes)),
+                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
-                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, caches, events),
+                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, caches, &mut (), events),
             }
         }
     }
@@ -96,17 +96,23 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierar
     }
     let bytes = u32::from(reference.bytes);
     match reference.touch {
-        Touch::Read => caches.read(address, bytes),
-        Touch::Write => caches.write(address, bytes),
+        Touch::Read => caches.read(address, bytes, &mut ()),
+        Touch::Write => caches.write(address, bytes, &mut ()),
         Touch::ReadWrite => {
-            caches.read(address, bytes);
-            caches.write(address, bytes);
+            caches.read(address, bytes, &mut ());
+            caches.write(address, bytes, &mut ());
         }
     }
 }
 
 /// A repeat touches whole ranges: its element count is how far `rcx` went down, its direction where the pointers went.
-fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut Hierarchy, events: &mut Events) {
+pub fn touch_repeatedly(
+    repeat: &Repeat,
+    slots: &[u64],
+    caches: &mut Hierarchy,
+    told: &mut impl Settling,
+    events: &mut Events,
+) {
     let slot = |index: u8| slots[usize::from(repeat.slot + index)];
     let iterations = slot(0).wrapping_sub(slot(3));
     let bytes = iterations << repeat.element;
@@ -117,16 +123,16 @@ fn touch_repeatedly(repeat: &Repeat, slots: &[u64], caches: &mut Hierarchy, even
         if after < before { after.wrapping_add(1 << repeat.element) } else { before }
     };
     if let Some(touch) = repeat.source {
-        touch_range(touch, lowest(slot(1), slot(4)), bytes, caches);
+        touch_range(touch, lowest(slot(1), slot(4)), bytes, caches, told);
     }
     if let Some(touch) = repeat.target {
-        touch_range(touch, lowest(slot(2), slot(5)), bytes, caches);
+        touch_range(touch, lowest(slot(2), slot(5)), bytes, caches, told);
     }
 }
 
-fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut Hierarchy) {
+fn touch_range(touch: Touch, start: u64, bytes: u64, caches: &mut Hierarchy, told: &mut impl Settling) {
     match touch {
-        Touch::Read => caches.range_read(start, bytes),
-        Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes),
+        Touch::Read => caches.range_read(start, bytes, told),
+        Touch::Write | Touch::ReadWrite => caches.range_write(start, bytes, told),
     }
 }

@@ -69,6 +69,12 @@ pub struct Context {
     pub engine: u64,
     /// Set while the runtime runs. Still set after the region: a signal handler has jumped out of it.
     pub in_runtime: u64,
+    /// For thunks: the callback for a touch.
+    pub drain_touch: u64,
+    /// For thunks: the callback for a repeated string instruction.
+    pub drain_repeat: u64,
+    /// For thunks: the guest's `fs` base while the trace was written.
+    pub drain_fs_base: u64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -123,6 +129,12 @@ pub mod at {
         REPEATS_AFTER = repeats_after;
         /// [`Context::in_runtime`].
         IN_RUNTIME = in_runtime;
+        /// [`Context::drain_touch`].
+        DRAIN_TOUCH = drain_touch;
+        /// [`Context::drain_repeat`].
+        DRAIN_REPEAT = drain_repeat;
+        /// [`Context::drain_fs_base`].
+        DRAIN_FS_BASE = drain_fs_base;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

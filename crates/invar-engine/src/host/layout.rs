@@ -20,15 +20,32 @@ pub const TRACE_BYTES: u32 = 256 << 10;
 /// The longest record; the check at a block's head leaves this much room.
 pub const RECORD_BYTES_MAX: u32 = 4 << 10;
 
-/// Offset of the path counters of counts-only mode, 8 bytes each.
+/// Offset of the path counters, 8 bytes each.
 pub const COUNTERS: u32 = 0x0200_0000;
 /// How many path counters there can be.
-pub const COUNTERS_MAX: usize = 0x1000_0000 / 8;
+pub const COUNTERS_MAX: usize = 0x0e00_0000 / 8;
+
+/// Offset of the addresses of thunks, by the number of the exit that they drain.
+pub const THUNK_TABLE: u32 = 0x1000_0000;
+/// The number of no exit: its record stands behind the last of a trace.
+pub const EXIT_END: u32 = COUNTERS_MAX as u32 - 1;
+
+/// Offset of the places that say which lines of data are settled.
+pub const DATA_LINES: u32 = 0x1f00_0000;
+/// Offset of the bytes that say which lines of code are settled.
+pub const CODE_LINES: u32 = 0x1f10_0000;
+/// How many of these there can be.
+pub const CODE_LINES_MAX: usize = 0x00f0_0000;
 
 /// Offset of the code cache.
 pub const CODE: u32 = 0x2000_0000;
 /// Size of the code cache; when it is full all translations are dropped.
-pub const CODE_BYTES: u32 = 0x2000_0000;
+pub const CODE_BYTES: u32 = 0x1800_0000;
+
+/// Offset of the code of thunks.
+pub const THUNKS: u32 = 0x3800_0000;
+/// Size of the code of thunks; when it is full all of them are dropped.
+pub const THUNKS_BYTES: u32 = 0x0800_0000;
 
 /// How much of the code cache's end is kept for the code that starts threads and processes.
 pub const BIRTHS_BYTES: u32 = 0x1_0000;

@@ -31,7 +31,11 @@ pub fn map_fixed(address: u64, bytes: u64, protection: u64) -> Result<(), i32> {
 /// Maps the arena but for its heap. Once a process.
 pub fn map_arena() -> Result<(), i32> {
     map_fixed(ARENA, u64::from(layout::CODE), READ_WRITE)?;
-    map_fixed(ARENA + u64::from(layout::CODE), u64::from(layout::CODE_BYTES), ALL)?;
+    map_fixed(
+        ARENA + u64::from(layout::CODE),
+        u64::from(layout::CODE_BYTES) + u64::from(layout::THUNKS_BYTES),
+        ALL,
+    )?;
     // The page below each stack stays unmapped: an overflow faults.
     map_fixed(ARENA + layout::HOST_STACK, layout::HOST_STACK_BYTES, READ_WRITE)?;
     map_fixed(ARENA + layout::REGION_STACK, layout::REGION_STACK_BYTES, READ_WRITE)
@@ -51,12 +55,21 @@ pub struct CodeMemory(());
 impl CodeMemory {
     /// Writes `bytes` at `address`, which must lie in the code cache.
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
-        let start = ARENA + u64::from(layout::CODE);
-        let end = start + u64::from(layout::CODE_BYTES);
-        assert!(address >= start && address + bytes.len() as u64 <= end, "code outside of the cache");
-        // SAFETY: the range is within the mapped cache, and no reference to it exists.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+        write_code(address, bytes, layout::CODE, layout::CODE_BYTES);
     }
+
+    /// Writes `bytes` at `address`, which must lie in the code of thunks.
+    pub fn write_thunk(&mut self, address: u64, bytes: &[u8]) {
+        write_code(address, bytes, layout::THUNKS, layout::THUNKS_BYTES);
+    }
+}
+
+fn write_code(address: u64, bytes: &[u8], offset: u32, size: u32) {
+    let start = ARENA + u64::from(offset);
+    let end = start + u64::from(size);
+    assert!(address >= start && address + bytes.len() as u64 <= end, "code outside of its place");
+    // SAFETY: the range is within the mapped code, and no reference to it exists.
+    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
 }
 
 /// The code cache of this process, whose arena is mapped. One engine has it at a time; two would overwrite each
@@ -121,6 +134,48 @@ pub fn clear_counters(count: usize) {
 pub fn guest_word(address: u64) -> u64 {
     // SAFETY: the kernel has read it at the guest's request, so it is mapped; any alignment will do.
     unsafe { (address as *const u64).read_unaligned() }
+}
+
+/// Sets the address of the thunk of an exit.
+pub fn set_thunk(exit: usize, host: u64) {
+    assert!(exit < layout::COUNTERS_MAX);
+    let entry = (ARENA + u64::from(layout::THUNK_TABLE)) as *mut u64;
+    // SAFETY: within the mapped table.
+    let entry = unsafe { entry.add(exit) };
+    // SAFETY: as above; thunks read it, on this thread.
+    unsafe { entry.write(host) };
+}
+
+/// Writes the head of a record at `end`, behind the last of the trace.
+pub fn end_trace(end: u64, exit: u32) {
+    let start = ARENA + u64::from(layout::TRACE);
+    assert!(end >= start && end + 8 <= start + u64::from(layout::TRACE_BYTES), "trace pointer out of bounds");
+    // SAFETY: within the mapped trace, where no reference exists.
+    unsafe { (end as *mut u64).write(u64::from(exit)) };
+}
+
+/// Puts a trace where generated code would; returns its end.
+#[cfg(test)]
+pub fn write_trace(words: &[u64]) -> u64 {
+    let start = ARENA + u64::from(layout::TRACE);
+    assert!(words.len() * 8 + 8 <= layout::TRACE_BYTES as usize);
+    // SAFETY: within the mapped trace, where no reference exists.
+    unsafe { core::ptr::copy_nonoverlapping(words.as_ptr(), start as *mut u64, words.len()) };
+    start + 8 * words.len() as u64
+}
+
+/// Which lines of data are settled, at their places. The slice must be gone before thunks run on.
+pub fn data_lines() -> &'static mut [u64] {
+    let start = (ARENA + u64::from(layout::DATA_LINES)) as *mut u64;
+    // SAFETY: mapped; thunks, which read it, do not run while a callback of theirs does.
+    unsafe { core::slice::from_raw_parts_mut(start, crate::drain::thunk::DATA_PLACES) }
+}
+
+/// Which lines of code are settled, by their numbers. The slice must be gone before thunks run on.
+pub fn code_lines() -> &'static mut [u8] {
+    let start = (ARENA + u64::from(layout::CODE_LINES)) as *mut u8;
+    // SAFETY: as in `data_lines`.
+    unsafe { core::slice::from_raw_parts_mut(start, layout::CODE_LINES_MAX) }
 }
 
 /// Bytes of the guest's code.

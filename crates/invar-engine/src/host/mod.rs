@@ -12,5 +12,6 @@ pub mod layout;
 pub mod memory;
 pub mod slot;
 pub mod syscall;
+pub mod thunks;
 
 pub use allocator::Allocator;

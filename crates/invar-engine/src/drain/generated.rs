@@ -1,0 +1,349 @@
+//! The generated drain: the reference drain's counts, from code made for the paths that were taken.
+//!
+//! Holds the caches and what is known about settled lines; [`super::thunk`] makes the code, `host::thunks` runs it. Counts of
+//! paths are kept by the thunks and turned into events by [`Generated::take_events`].
+//!
+//! Invariant: a line that a place or byte in the arena calls settled is settled in `caches`.
+
+use alloc::collections::BTreeMap;
+
+use invar_core::event::{Event, Events};
+use invar_core::machine::Machine;
+use invar_sim::{Hierarchy, Settling};
+
+use super::reference::{self, Exactness, Meanings};
+use super::thunk::{self, CodeLines, DATA_PLACES, told};
+use crate::host::layout::{self, ARENA};
+use crate::host::memory::{self, CodeMemory};
+use crate::host::thunks;
+use crate::translate::Op;
+
+const THUNKS_START: u64 = ARENA + layout::THUNKS as u64;
+const THUNKS_END: u64 = THUNKS_START + layout::THUNKS_BYTES as u64;
+/// No thunk is longer: 64 instructions with at most four operands of some 80 bytes each.
+const THUNK_BYTES_MAX: u64 = 64 << 10;
+
+/// The caches, and the code that feeds them.
+pub struct Generated {
+    caches: Hierarchy,
+    data: DataLines,
+    code: Code,
+    /// Bytes and iterations of repeats.
+    events: Events,
+    thunk_next: u64,
+    bmi2: bool,
+}
+
+/// Settled lines of data, each at its place.
+struct DataLines;
+
+impl Settling for DataLines {
+    fn settled(&mut self, line: u64) {
+        memory::data_lines()[line as usize % DATA_PLACES] = line;
+    }
+
+    fn unsettled(&mut self, line: u64) {
+        let place = &mut memory::data_lines()[line as usize % DATA_PLACES];
+        if *place == line {
+            *place = u64::MAX;
+        }
+    }
+}
+
+/// Numbers of the lines of code that thunks ask about.
+#[derive(Default)]
+struct Code {
+    numbers: BTreeMap<u64, u32>,
+}
+
+impl Settling for Code {
+    fn settled(&mut self, line: u64) {
+        if let Some(&number) = self.numbers.get(&line) {
+            memory::code_lines()[number as usize] = 1;
+        }
+    }
+
+    fn unsettled(&mut self, line: u64) {
+        if let Some(&number) = self.numbers.get(&line) {
+            memory::code_lines()[number as usize] = 0;
+        }
+    }
+}
+
+impl CodeLines for Code {
+    fn number(&mut self, line: u64) -> u32 {
+        let next = self.numbers.len() as u32;
+        *self.numbers.entry(line).or_insert_with(|| {
+            // Settled or not, the first touch asks the cache.
+            memory::code_lines()[next as usize] = 0;
+            next
+        })
+    }
+}
+
+impl Generated {
+    /// Empty caches, no thunks.
+    pub fn new(machine: &Machine, bmi2: bool) -> Generated {
+        let mut drain = Generated {
+            caches: Hierarchy::new(machine),
+            data: DataLines,
+            code: Code::default(),
+            events: Events::default(),
+            thunk_next: THUNKS_START,
+            bmi2,
+        };
+        drain.clear();
+        drain
+    }
+
+    /// Empties the caches.
+    pub fn clear(&mut self) {
+        self.caches.clear();
+        memory::data_lines().fill(u64::MAX);
+        memory::code_lines()[..self.code.numbers.len()].fill(0);
+    }
+
+    /// Forgets every thunk; the exits are gone.
+    pub fn drop_thunks(&mut self) {
+        self.thunk_next = THUNKS_START;
+        self.code.numbers.clear();
+    }
+
+    /// Exits with these numbers exist from now on.
+    pub fn add_exits(&mut self, numbers: core::ops::Range<usize>) {
+        for number in numbers {
+            memory::set_thunk(number, thunks::generate_address());
+        }
+    }
+
+    /// Drains the trace up to `end`.
+    pub fn drain(&mut self, meanings: &Meanings, fs_base: u64, end: u64) {
+        thunks::run(&mut Draining { drain: self, meanings }, fs_base, end);
+    }
+
+    /// What was counted since the last call. The paths' counters are cleared.
+    pub fn take_events(&mut self, meanings: &Meanings) -> (Events, Exactness) {
+        let mut exactness = Exactness::Exact;
+        let mut events = core::mem::take(&mut self.events);
+        let counters = memory::counters(meanings.paths.len());
+        for (path, &times) in meanings.paths.iter().zip(counters) {
+            if times != 0 {
+                reference::count_only(&path.exit, times, &mut events);
+                if path.exit.approximate {
+                    exactness = Exactness::Approximate;
+                }
+            }
+        }
+        memory::clear_counters(meanings.paths.len());
+        let mut misses = self.caches.take_events();
+        // The caches have seen but the accesses that were not settled; the paths know them all.
+        misses.0[Event::Reads as usize] = 0;
+        misses.0[Event::Writes as usize] = 0;
+        events += misses;
+        (events, exactness)
+    }
+}
+
+/// A drain at work: what the callbacks of thunks are given.
+pub struct Draining<'a> {
+    drain: &'a mut Generated,
+    meanings: &'a Meanings,
+}
+
+impl Draining<'_> {
+    /// An operand or an instruction at `address` that is not known to be settled.
+    pub fn touch(&mut self, address: u64, what: u32) {
+        let Generated { caches, data, code, .. } = &mut *self.drain;
+        let bytes = what & 0xffff;
+        match what & !0xffff {
+            told::FETCH => caches.fetch(address, bytes, code),
+            told::READ => caches.read(address, bytes, data),
+            told::WRITE => caches.write(address, bytes, data),
+            _ => {
+                caches.read(address, bytes, data);
+                caches.write(address, bytes, data);
+            }
+        }
+    }
+
+    /// A repeated string instruction: operation number `op`, with the record's slots.
+    pub fn repeat(&mut self, slots: &[u64], op: u32) {
+        let Op::Repeat(repeat) = &self.meanings.ops[op as usize] else {
+            unreachable!("a thunk calls repeats only")
+        };
+        let Generated { caches, data, events, .. } = &mut *self.drain;
+        reference::touch_repeatedly(repeat, slots, caches, data, events);
+    }
+
+    /// How many slots the records of an exit have.
+    pub fn slots(&self, exit: u32) -> usize {
+        usize::from(self.meanings.paths[exit as usize].exit.slots)
+    }
+
+    /// Makes the thunk of an exit that was never drained; says where it is.
+    pub fn generate(&mut self, number: u32, code: &mut CodeMemory) -> u64 {
+        let drain = &mut *self.drain;
+        let lines_are_full = drain.code.numbers.len() + 1024 > layout::CODE_LINES_MAX;
+        if drain.thunk_next + THUNK_BYTES_MAX > THUNKS_END || lines_are_full {
+            drain.drop_thunks();
+            drain.add_exits(0..self.meanings.paths.len());
+        }
+        let path = &self.meanings.paths[number as usize];
+        let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
+        let origin = drain.thunk_next;
+        let thunk = thunk::thunk(origin, number, &path.exit, ops, path.first_op, &mut drain.code, drain.bmi2);
+        assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
+        code.write_thunk(origin, &thunk);
+        drain.thunk_next = (origin + thunk.len() as u64).next_multiple_of(16);
+        memory::set_thunk(number as usize, origin);
+        origin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::reference::Path;
+    use crate::translate::{Exit, NO_SLOT, REPEAT_SLOTS, Reference, Repeat, Touch};
+
+    /// Numbers by chance, the same in every run.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, end: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) % end
+        }
+    }
+
+    fn touch(chance: &mut Chance) -> Touch {
+        [Touch::Read, Touch::Write, Touch::ReadWrite][chance.below(3) as usize]
+    }
+
+    /// An operation on slots 0 to 7.
+    fn op(chance: &mut Chance) -> Op {
+        match chance.below(8) {
+            0..3 => Op::Fetch {
+                address: 0x7fff_f700_0000 + chance.below(1 << 18),
+                bytes: 1 + chance.below(15) as u8,
+            },
+            3 => Op::Repeat(Repeat {
+                slot: chance.below(2) as u8,
+                element: chance.below(4) as u8,
+                source: (chance.below(2) == 0).then_some(Touch::Read),
+                target: (chance.below(2) == 0).then_some(Touch::Write),
+            }),
+            _ => {
+                let constant = match chance.below(4) {
+                    0 => 0,
+                    1 => chance.below(200).wrapping_neg(),
+                    2 => chance.below(1 << 16),
+                    _ => 0x1_2345_6789_0000 + chance.below(1 << 10),
+                };
+                let slot =
+                    |chance: &mut Chance| [chance.below(8) as u8, NO_SLOT][(chance.below(4) == 0) as usize];
+                Op::Touch(Reference {
+                    constant,
+                    base: slot(chance),
+                    index: slot(chance),
+                    shift: chance.below(4) as u8,
+                    fs: chance.below(8) == 0,
+                    short: chance.below(8) == 0,
+                    touch: touch(chance),
+                    bytes: [1, 2, 4, 8, 16, 32, 64, 512][chance.below(8) as usize],
+                })
+            }
+        }
+    }
+
+    fn meanings(chance: &mut Chance) -> Meanings {
+        let mut meanings = Meanings::default();
+        for _ in 0..200 {
+            let first_op = meanings.ops.len() as u32;
+            let ops = chance.below(12);
+            meanings.ops.extend((0..ops).map(|_| op(chance)));
+            let counted = meanings.ops[first_op as usize..].iter();
+            let (mut reads, mut writes) = (0, 0);
+            for op in counted {
+                let touches = match op {
+                    Op::Fetch { .. } => [None, None],
+                    Op::Touch(reference) => [Some(reference.touch), None],
+                    Op::Repeat(repeat) => [repeat.source, repeat.target],
+                };
+                for touch in touches.into_iter().flatten() {
+                    reads += u16::from(touch != Touch::Write);
+                    writes += u16::from(touch != Touch::Read);
+                }
+            }
+            let exit = Exit {
+                ops: ops as u32,
+                slots: 8,
+                instructions: 1 + chance.below(60) as u8,
+                reads,
+                writes,
+                branches: 1,
+                system_calls: 0,
+                approximate: chance.below(1000) == 0,
+            };
+            meanings.paths.push(Path { first_op, exit });
+        }
+        meanings
+    }
+
+    fn trace(chance: &mut Chance, meanings: &Meanings) -> Vec<u64> {
+        let mut words = Vec::new();
+        for _ in 0..2000 {
+            words.push(chance.below(meanings.paths.len() as u64));
+            // What a repeat finds as counts must be small; as addresses they are as good as any.
+            let near = [0x5555_5555_0000, 64, 0x10_0000_0000][chance.below(3) as usize];
+            let mut slots = [0u64; 8];
+            slots.iter_mut().for_each(|slot| *slot = near + chance.below(1 << 17));
+            for first in [0, 1] {
+                let left = chance.below(3);
+                slots[first + 3] = left;
+                slots[first] = left + chance.below(50);
+            }
+            words.extend_from_slice(&slots);
+        }
+        const { assert!(REPEAT_SLOTS < 8) };
+        words
+    }
+
+    #[test]
+    fn the_generated_drain_counts_what_the_reference_counts() {
+        memory::map_arena().expect("the tests' arena is free");
+        for (seed, machine) in [
+            (1, Machine::reference_1()),
+            (2, Machine::callgrind()),
+            (3, Machine::parse("tiny;l1i=1024/2/bit-plru;l1d=512/8/bit-plru;l2=4096/4/lru;l3=8192/2/lru;latency=1/2/3/4;mhz=1").unwrap()),
+            (4, Machine::parse("one;l1i=64/1/lru;l1d=64/1/bit-plru;l2=none;l3=8192/2/lru;latency=1/2/3/4;mhz=1").unwrap()),
+        ] {
+            for bmi2 in [false, true] {
+                let chance = &mut Chance(seed);
+                let meanings = meanings(chance);
+                let mut plain = Hierarchy::new(&machine);
+                let mut fast = Generated::new(&machine, bmi2);
+                fast.add_exits(0..meanings.paths.len());
+                for round in 0..20 {
+                    if round == 7 {
+                        plain.clear();
+                        fast.clear();
+                    }
+                    if round == 13 {
+                        fast.drop_thunks();
+                        fast.add_exits(0..meanings.paths.len());
+                    }
+                    let words = trace(chance, &meanings);
+                    let fs_base = 0x7fff_f7d0_0000 + round * 0x40;
+                    let mut expected = Events::default();
+                    let exactness =
+                        reference::drain(&meanings, &words, fs_base, &mut plain, &mut expected);
+                    expected += plain.take_events();
+                    fast.drain(&meanings, fs_base, memory::write_trace(&words));
+                    assert_eq!(fast.take_events(&meanings), (expected, exactness), "{}, round {round}", machine.name);
+                    assert!(expected.get(Event::L1dReadMisses) > 0 && expected.get(Event::RepBytes) > 0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Running the generated drain: from Rust into its code, and back by callbacks.
+//!
+//! Runs on the runtime's own stack, with the guest stopped and its registers saved. Thunks use no vector registers.
+#![expect(unsafe_code, reason = "naked functions, and callbacks from generated code")]
+
+use core::arch::naked_asm;
+
+use super::context::at;
+use super::layout::{self, ARENA};
+use super::memory;
+use crate::drain::generated::Draining;
+
+/// Drains the trace from its start to `end` with the thunks of its records.
+pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
+    let context = memory::context();
+    context.drain_touch = touch as *const () as u64;
+    context.drain_repeat = repeat as *const () as u64;
+    context.drain_fs_base = fs_base;
+    memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
+    memory::end_trace(end, layout::EXIT_END);
+    drain(draining, ARENA + u64::from(layout::TRACE));
+}
+
+/// Address of [`generate`]: what the thunk table holds for an exit without a thunk.
+pub fn generate_address() -> u64 {
+    generate as *const () as u64
+}
+
+/// Saves what the caller wants back and goes to the first record's thunk.
+#[unsafe(naked)]
+extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
+    naked_asm!(
+        "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
+        "sub rsp, 8", // aligned for calls
+        "mov r12, rsi",
+        "mov r13, rdi",
+        "mov r14, {arena}",
+        "mov eax, [r12]",
+        "jmp [r14 + rax * 8 + {table}]",
+        arena = const ARENA,
+        table = const layout::THUNK_TABLE,
+    )
+}
+
+/// The thunk of the record behind the last.
+#[unsafe(naked)]
+extern "C" fn end_of_trace() {
+    naked_asm!("add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret",)
+}
+
+/// The thunk of an exit that has none yet: makes it and goes there.
+#[unsafe(naked)]
+extern "C" fn generate() {
+    naked_asm!(
+        "mov rdi, r13",
+        "mov esi, eax",
+        "call {make}",
+        "jmp rax",
+        make = sym make,
+    )
+}
+
+extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
+    // SAFETY: `run` has passed an exclusive reference, which nobody uses while thunks run.
+    let draining = unsafe { &mut *draining };
+    draining.generate(exit, &mut memory::code_memory())
+}
+
+extern "C" fn touch(draining: *mut Draining<'_>, address: u64, what: u32) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    draining.touch(address, what);
+}
+
+extern "C" fn repeat(draining: *mut Draining<'_>, record: *const u64, op: u32) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    // SAFETY: a record starts with the number of its exit.
+    let exit = unsafe { record.read() } as u32;
+    // SAFETY: the slots follow the head, within the trace.
+    let slots = unsafe { record.add(1) };
+    // SAFETY: generated code has written as many as the exit says.
+    let slots = unsafe { core::slice::from_raw_parts(slots, draining.slots(exit)) };
+    draining.repeat(slots, op);
+}
+
+const _: () = assert!(at::DRAIN_TOUCH < layout::TABLE, "the context lies before everything else");
