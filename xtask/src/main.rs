@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
 mod bench;
+mod exactness;
 mod prepare;
 mod soak;
 
@@ -33,6 +34,8 @@ enum Command {
         /// Which modules, such as test_json; the default is a list of 25.
         modules: Vec<String>,
     },
+    /// Compare the engine's counts with callgrind's, side by side.
+    Exactness,
     /// Measure what measuring costs: ratios to native time, taken in one run.
     Bench {
         /// What to measure.
@@ -47,6 +50,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
+        Command::Exactness => exactness::exactness()?,
         Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());
