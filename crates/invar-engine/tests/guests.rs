@@ -48,6 +48,7 @@ guests! {
 
     // Unwinding and other ways about the stack.
     exceptions_pass_through_seven_frames: "exceptions.cpp", REPEATABLE;
+    what_nobody_catches_terminates: "uncaught.cpp", REPEATABLE;
     longjmp_within_the_region: "long_jumps.c", REPEATABLE;
     contexts_swap_stacks: "contexts.c", REPEATABLE;
     a_backtrace_shows_the_guests_own_addresses: "backtraces.c", REPEATABLE;
@@ -59,6 +60,7 @@ guests! {
     code_is_written_through_another_mapping: "code_aliased.c", REPEATABLE.with(&[CodeModified]);
     a_jump_from_constant_into_changing_code: "code_beside_code.c", REPEATABLE.with(&[CodeModified]);
     calling_what_is_gone_faults_where_it_would: "code_gone.c", REPEATABLE.with(&[LeftTranslation]);
+    code_that_cannot_be_read_runs_natively: "code_unreadable.c", REPEATABLE.with(&[LeftTranslation]);
     a_library_takes_the_place_of_another: "library_reloaded.c", REPEATABLE;
 
     // Processes and threads.
@@ -66,6 +68,8 @@ guests! {
     a_forked_child_returns_from_the_region: "forked_and_back.c", REPEATABLE.with(&[StartedProcess]);
     vfork_and_exec: "vforked.c", REPEATABLE.with(&[StartedProcess]);
     posix_spawn_system_and_popen_start_processes: "spawned.c", REPEATABLE.with(&[StartedProcess]);
+    a_clone_shares_memory_on_a_stack_of_its_own: "cloned.c", REPEATABLE.with(&[StartedProcess]);
+    another_program_takes_the_process_over: "replaced.c", REPEATABLE;
     threads_start_and_are_joined: "threads.c", VARYING.with(&[OtherThreadsRan]);
     threads_start_while_code_is_unmapped: "threads_and_code.c", VARYING.with(&[OtherThreadsRan]);
 
