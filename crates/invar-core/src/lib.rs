@@ -26,6 +26,8 @@ pub mod machine;
 #[cfg(feature = "std")]
 pub mod measurement;
 #[cfg(feature = "std")]
+pub mod nearest;
+#[cfg(feature = "std")]
 pub mod number;
 #[cfg(feature = "std")]
 pub mod report;

@@ -33,6 +33,7 @@ use crate::compare::Cause;
 use crate::config::{BenchmarkRule, Config, Gate, Pattern, Threshold, Thresholds};
 use crate::event::Event;
 use crate::machine::Machine;
+use crate::nearest::nearest;
 
 /// Why a text is not an `invar.toml`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -285,29 +286,6 @@ impl<'a> Section<'a> {
         };
         tables.enumerate().map(section).collect()
     }
-}
-
-/// The known word that fewest edits make of `word`, if they are no more than a third of it, rounded up.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |other: &&str| edits(word, other);
-    let best = known.iter().copied().min_by_key(distance)?;
-    (edits(word, best) <= word.chars().count().div_ceil(3)).then_some(best)
-}
-
-/// How many characters to add, remove or replace (Levenshtein 1966).
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //!
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
 //! of it, [`v1`] is the Run as JSON,
-//! [`report`] a Report and [`list`] a list of runs as JSON, [`config`] is `invar.toml`.
+//! [`report`] a Report, [`list`] a list of runs and [`explain`] what Invar says of itself as JSON, [`config`] is `invar.toml`.
 
 #[cfg(feature = "std")]
 pub mod collect;
 #[cfg(feature = "std")]
 pub mod config;
+#[cfg(feature = "std")]
+pub mod explain;
 #[cfg(feature = "std")]
 pub mod list;
 pub mod raw;

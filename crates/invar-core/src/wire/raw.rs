@@ -139,8 +139,25 @@ impl Record {
     }
 }
 
+/// What a file holds up to where it can be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Its whole records, in order, up to the first that cannot be read.
+    pub records: Vec<Record>,
+    /// Why that one cannot be read; `None` if every record can, or the last is merely cut short.
+    pub damage: Option<ReadRawError>,
+}
+
 /// Reads every whole record of a file.
 pub fn read(bytes: &[u8]) -> Result<Vec<Record>, ReadRawError> {
+    let Prefix { records, damage } = read_prefix(bytes)?;
+    damage.map_or(Ok(records), Err)
+}
+
+/// As [`read`], but a record that cannot be read does not take along those before it.
+///
+/// A write that met a full disk leaves half a record in the middle of a file.
+pub fn read_prefix(bytes: &[u8]) -> Result<Prefix, ReadRawError> {
     let Some((magic, rest)) = bytes.split_at_checked(8) else { return Err(ReadRawError::NotRaw) };
     if magic[..6] != *MAGIC {
         return Err(ReadRawError::NotRaw);
@@ -162,9 +179,13 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Record>, ReadRawError> {
             3 => read_describe(&mut payload),
             _ => continue,
         };
-        records.push(record.ok_or(ReadRawError::Record { at, why: "its payload does not fit its kind" })?);
+        let Some(record) = record else {
+            let why = "its payload does not fit its kind";
+            return Ok(Prefix { records, damage: Some(ReadRawError::Record { at, why }) });
+        };
+        records.push(record);
     }
-    Ok(records)
+    Ok(Prefix { records, damage: None })
 }
 
 fn read_process(payload: &mut Cursor<'_>) -> Option<Record> {
@@ -277,6 +298,20 @@ mod tests {
             assert_eq!(read[..], records()[..read.len()]);
             assert!(read.len() < records().len());
         }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_leaves_those_before_it() {
+        let mut bytes = header().to_vec();
+        records()[0].write(&mut bytes);
+        let at = bytes.len();
+        bytes.extend_from_slice(&[2, 0, 0, 0, 1, 0, 0, 0, 7]);
+        records()[2].write(&mut bytes);
+        let why = "its payload does not fit its kind";
+        let damage = ReadRawError::Record { at, why };
+        assert_eq!(read(&bytes), Err(ReadRawError::Record { at, why }));
+        let expected = Prefix { records: records()[..1].to_vec(), damage: Some(damage) };
+        assert_eq!(read_prefix(&bytes), Ok(expected));
     }
 
     #[test]

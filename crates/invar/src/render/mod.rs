@@ -5,6 +5,8 @@
 
 pub mod compare;
 pub mod csv;
+pub mod doctor;
+pub mod failure;
 pub mod list;
 pub mod markdown;
 pub mod report;

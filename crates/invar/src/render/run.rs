@@ -1,6 +1,8 @@
 //! The results of a run as a table, grouped by file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use invar_core::compare::Comparison;
 use invar_core::cost::l1_hit_rate;
@@ -34,6 +36,34 @@ pub fn run(run: &Run, comparison: Option<&Comparison>, view: View) -> String {
         out.push_str(&wrap(&format!("! incomplete: {}", one_line(why)), "  ", view.width));
     }
     out.push_str(&wrap(&summary(run, comparison), "  ", view.width));
+    out
+}
+
+/// What became of a run after it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// It is in this store.
+    In(&'a Path),
+    /// It is not kept.
+    Nowhere,
+}
+
+/// The last lines: what it was compared with, where it is kept, how long it took.
+pub fn footer(run: &Run, baseline: &str, kept: Kept<'_>, view: View) -> String {
+    let mut out = String::new();
+    if !baseline.is_empty() {
+        out.push_str(&wrap(&one_line(baseline), "  ", view.width));
+    }
+    let mut line = match kept {
+        Kept::In(store) => {
+            format!("Kept as run {} in {}", run.short_id(), one_line(&store.to_string_lossy()))
+        }
+        Kept::Nowhere => "Not kept".to_string(),
+    };
+    if let Some(micros) = run.took_micros {
+        line.push_str(&format!("; took {}", time(Duration::from_micros(micros))));
+    }
+    out.push_str(&view.paint(&wrap(&format!("{line}."), "  ", view.width), Paint::Dim));
     out
 }
 

@@ -1,0 +1,150 @@
+//! The SQLite file: how it is opened, its schema, and what its errors mean to people.
+//!
+//! The schema moves forward only: [`MIGRATIONS`] are applied in order, each once, in a transaction of its own, and
+//! `user_version` says how many were. A file with more of them was written by a newer Invar and is left alone.
+//! Times are microseconds UTC.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::{Connection, Row};
+
+/// How long a process waits for another one that writes. A write takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The history of the schema. Each ends by saying how far it is; what is here is never changed.
+const MIGRATIONS: [&str; 1] = [r"
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        started_us INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        commit_id TEXT,
+        branch TEXT,
+        dirty INTEGER NOT NULL,
+        message TEXT,
+        machine TEXT NOT NULL,       -- by name, for people
+        machine_text TEXT NOT NULL,  -- whole: runs are comparable where it is equal
+        instrument TEXT NOT NULL,
+        measured INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        incomplete TEXT,
+        blob TEXT NOT NULL           -- SHA-256 of the run as JSON
+    ) STRICT;
+    CREATE INDEX run_started ON run (started_us);
+    CREATE INDEX run_commit ON run (commit_id, started_us);
+    CREATE INDEX run_branch ON run (branch, started_us);
+    PRAGMA user_version = 1;
+"];
+
+/// What the database could not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// Not a database, or not a sound one.
+    #[error("{} is damaged or not a database", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer Invar.
+    #[error(
+        "{} was written by a newer Invar: its schema is {found}, and {} is the newest this build knows",
+        .path.display(), MIGRATIONS.len()
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
+    /// The disk, or what the user may take of it, is full.
+    #[error("the disk is full: {} could not grow", .path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It may not be written.
+    #[error("{} cannot be written: the file, its folder or its disk is read-only", .path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process did not let go.
+    #[error("{} was in use by another process for {} seconds", .path.display(), PATIENCE.as_secs())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error("{}: {why}", .path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        why: String,
+    },
+}
+
+impl DatabaseError {
+    /// What an error of sqlx means. Numbers are SQLite's result codes, the low byte of its extended ones.
+    pub(crate) fn of(path: &Path, error: &sqlx::Error) -> DatabaseError {
+        let path = path.to_path_buf();
+        let code = match error {
+            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
+            _ => None,
+        };
+        match code.map(|code| code & 0xff) {
+            Some(11 | 26) => DatabaseError::Damaged { path },
+            Some(13) => DatabaseError::Full { path },
+            Some(8 | 14) => DatabaseError::ReadOnly { path },
+            Some(5 | 6) => DatabaseError::Busy { path },
+            _ => DatabaseError::Other { path, why: error.to_string() },
+        }
+    }
+}
+
+/// Opens the file, creates it where it is missing, and brings its schema up to date.
+///
+/// Who calls it holds the store's lock.
+pub(crate) async fn open(path: &Path) -> Result<SqlitePool, DatabaseError> {
+    let of = |error: sqlx::Error| DatabaseError::of(path, &error);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(PATIENCE);
+    // One connection: a process is its own queue of writers, and readers of other processes do not wait in WAL mode.
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(of)?;
+    migrate(&pool, path).await?;
+    Ok(pool)
+}
+
+async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {
+    let of = |error: sqlx::Error| DatabaseError::of(path, &error);
+    let mut connection = pool.acquire().await.map_err(of)?;
+    loop {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(of)?;
+        let version = sqlx::query("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(of)?;
+        let found: i64 = version.try_get(0).map_err(of)?;
+        let Some(rest) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
+            return Err(DatabaseError::TooNew { path: path.to_path_buf(), found });
+        };
+        let Some(&next) = rest.first() else { return Ok(()) };
+        sqlx::raw_sql(next).execute(&mut *transaction).await.map_err(of)?;
+        transaction.commit().await.map_err(of)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_migration_says_how_far_it_is() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            let end = format!("PRAGMA user_version = {};", index + 1);
+            assert!(migration.trim_end().ends_with(&end), "{migration}");
+        }
+    }
+}

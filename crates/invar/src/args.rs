@@ -1,0 +1,268 @@
+//! What may be written on the command line. Decides nothing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures benchmarks by executing them on a simulated CPU: the same code gives the same numbers, on every run.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const EXIT_CODES: &str = "\
+Exit status:
+  0  all is well
+  1  something regressed past its threshold (compare)
+  2  the command line, invar.toml or a name in it cannot be used
+  3  the benchmark command failed or measured nothing
+  4  a file or the store cannot be read or written
+
+Measure, change something, measure again, compare:
+  invar run -- pytest benchmarks/
+  invar run -- pytest benchmarks/
+  invar compare";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Whether to colour what is written
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Common options")]
+    pub color: Color,
+    /// Where runs are kept [default: .invar at the root of the checkout]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIRECTORY",
+        env = "INVAR_STORE",
+        hide_env_values = true,
+        help_heading = "Common options"
+    )]
+    pub store: Option<PathBuf>,
+}
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Even into a file.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Run),
+    Compare(Compare),
+    Report(Report),
+    List(List),
+    Show(Show),
+    Export(Export),
+    Import(Import),
+    Doctor(Doctor),
+    Completions(Completions),
+}
+
+/// Run a benchmark suite, show its results and keep them
+///
+/// COMMAND is anything that ends up running pytest with pytest-invar: pytest itself, tox, nox, uv run, make. What it
+/// writes goes to standard error; the results are on standard output.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar run -- pytest benchmarks/
+  invar run --baseline v1.2 -- tox -e bench
+  invar run --counts --json -- make bench > run.json
+  invar run --explain-environment")]
+pub struct Run {
+    /// The simulated CPU: `reference-1`, `callgrind`, one of invar.toml, or a description [default: as invar.toml
+    /// says, else reference-1]
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
+    /// Count instructions, accesses and branches without simulating caches, which is faster
+    #[arg(long)]
+    pub counts: bool,
+    /// What to compare with: a run, a commit, a branch, a tag, a file, or `none` [default: the merge base with the
+    /// default branch, or its nearest measured ancestor]
+    #[arg(long, value_name = "REVISION")]
+    pub baseline: Option<String>,
+    /// Do not keep the run
+    #[arg(long)]
+    pub no_store: bool,
+    /// Write no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Write the run as JSON, as `invar export` does
+    #[arg(long)]
+    pub json: bool,
+    /// Say what is pinned in the environment of the measured process, and why; runs nothing
+    #[arg(long)]
+    pub explain_environment: bool,
+    /// The command, after `--`
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "explain_environment")]
+    pub command: Vec<OsString>,
+}
+
+/// Which two runs.
+#[derive(Debug, Args)]
+pub struct Sides {
+    /// What is compared with: a run's id or its end as `invar list` shows it, a commit, branch, tag or HEAD~3, a file, or
+    /// `worktree` [default: the merge base with the default branch, or its nearest measured ancestor]
+    pub baseline: Option<String>,
+    /// What is judged, named in the same ways [default: the latest run]
+    pub candidate: Option<String>,
+}
+
+/// Compare two runs, benchmark by benchmark; ends with status 1 if a regression blocks
+///
+/// Thresholds, and which causes block, are in invar.toml.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar compare                       the latest run with the merge base
+  invar compare main worktree         this tree with the branch main
+  invar compare 3f1a0c e6de00         two runs, as invar list names them
+  invar compare before.json after.json --json")]
+pub struct Compare {
+    #[command(flatten)]
+    pub sides: Sides,
+    /// Show unchanged benchmarks, too
+    #[arg(long)]
+    pub all: bool,
+    /// Write JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Write CSV: a record for each benchmark
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// Write the report of a change, as for a pull request
+///
+/// Ends with status 0 whatever it says: what blocks a merge is `invar compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar report
+  invar report --format markdown --output report.md
+  invar report main my-branch --subject '#4'")]
+pub struct Report {
+    #[command(flatten)]
+    pub sides: Sides,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// What is merged, as the headline calls it, such as `#4` [default: the candidate's branch]
+    #[arg(long, value_name = "NAME")]
+    pub subject: Option<String>,
+    /// Write into this file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How to write a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Terminal,
+    /// For a comment under a pull request.
+    Markdown,
+    /// For scripts.
+    Json,
+}
+
+/// List the stored runs, newest first
+#[derive(Debug, Args)]
+pub struct List {
+    /// How many at most
+    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 20)]
+    pub limit: u32,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show a run in full: where it comes from, under which circumstances, what it found
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The run, named as for `invar compare` [default: the latest]
+    pub run: Option<String>,
+    /// Write the run as JSON, as `invar export` does
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write a run for other programs, or for another Invar
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar export -o run.json
+  invar export main --csv > main.csv")]
+pub struct Export {
+    /// The run, named as for `invar compare` [default: the latest]
+    pub run: Option<String>,
+    /// Write JSON, which `invar import` reads; this is the default
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Write CSV: a record for each pass of each benchmark
+    #[arg(long)]
+    pub csv: bool,
+    /// Write into this file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Keep runs that were exported elsewhere
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Run files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write the list of these runs as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say whether this machine can measure, and what to do where it cannot
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar completions bash > ~/.local/share/bash-completion/completions/invar
+  invar completions zsh > ~/.zfunc/_invar
+  invar completions fish > ~/.config/fish/completions/invar.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+}

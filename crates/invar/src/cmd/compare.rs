@@ -1,0 +1,100 @@
+//! `invar compare`.
+
+use invar_core::compare::{CompareError, Comparison};
+use invar_core::config::Policy;
+use invar_core::report::{Outcome, Report, ReportOptions};
+use invar_core::run::Run;
+use invar_core::wire;
+use invar_store::Comparable;
+
+use crate::args::{Common, Compare, Sides};
+use crate::baseline::{Choice, Reason, choose};
+use crate::exit::{Code, Failure};
+use crate::pick::{newest, pick};
+use crate::place::Place;
+use crate::render;
+use crate::render::compare::Rows;
+use crate::terminal::{print, stdout};
+
+/// Compares two runs.
+pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failure> {
+    let place = Place::find(common)?;
+    let (candidate, choice) = sides(&arguments.sides, &place).await?;
+    let policy = &place.config.policy;
+    let report = report(&candidate, &choice, policy, ReportOptions::default())?;
+    let view = stdout(common.color);
+    if arguments.json {
+        print(&wire::report::write(&report))?;
+    } else if arguments.csv {
+        let nothing = Run { measurements: Vec::new(), ..candidate.clone() };
+        let base = match &choice {
+            Choice::Baseline(baseline) => &baseline.run,
+            Choice::None(_) => &nothing,
+        };
+        let comparison = Comparison::of(base, &candidate, policy).map_err(|error| unlike(&error))?;
+        print(&render::csv::comparison(&comparison))?;
+    } else if report.base.is_some() {
+        let rows = if arguments.all { Rows::All } else { Rows::Changed };
+        print(&render::compare::compare(&report, rows, view))?;
+    } else {
+        print(&render::report::report(&report, view))?;
+    }
+    Ok(match report.outcome {
+        _ if report.blocks => Code::Blocked,
+        Outcome::NothingMeasured => Code::Benchmarks,
+        _ => Code::Well,
+    })
+}
+
+/// The candidate, and what to compare it with.
+pub async fn sides(sides: &Sides, place: &Place) -> Result<(Run, Choice), Failure> {
+    let store = place.existing_store().await?;
+    let candidate = match &sides.candidate {
+        Some(name) => pick(name, place, store.as_ref(), None).await?,
+        None => newest(place, store.as_ref()).await?,
+    };
+    let choice = match (&sides.baseline, &store) {
+        (Some(name), _) => {
+            let run = pick(name, place, store.as_ref(), Some(&Comparable::with(&candidate))).await?;
+            Choice::asked(run)
+        }
+        (None, Some(store)) => choose(&candidate, place, store).await?,
+        (None, None) => Choice::None(format!("No runs are stored in {}.", place.store.display())),
+    };
+    Ok((candidate, choice))
+}
+
+/// The report of a candidate, which says what it is compared with and why.
+pub fn report(
+    candidate: &Run,
+    choice: &Choice,
+    policy: &Policy,
+    options: ReportOptions,
+) -> Result<Report, Failure> {
+    match choice {
+        Choice::None(why) => {
+            let options = ReportOptions { no_baseline: Some(why.clone()), ..options };
+            Ok(Report::without_baseline(candidate, policy, options))
+        }
+        Choice::Baseline(baseline) => {
+            let comparison =
+                Comparison::of(&baseline.run, candidate, policy).map_err(|error| unlike(&error))?;
+            let mut report = Report::of(&comparison, policy, options);
+            if baseline.reason != Reason::Asked {
+                report.notes.insert(0, format!("The baseline is {}.", baseline.reason));
+            }
+            Ok(report)
+        }
+    }
+}
+
+/// Why two runs are not compared, and what to do.
+pub fn unlike(error: &CompareError) -> Failure {
+    let failure = Failure::of(Code::Usage, error);
+    match error {
+        CompareError::Instruments { .. } => {
+            failure.help("measure both sides with --counts, or both without it")
+        }
+        _ => failure.help("measure both sides with the same --machine"),
+    }
+}

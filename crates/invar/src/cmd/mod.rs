@@ -1,0 +1,29 @@
+//! What the command does, a file for each verb.
+
+mod compare;
+mod completions;
+mod doctor;
+mod export;
+mod import;
+mod list;
+mod report;
+mod run;
+mod show;
+
+use crate::args::{Arguments, Command};
+use crate::exit::{Code, Failure};
+
+/// Does what was asked for, and says how to end.
+pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(arguments, &common).await,
+        Command::Compare(arguments) => compare::compare(arguments, &common).await,
+        Command::Report(arguments) => report::report(arguments, &common).await,
+        Command::List(arguments) => list::list(arguments, &common).await,
+        Command::Show(arguments) => show::show(arguments, &common).await,
+        Command::Export(arguments) => export::export(arguments, &common).await,
+        Command::Import(arguments) => import::import(arguments, &common).await,
+        Command::Doctor(arguments) => doctor::doctor(arguments, &common),
+        Command::Completions(arguments) => completions::completions(arguments),
+    }
+}

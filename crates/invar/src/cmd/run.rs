@@ -1,0 +1,237 @@
+//! `invar run`.
+//!
+//! What was measured is kept and shown whatever happens after it: the command may fail, the baseline may be missing, the
+//! disk may be full. The exit status says the worst of it.
+
+use std::path::PathBuf;
+
+use invar_core::compare::Comparison;
+use invar_core::instrument::Instrument;
+use invar_core::machine::Machine;
+use invar_core::run::{Exit, Run, Timestamp};
+use invar_core::wire::{explain, v1};
+use invar_runner::{Event, Options, Output, RunError};
+use invar_store::Comparable;
+
+use crate::args::{self, Common};
+use crate::baseline::{Choice, choose};
+use crate::cmd::compare::unlike;
+use crate::cmd::import::keep;
+use crate::exit::{Code, Failure};
+use crate::pick::pick;
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::render;
+use crate::render::run::{Kept, footer};
+use crate::terminal::{print, stderr, stdout};
+
+/// Says on the command line that there is to be no baseline.
+const NONE: &str = "none";
+
+/// Runs a suite, shows its results and keeps them.
+pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure> {
+    let place = Place::find(common)?;
+    let machine = machine(&arguments, &place)?;
+    if arguments.explain_environment {
+        return explain_environment(&arguments, &machine, &place, common);
+    }
+    let mut options = Options {
+        directory: place.directory.clone(),
+        machine,
+        instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
+        pass_env: place.config.run.pass_env.clone(),
+        default_branch: place.config.default_branch.clone(),
+        id: None,
+        output: Output::default(),
+    };
+    // Before the suite runs: nobody wants to wait for a misspelt word.
+    let asked = match arguments.baseline.as_deref() {
+        None | Some(NONE) => None,
+        Some(name) => Some(named_baseline(name, &options, &place).await?),
+    };
+    let store = match arguments.no_store {
+        true => place.existing_store().await?,
+        false => Some(place.store().await?),
+    };
+
+    let said = stderr(common.color);
+    let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
+    options.output = progress.output();
+    let mut measuring = false;
+    let run = invar_runner::run(&arguments.command, &options, &mut |event| {
+        measuring |= matches!(event, Event::Process { .. });
+        progress.on(event);
+    });
+    progress.end();
+    let run = run.map_err(|error| not_run(&error))?;
+
+    let kept = match &store {
+        Some(store) if !arguments.no_store => {
+            keep(&run, &place, store).await.map(|_| Some(place.store.clone()))
+        }
+        _ => Ok(None),
+    };
+    let choice = match (asked, &store) {
+        (Some(choice), _) => choice,
+        (None, Some(store)) if arguments.baseline.is_none() && !run.measurements.is_empty() => {
+            choose(&run, &place, store).await.unwrap_or_else(|failure| Choice::None(failure.sentence()))
+        }
+        (None, _) => Choice::None(String::new()),
+    };
+    show(&run, &choice, kept.as_ref().ok().and_then(Option::as_deref), &arguments, &place, common)?;
+    if let Err(failure) = kept {
+        return Err(elsewhere(&run, failure));
+    }
+    ended(&run, measuring)
+}
+
+/// The machine of the command line, else of `invar.toml`, else the default.
+fn machine(arguments: &args::Run, place: &Place) -> Result<Machine, Failure> {
+    let asked = arguments.machine.as_ref().or(place.config.run.machine.as_ref());
+    let Some(name) = asked else { return Ok(Machine::reference_1()) };
+    place.config.machine(name).map_err(|error| {
+        let failure = Failure::of(Code::Usage, &error);
+        match place.config.machines.is_empty() {
+            true => failure,
+            false => {
+                let names: Vec<&str> = place.config.machines.keys().map(String::as_str).collect();
+                failure.help(format!("machines of invar.toml: {}", names.join(", ")))
+            }
+        }
+    })
+}
+
+fn explain_environment(
+    arguments: &args::Run,
+    machine: &Machine,
+    place: &Place,
+    common: &Common,
+) -> Result<Code, Failure> {
+    let pinned = invar_runner::environment::canonical(machine);
+    let other = invar_runner::environment::OTHER;
+    let variables: Vec<explain::Variable<'_>> = pinned
+        .iter()
+        .map(|pinned| explain::Variable { name: &pinned.name, value: &pinned.value, why: pinned.why })
+        .collect();
+    print(&if arguments.json {
+        explain::environment(&variables, &other)
+    } else {
+        render::doctor::environment(&pinned, &other, &place.config.run.pass_env, stdout(common.color))
+    })?;
+    Ok(Code::Well)
+}
+
+/// The baseline that was asked for, if a run with these options can be compared with it.
+async fn named_baseline(name: &str, options: &Options, place: &Place) -> Result<Choice, Failure> {
+    let store = place.existing_store().await?;
+    let mut to_be = Run::started("", Timestamp(0), options.machine.clone());
+    to_be.instrument = options.instrument;
+    let base = pick(name, place, store.as_ref(), Some(&Comparable::with(&to_be))).await?;
+    Comparison::of(&base, &to_be, &place.config.policy).map_err(|error| unlike(&error))?;
+    Ok(Choice::asked(base))
+}
+
+fn show(
+    run: &Run,
+    choice: &Choice,
+    kept: Option<&std::path::Path>,
+    arguments: &args::Run,
+    place: &Place,
+    common: &Common,
+) -> Result<(), Failure> {
+    if arguments.json {
+        return print(&v1::write_pretty(run));
+    }
+    let comparison = match choice {
+        Choice::Baseline(baseline) if !run.measurements.is_empty() => {
+            let comparison = Comparison::of(&baseline.run, run, &place.config.policy);
+            Some(comparison.map_err(|error| unlike(&error))?)
+        }
+        _ => None,
+    };
+    let view = stdout(common.color);
+    let baseline = match choice {
+        Choice::None(why) => why.clone(),
+        Choice::Baseline(baseline) => {
+            let (title, id) = (baseline.run.title(), format!("run {}", baseline.run.short_id()));
+            let title = if title == id { title } else { format!("{title} ({id})") };
+            format!("Baseline: {title}, {}.", baseline.reason)
+        }
+    };
+    let kept = kept.map_or(Kept::Nowhere, |store| Kept::In(store));
+    print(&format!(
+        "{}{}",
+        render::run::run(run, comparison.as_ref(), view),
+        footer(run, &baseline, kept, view)
+    ))
+}
+
+/// Why there is no Run, and what to do.
+fn not_run(error: &RunError) -> Failure {
+    let code = match error {
+        RunError::EmptyCommand => Code::Usage,
+        RunError::RunDirectory { .. } => Code::Storage,
+        _ => Code::Benchmarks,
+    };
+    let failure = Failure::of(code, error);
+    match error {
+        RunError::NotFound { .. } => failure.help(
+            "is its virtual environment active? A command in one can also be called by its path: .venv/bin/pytest",
+        ),
+        RunError::RunDirectory { .. } => failure.help("another place: TMPDIR=/var/tmp invar run ..."),
+        _ => failure,
+    }
+}
+
+/// Saves a run that the store could not take.
+fn elsewhere(run: &Run, failure: Failure) -> Failure {
+    let name = format!("invar-run-{}.json", run.short_id());
+    let json = v1::write_pretty(run);
+    let folders = [PathBuf::from("."), std::env::temp_dir()];
+    for path in folders.map(|folder| folder.join(&name)) {
+        match std::fs::write(&path, &json) {
+            Ok(()) => {
+                let path = path.display();
+                return failure
+                    .help(format!("the run was saved instead as {path}; keep it: invar import {path}"));
+            }
+            // A torn file is worse than none.
+            Err(_) => drop(std::fs::remove_file(&path)),
+        }
+    }
+    failure.help("the run could not be saved elsewhere either: the numbers above are all there is of it")
+}
+
+/// How to end after a run that is shown and kept.
+fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
+    let how = match run.exit {
+        Some(Exit::Status(0)) | None => None,
+        Some(Exit::Status(status)) => Some(format!("the command ended with status {status}")),
+        Some(Exit::Signal(signal)) => Some(format!("the command was ended by signal {signal}")),
+    };
+    if run.measurements.is_empty() {
+        let failure = Failure::new(Code::Benchmarks, "no benchmark was measured");
+        let failure = how.into_iter().fold(failure, Failure::since);
+        return Err(if measuring { no_benchmark(failure) } else { no_integration(failure) });
+    }
+    let kept = "what was measured before is kept";
+    match (how, &run.incomplete) {
+        (Some(how), _) => Err(Failure::new(Code::Benchmarks, how).help(kept)),
+        (None, Some(why)) => Err(Failure::new(Code::Benchmarks, why.clone()).help(kept)),
+        (None, None) => Ok(Code::Well),
+    }
+}
+
+/// A measuring process was there, and had nothing to measure.
+fn no_benchmark(failure: Failure) -> Failure {
+    failure
+        .help("a test is a benchmark if it uses the fixture: def test_sum(benchmark): benchmark(sum, [1, 2])")
+}
+
+/// No measuring process was there.
+fn no_integration(failure: Failure) -> Failure {
+    failure
+        .help("nothing in the command spoke to Invar: is pytest-invar installed in the Python that runs the tests?")
+        .help("look with that Python: python -m pip show pytest-invar; install it: python -m pip install pytest-invar")
+        .help("what else may be missing: invar doctor")
+}

@@ -1,0 +1,148 @@
+//! Names on the command line become runs.
+//!
+//! A name is, in this order: `worktree`; a file, if it has a slash or a dot; a run's id, or four digits or more of either
+//! of its ends; whatever git resolves to a commit; a branch of a stored run.
+
+use std::path::Path;
+
+use invar_core::run::{Run, Summary};
+use invar_core::wire::v1;
+use invar_runner::source;
+use invar_store::{Comparable, Found, GetError, Store, Wanted, blobs};
+
+use crate::exit::{Code, Failure};
+use crate::place::Place;
+
+/// The word for the tree as it is.
+const WORKTREE: &str = "worktree";
+/// Fewer digits of an id say nothing.
+const FEWEST_DIGITS: usize = 4;
+
+/// The run that is meant. Of a commit's runs, one that can be compared with the other side is meant if there is one.
+pub async fn pick(
+    name: &str,
+    place: &Place,
+    store: Option<&Store>,
+    like: Option<&Comparable>,
+) -> Result<Run, Failure> {
+    let looks_like_a_file = name.contains(['/', '.']);
+    if looks_like_a_file && Path::new(name).is_file() {
+        return read_file(Path::new(name));
+    }
+    let Some(store) = store else { return Err(unknown(name, place)) };
+    if name == WORKTREE {
+        return worktree(place, store, like).await;
+    }
+    if name.len() >= FEWEST_DIGITS {
+        match store.find(name).await.map_err(|error| place.database(&error))? {
+            Found::One(id) => return get(store, &id).await,
+            Found::Several(runs) => return Err(ambiguous(name, &runs)),
+            Found::None => {}
+        }
+    }
+    if let Some(commit) = source::resolve(&place.directory, name) {
+        let wanted = Wanted { commit: Some(commit.clone()), ..Wanted::default() };
+        return match latest(place, store, wanted, like).await? {
+            Some(run) => Ok(run),
+            None => Err(not_measured(name, &commit)),
+        };
+    }
+    let wanted = Wanted { branch: Some(name.to_string()), ..Wanted::default() };
+    latest(place, store, wanted, like).await?.ok_or_else(|| unknown(name, place))
+}
+
+/// The newest run of all, whatever became of it.
+pub async fn newest(place: &Place, store: Option<&Store>) -> Result<Run, Failure> {
+    let runs = match store {
+        Some(store) => store.list(1).await.map_err(|error| place.database(&error))?,
+        None => Vec::new(),
+    };
+    match (store, runs.first()) {
+        (Some(store), Some(run)) => get(store, &run.id).await,
+        _ => Err(Failure::new(Code::Usage, format!("no runs are stored in {}", place.store.display()))
+            .help("make one: invar run -- pytest")),
+    }
+}
+
+/// Reads a run file, compressed or not.
+pub fn read_file(path: &Path) -> Result<Run, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(Code::Storage, format!("cannot read {}", path.display())).because(&error)
+    })?;
+    read_bytes(bytes, &path.display().to_string())
+}
+
+/// Reads a run file's content; `name` is what to call it.
+pub fn read_bytes(bytes: Vec<u8>, name: &str) -> Result<Run, Failure> {
+    let cannot = || Failure::new(Code::Usage, format!("{name} cannot be used as a run"));
+    let bytes = blobs::unpack(bytes).map_err(|error| cannot().because(&error))?;
+    v1::read(&bytes).map_err(|error| cannot().because(&error))
+}
+
+async fn worktree(place: &Place, store: &Store, like: Option<&Comparable>) -> Result<Run, Failure> {
+    let default_branch = place.config.default_branch.as_deref();
+    let tree = source::read(&place.directory, default_branch);
+    let (wanted, what) = match &tree {
+        None => (Wanted::default(), "this directory".to_string()),
+        Some(tree) => {
+            let wanted = Wanted { commit: tree.commit.clone(), dirty: Some(tree.dirty), ..Wanted::default() };
+            (wanted, format!("the tree as it is ({})", tree.short()))
+        }
+    };
+    latest(place, store, wanted, like).await?.ok_or_else(|| {
+        Failure::new(Code::Usage, format!("no run of {what} is stored"))
+            .help("measure it: invar run -- pytest")
+    })
+}
+
+async fn latest(
+    place: &Place,
+    store: &Store,
+    wanted: Wanted,
+    like: Option<&Comparable>,
+) -> Result<Option<Run>, Failure> {
+    let ask = async |wanted: Wanted| store.latest(&wanted).await.map_err(|error| place.database(&error));
+    let mut found = ask(Wanted { comparable: like.cloned(), ..wanted.clone() }).await?;
+    if found.is_none() && like.is_some() {
+        // Rather a run that cannot be compared, which is then said, than none.
+        found = ask(wanted).await?;
+    }
+    match found {
+        Some(run) => get(store, &run.id).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn get(store: &Store, id: &str) -> Result<Run, Failure> {
+    store.get(id).await.map_err(|error| {
+        let failure = Failure::of(Code::Storage, &error);
+        match error {
+            GetError::Blob { .. } => failure.help("if it was exported, import it again: invar import FILE"),
+            _ => failure,
+        }
+    })
+}
+
+fn unknown(name: &str, place: &Place) -> Failure {
+    let failure =
+        Failure::new(Code::Usage, format!("`{name}` is no stored run, no file, and nothing that git knows"));
+    if place.store.exists() {
+        failure.help("the stored runs: invar list")
+    } else {
+        failure
+            .help(format!("no runs are stored in {}; make one: invar run -- pytest", place.store.display()))
+    }
+}
+
+fn ambiguous(name: &str, runs: &[Summary]) -> Failure {
+    let failure = Failure::new(Code::Usage, format!("`{name}` could be any of {} runs", runs.len()));
+    runs.iter().take(5).fold(failure, |failure, run| failure.help(format!("{}  {}", run.id, run.title)))
+}
+
+fn not_measured(name: &str, commit: &str) -> Failure {
+    let short = commit.get(..7).unwrap_or(commit);
+    let called = if commit.starts_with(name) { short.to_string() } else { format!("`{name}` ({short})") };
+    Failure::new(Code::Usage, format!("no run of {called} is stored"))
+        .help(format!("measure it: git switch --detach {short} && invar run -- pytest"))
+        .help("or compare with another run: invar list")
+}

@@ -1,0 +1,112 @@
+//! Where the command was called: the checkout around it, its `invar.toml`, its store.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use invar_core::config::Config;
+use invar_core::wire::config;
+use invar_runner::source;
+use invar_store::{OpenError, Store};
+
+use crate::args::Common;
+use crate::exit::{Code, Failure};
+
+const CONFIG: &str = "invar.toml";
+const STORE: &str = ".invar";
+
+/// Where the command was called.
+pub struct Place {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What the project wishes.
+    pub config: Config,
+    /// Where its runs are kept.
+    pub store: PathBuf,
+}
+
+impl Place {
+    /// Looks around.
+    ///
+    /// `invar.toml` is the nearest one from here up to the root of the checkout. Runs are kept at the root of the
+    /// checkout; outside of one, beside `invar.toml`; where there is none either, here.
+    pub fn find(common: &Common) -> Result<Place, Failure> {
+        let directory = std::env::current_dir().map_err(|error| {
+            Failure::new(Code::Storage, "the current directory cannot be read").because(&error)
+        })?;
+        let checkout = source::toplevel(&directory);
+        let config_path = nearest_config(&directory, checkout.as_deref());
+        let config = config_path.as_deref().map(read_config).transpose()?.unwrap_or_default();
+        let root = checkout
+            .or_else(|| Some(config_path?.parent()?.to_path_buf()))
+            .unwrap_or_else(|| directory.clone());
+        let store = common.store.clone().unwrap_or_else(|| root.join(STORE));
+        Ok(Place { directory, config, store })
+    }
+
+    /// The store, made where it is missing.
+    pub async fn store(&self) -> Result<Store, Failure> {
+        Store::open(&self.store).await.map_err(|error| self.cannot_open(&error))
+    }
+
+    /// The store, if runs were ever kept here.
+    pub async fn existing_store(&self) -> Result<Option<Store>, Failure> {
+        Store::open_existing(&self.store).await.map_err(|error| self.cannot_open(&error))
+    }
+
+    fn cannot_open(&self, error: &OpenError) -> Failure {
+        let failure = Failure::of(Code::Storage, error);
+        match error {
+            OpenError::Database(error) => with_advice(failure, error, &self.store),
+            _ => failure.help("keep runs elsewhere with --store DIRECTORY or the variable INVAR_STORE"),
+        }
+    }
+
+    /// A failure of the store's database, with what to do about it.
+    pub fn database(&self, error: &invar_store::DatabaseError) -> Failure {
+        with_advice(Failure::of(Code::Storage, error), error, &self.store)
+    }
+}
+
+fn with_advice(failure: Failure, error: &invar_store::DatabaseError, store: &Path) -> Failure {
+    use invar_store::DatabaseError;
+    let store = store.display();
+    match error {
+        DatabaseError::Damaged { .. } => {
+            failure.help(format!("move it away, and a new store is made: mv {store} {store}.damaged")).help(
+                format!("the runs themselves are in its blobs: invar import {store}.damaged/blobs/*/*.zst"),
+            )
+        }
+        DatabaseError::TooNew { .. } => {
+            failure.help("update Invar, or keep runs elsewhere with --store DIRECTORY")
+        }
+        DatabaseError::Full { .. } => {
+            failure.help("make room, or keep runs elsewhere with --store DIRECTORY")
+        }
+        DatabaseError::ReadOnly { .. } => failure.help("keep runs elsewhere with --store DIRECTORY"),
+        _ => failure,
+    }
+}
+
+fn nearest_config(directory: &Path, checkout: Option<&Path>) -> Option<PathBuf> {
+    // git says where a checkout is by its real path, so that is what is walked up.
+    let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    for folder in directory.ancestors() {
+        let path = folder.join(CONFIG);
+        if path.is_file() {
+            return Some(path);
+        }
+        if Some(folder) == checkout {
+            return None;
+        }
+    }
+    None
+}
+
+fn read_config(path: &Path) -> Result<Config, Failure> {
+    let cannot = || format!("cannot use {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let code = if error.kind() == ErrorKind::InvalidData { Code::Usage } else { Code::Storage };
+        Failure::new(code, cannot()).because(&error)
+    })?;
+    config::read(&text).map_err(|error| Failure::new(Code::Usage, cannot()).because(&error))
+}

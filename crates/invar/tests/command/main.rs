@@ -1,0 +1,7 @@
+//! The command as a user runs it: real processes, real repositories, a real store. Only the measuring is make-believe.
+
+mod compare;
+mod damage;
+mod exchange;
+mod run;
+mod sandbox;
