@@ -7,6 +7,8 @@
 //! Invariant: a number in generated code (exit, link, site, block) is an index into the tables below; when the
 //! tables are cleared the code is gone too.
 
+mod fault;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -16,6 +18,7 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::Hierarchy;
 
+use self::fault::Fault;
 use crate::drain::generated::Generated;
 use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
@@ -23,6 +26,7 @@ use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
 use crate::host::code_map::CodeMap;
 use crate::host::context::{Context, register::*};
+use crate::host::faults;
 use crate::host::gate::{self, Reason};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
@@ -41,6 +45,8 @@ const BLOCK_BYTES_MAX: u64 = 64 << 10;
 /// A translated superblock.
 #[derive(Debug)]
 struct Block {
+    /// Guest address.
+    head: u64,
     /// Host address of its code.
     entry: u64,
     /// The guest's bytes that it was made of, where they can change behind our back.
@@ -131,6 +137,8 @@ pub struct Engine {
     system_call: (u64, [u64; 6]),
     /// Code that starts a thread or process, by where its child goes on.
     births: Births,
+    /// The fault that a handler of the guest is looking at.
+    fault: Option<Fault>,
 }
 
 impl Engine {
@@ -161,6 +169,7 @@ impl Engine {
             diagnostics: Diagnostics::default(),
             system_call: (0, [0; 6]),
             births: Births::default(),
+            fault: None,
         };
         engine.drop_translations();
         engine
@@ -221,6 +230,7 @@ impl Engine {
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
+        faults::stand_before_handlers(context);
         self.forget_changed_code(context);
         if self.options.mode == Mode::Counts {
             memory::clear_counters(self.meanings.paths.len());
@@ -230,6 +240,7 @@ impl Engine {
 
     /// What the region counted, after it has ended.
     pub fn end(&mut self, context: &mut Context) -> (Events, Diagnostics) {
+        faults::step_aside(context);
         if context.ended_natively != 0 {
             // The trace since the last visit of the runtime is lost with `r11`.
             self.diagnostics.insert(Diagnostic::LeftTranslation);
@@ -284,6 +295,7 @@ impl Engine {
             reason if reason == Reason::SystemCallDone as u64 => {
                 self.system_call_done(context, self.sites[number])
             }
+            reason if reason == Reason::Resume as u64 => self.go_to(context, context.target),
             reason => unreachable!("no gate gives reason {reason}"),
         }
     }
@@ -441,7 +453,7 @@ impl Engine {
             }
             parts
         });
-        self.blocks.push(Block { entry, copy, volatile: range.volatile, indirect });
+        self.blocks.push(Block { head, entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }
@@ -570,6 +582,9 @@ impl Engine {
                     }
                 }
             }
+        }
+        if call == syscall::number::RT_SIGACTION && result == 0 {
+            faults::action_changed(context, arguments[0], arguments[2]);
         }
         if call == syscall::number::ARCH_PRCTL {
             self.collect(context);

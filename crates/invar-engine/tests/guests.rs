@@ -76,10 +76,11 @@ guests! {
     // Signals and system calls.
     a_timer_interrupts_anywhere: "signals.c", VARYING;
     signals_are_raised_blocked_and_nested: "signals_raised.c", REPEATABLE;
+    a_handler_sees_what_has_faulted_and_where: "faults_shown.c", REPEATABLE;
     a_handler_mends_the_fault_and_returns: "write_barrier.c", REPEATABLE;
     a_handler_jumps_out_of_whatever_it_interrupted: "handler_jumps.c", VARYING.with(&[LeftTranslation]);
     interrupted_system_calls_fail_or_start_again: "interrupted_call.c", VARYING;
-    the_stack_overflows_and_the_handler_jumps_back: "overflows.c", VARYING.with(&[LeftTranslation]);
+    the_stack_overflows_and_the_handler_jumps_back: "overflows.c", REPEATABLE.with(&[LeftTranslation]);
     clocks_and_random_numbers_are_noted: "clocks.c", VARYING.with(&[ReadClock, ReadRandom]);
 
     // Ends.

@@ -30,6 +30,8 @@ pub enum Reason {
     Special = 3,
     /// A system call has returned; `exit_number` is its site.
     SystemCallDone = 4,
+    /// A handler of the guest has changed where it goes on: at `target`.
+    Resume = 5,
 }
 
 /// A gate's index in [`Context::gates`].
@@ -103,6 +105,7 @@ gate!(gate_link, Reason::Link);
 gate!(gate_full, Reason::Full);
 gate!(gate_special, Reason::Special);
 gate!(gate_system_call_done, Reason::SystemCallDone);
+gate!(gate_resume, Reason::Resume);
 
 /// Comes with the target in `rcx`, and the guest's `rax` and `rcx` in their homes.
 #[unsafe(naked)]
@@ -323,6 +326,11 @@ pub fn system_call_address() -> u64 {
 /// Address of [`go_native`].
 pub fn native_address() -> u64 {
     go_native as *const () as u64
+}
+
+/// Address of the gate for [`Reason::Resume`].
+pub fn resume_address() -> u64 {
+    gate_resume as *const () as u64
 }
 
 /// Address of [`leave_guest`].

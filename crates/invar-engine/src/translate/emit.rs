@@ -17,8 +17,8 @@ use super::assemble::{ABOVE, Assembler};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
-    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch,
-    Translation,
+    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
+    Special, Touch, Translation,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -145,6 +145,7 @@ impl Emitter {
     fn fetch(&mut self, instruction: &Instruction) {
         self.progress.instructions += 1;
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
+        self.out.boundaries.push(Boundary { offset: self.code.here(), at: start, lent: Lent::Nothing });
         match self.out.sources.last_mut() {
             Some((from, length)) if *from + u64::from(*length) == start => *length += bytes as u32,
             _ => self.out.sources.push((start, bytes as u32)),
@@ -343,8 +344,15 @@ impl Emitter {
         self.code.jump_table(scratch, layout::TABLE);
     }
 
+    /// The instruction at hand is executed with something lent.
+    fn lend(&mut self, lent: Lent) {
+        let boundary = self.out.boundaries.last_mut().expect("every instruction has been fetched");
+        boundary.lent = lent;
+    }
+
     /// Before `rcx` and the scratch register are used up.
     fn save_for_branch(&mut self) {
+        self.lend(Lent::Branch);
         self.code.store_gs(at::BRANCH_RCX, RCX);
         if branch_scratch(self.options.mode) == RAX {
             self.code.store_gs(at::BRANCH_RAX, RAX);
@@ -532,6 +540,7 @@ impl Emitter {
         let uses_r11 = used & 1 << R11 != 0;
         let stand_in = uses_r11.then(|| free_register(used));
         if let Some(register) = stand_in {
+            self.lend(Lent::StandIn(register));
             self.code.store_gs(at::SPILL, register);
             self.code.load_gs(register, at::R11);
         }
@@ -639,6 +648,7 @@ impl Emitter {
             assert_eq!(self.progress.slots, slot + REPEAT_SLOTS);
             self.out.ops.push(Op::Repeat(Repeat { slot, element, source, target }));
         } else {
+            self.lend(Lent::Repeat(element));
             self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element));
             self.code.raw(step.bytes());
             self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element));
@@ -849,7 +859,7 @@ pub fn jump(origin: u64, host: u64) -> Vec<u8> {
 }
 
 /// The register that indirect branches compute with, besides `rcx`: in counts-only mode `r11` is free.
-fn branch_scratch(mode: Mode) -> u8 {
+pub fn branch_scratch(mode: Mode) -> u8 {
     if mode == Mode::Simulation { RAX } else { R11 }
 }
 
