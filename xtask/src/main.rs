@@ -5,9 +5,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
 mod bench;
+mod demo;
 mod exactness;
 mod prepare;
+mod repeat;
+mod sensitivity;
 mod soak;
+mod suites;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +27,16 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// The main job on real input: measure twice, compare, measure an improvement, report.
+    Demo,
+    /// Measure the examples again and again under other circumstances: every event must be the same.
+    Repeat {
+        /// How often each.
+        #[arg(long, default_value_t = 10)]
+        times: usize,
+    },
+    /// Measure a little more work: it must be reported as just that much.
+    Sensitivity,
     /// Run CPython's own test modules inside regions; they must pass and skip what they do natively.
     Soak {
         /// Count only, without caches: some forty times faster.
@@ -49,6 +63,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Demo => demo::demo()?,
+        Command::Repeat { times } => repeat::repeat(times)?,
+        Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
         Command::Bench { what: _, json } => bench::engine(json)?,

@@ -71,7 +71,8 @@ pub fn default_python() -> Result<PathBuf> {
     Ok(PathBuf::from(path.trim()))
 }
 
-/// A virtual environment of `python` with this checkout's pytest-invar and `packages`; returns its own `python`.
+/// A virtual environment of `python` with this checkout's pytest-invar and `packages` (words for `pip install`, at the
+/// root of the checkout); returns its own `python`.
 ///
 /// Made once for each Python and set of packages; pytest-invar is installed anew each time, so that it is the checkout's.
 pub fn python(python: &Path, packages: &[&str]) -> Result<PathBuf> {
@@ -102,7 +103,7 @@ pub fn python(python: &Path, packages: &[&str]) -> Result<PathBuf> {
             "maturin>=1.7,<2",
             "pytest>=7",
         ]);
-        run(pip.args(packages))?;
+        run(pip.args(packages).current_dir(root()))?;
         fs::write(home.join("complete"), "")?;
     }
     let mut pip = Command::new(&own);

@@ -61,6 +61,7 @@ guests! {
     a_jump_from_constant_into_changing_code: "code_beside_code.c", REPEATABLE.with(&[CodeModified]);
     calling_what_is_gone_faults_where_it_would: "code_gone.c", REPEATABLE.with(&[LeftTranslation]);
     code_that_cannot_be_read_runs_natively: "code_unreadable.c", REPEATABLE.with(&[LeftTranslation]);
+    an_instruction_lies_across_two_mappings: "code_across_mappings.c", REPEATABLE;
     a_library_takes_the_place_of_another: "library_reloaded.c", REPEATABLE;
 
     // Processes and threads.

@@ -55,10 +55,23 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+impl Executable {
+    /// What decides how its code is kept: code of unlike kinds is never in one superblock.
+    pub fn kind(&self) -> (bool, bool) {
+        (self.file, self.volatile)
+    }
+}
+
 /// The range that `address` lies in.
 pub fn find(ranges: &[Executable], address: u64) -> Option<&Executable> {
+    at(ranges, address).map(|(range, _)| range)
+}
+
+/// The range that `address` lies in, and those that follow.
+pub fn at(ranges: &[Executable], address: u64) -> Option<(&Executable, &[Executable])> {
     let after = ranges.partition_point(|range| range.start <= address);
-    ranges[..after].last().filter(|range| address < range.end)
+    let range = ranges[..after].last().filter(|range| address < range.end)?;
+    Some((range, &ranges[after..]))
 }
 
 #[cfg(test)]

@@ -52,11 +52,18 @@ impl CodeMap {
 
 impl Source for CodeMap {
     fn code(&self, address: u64) -> Option<&[u8]> {
-        let range = self.find(address)?;
+        let (first, following) = maps::at(&self.ranges, address)?;
+        let mut end = first.end;
+        for range in following {
+            if range.start != end || range.kind() != first.kind() {
+                break;
+            }
+            end = range.end;
+        }
         // SAFETY: the kernel says that the range is mapped and readable. The runtime refreshes the map after
         // every call of the guest that may have unmapped code; another thread that unmaps code while this one executes it
         // would break the program natively too.
-        Some(unsafe { guest_bytes(address, (range.end - address) as usize) })
+        Some(unsafe { guest_bytes(address, (end - address) as usize) })
     }
 
     fn is_volatile(&self, address: u64) -> bool {
@@ -64,7 +71,6 @@ impl Source for CodeMap {
     }
 
     fn alike(&self, one: u64, other: u64) -> bool {
-        let kind = |address| self.find(address).map(|range| (range.file, range.volatile));
-        kind(one) == kind(other)
+        self.find(one).map(Executable::kind) == self.find(other).map(Executable::kind)
     }
 }

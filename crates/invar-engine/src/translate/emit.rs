@@ -576,7 +576,10 @@ impl Emitter {
                 self.code.load_immediate(number, address);
                 return;
             }
-            Code::Mov_r64_rm64 if copy.segment_prefix() == Register::None => {
+            // Never through rsp: a signal between the two would find no stack.
+            Code::Mov_r64_rm64
+                if copy.segment_prefix() == Register::None && copy.op0_register() != Register::RSP =>
+            {
                 let number = registers::number(copy.op0_register()).expect("this mov has a general register");
                 self.code.load_immediate(number, address);
                 self.code.load_through(number);
