@@ -494,6 +494,14 @@ impl Engine {
 
     /// Before a region: what happened to the guest's code while nobody looked?
     fn forget_changed_code(&mut self, context: &mut Context) {
+        if self.code_has_changed() {
+            context.trace_pointer = TRACE_START;
+            self.drop_translations();
+        }
+    }
+
+    /// Something that was translated is no longer what it was. Asks the kernel for its mappings.
+    fn code_has_changed(&mut self) -> bool {
         let before: Vec<Executable> = self.map.ranges().to_vec();
         self.map.refresh();
         self.map_is_stale = false;
@@ -501,10 +509,7 @@ impl Engine {
             let translated = self.pages.range(range.start..range.end).next().is_some();
             translated && !self.map.ranges().contains(range)
         });
-        if gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block)) {
-            context.trace_pointer = TRACE_START;
-            self.drop_translations();
-        }
+        gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block))
     }
 
     fn special(&mut self, context: &mut Context, site: Site) -> u64 {

@@ -62,6 +62,7 @@ guests! {
     calling_what_is_gone_faults_where_it_would: "code_gone.c", REPEATABLE.with(&[LeftTranslation]);
     code_that_cannot_be_read_runs_natively: "code_unreadable.c", REPEATABLE.with(&[LeftTranslation]);
     an_instruction_lies_across_two_mappings: "code_across_mappings.c", REPEATABLE;
+    a_handler_lets_code_be_changed: "code_guarded.c", REPEATABLE.with(&[CodeModified]);
     a_library_takes_the_place_of_another: "library_reloaded.c", REPEATABLE;
 
     // Processes and threads.

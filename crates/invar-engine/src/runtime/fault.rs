@@ -56,9 +56,13 @@ impl Engine {
     /// Takes a frame back from the guest's handler, which has returned.
     pub fn take_back(&mut self, context: &mut Context, frame: &mut Frame) {
         let Some(Fault { host, shown, lent }) = self.fault.take() else { return };
-        if frame[FRAME_RIP] != shown[FRAME_RIP] {
-            // Somewhere else: by the runtime, with the guest's registers as they are. What the block has not recorded
-            // yet is not counted.
+        let code_has_changed = self.code_has_changed();
+        if code_has_changed {
+            self.forget_all(context);
+        }
+        if frame[FRAME_RIP] != shown[FRAME_RIP] || code_has_changed {
+            // Somewhere else, or the block is gone: by the runtime, with the guest's registers as they are. What the
+            // block has not recorded yet is not counted.
             context.registers[usize::from(R11)] = frame[FRAME_R11];
             context.target = frame[FRAME_RIP];
             frame[FRAME_RIP] = gate::resume_address();
