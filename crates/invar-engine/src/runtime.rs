@@ -47,6 +47,8 @@ const BLOCK_BYTES_MAX: u64 = 64 << 10;
 struct Block {
     /// Guest address.
     head: u64,
+    /// Index of its first operation.
+    first_op: u32,
     /// Host address of its code.
     entry: u64,
     /// The guest's bytes that it was made of, where they can change behind our back.
@@ -453,7 +455,7 @@ impl Engine {
             }
             parts
         });
-        self.blocks.push(Block { head, entry, copy, volatile: range.volatile, indirect });
+        self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }

@@ -3,13 +3,14 @@
 //! Generated code keeps no table of where its instructions came from: translation is pure, so it is done again for the block
 //! that has faulted, and says so. Rare, and so slow.
 
+use crate::drain::reference::Path;
 use crate::host::context::{Context, register::*};
 use crate::host::faults::{FRAME_REGISTERS, FRAME_RIP, Frame};
 use crate::host::gate;
-use crate::host::layout;
-use crate::runtime::{Engine, TRACE_START};
+use crate::host::{layout, memory};
+use crate::runtime::{Drain, Engine, TRACE_START};
 use crate::translate::block::trace_path;
-use crate::translate::{Boundary, Lent, Numbers, emit};
+use crate::translate::{Boundary, Exit, Lent, Mode, Numbers, emit};
 
 /// Where frames have `r11`.
 const FRAME_R11: usize = FRAME_REGISTERS[R11 as usize];
@@ -21,13 +22,15 @@ const FRAME_RCX: usize = FRAME_REGISTERS[RCX as usize];
 pub struct Fault {
     host: Frame,
     shown: Frame,
-    lent: Lent,
+    boundary: Boundary,
+    first_op: u32,
 }
 
 impl Engine {
     /// Puts the guest's state into a frame of generated code.
     pub fn show_guest(&mut self, context: &mut Context, frame: &mut Frame) {
-        let Some(Boundary { at, lent, .. }) = self.boundary(frame[FRAME_RIP]) else { return };
+        let Some((first_op, boundary)) = self.boundary(frame[FRAME_RIP]) else { return };
+        let Boundary { at, lent, .. } = boundary;
         let host = *frame;
         if in_trace(host[FRAME_R11]) {
             // Where the handler jumps away what was traced so far is kept.
@@ -50,19 +53,20 @@ impl Engine {
                 }
             }
         }
-        self.fault = Some(Fault { host, shown: *frame, lent });
+        self.fault = Some(Fault { host, shown: *frame, boundary, first_op });
     }
 
     /// Takes a frame back from the guest's handler, which has returned.
     pub fn take_back(&mut self, context: &mut Context, frame: &mut Frame) {
-        let Some(Fault { host, shown, lent }) = self.fault.take() else { return };
+        let Some(Fault { host, shown, boundary, first_op }) = self.fault.take() else { return };
+        let Boundary { lent, before, .. } = boundary;
         let code_has_changed = self.code_has_changed();
-        if code_has_changed {
-            self.forget_all(context);
-        }
         if frame[FRAME_RIP] != shown[FRAME_RIP] || code_has_changed {
-            // Somewhere else, or the block is gone: by the runtime, with the guest's registers as they are. What the
-            // block has not recorded yet is not counted.
+            // Somewhere else, or the block is no longer right: by the runtime, with the guest's registers as they are.
+            self.count_until_fault(context, first_op, before);
+            if code_has_changed {
+                self.forget_all(context);
+            }
             context.registers[usize::from(R11)] = frame[FRAME_R11];
             context.target = frame[FRAME_RIP];
             frame[FRAME_RIP] = gate::resume_address();
@@ -99,8 +103,24 @@ impl Engine {
         }
     }
 
-    /// The guest's instruction whose code a host address is in.
-    fn boundary(&self, host: u64) -> Option<Boundary> {
+    /// Counts what a block has done before the instruction that has faulted: as one more way out of it.
+    fn count_until_fault(&mut self, context: &mut Context, first_op: u32, before: Exit) {
+        let number = self.meanings.paths.len();
+        self.meanings.paths.push(Path { first_op, exit: before });
+        if let Drain::Generated(drain) = &mut self.drain {
+            drain.add_exits(number..number + 1);
+        }
+        match self.options.mode {
+            Mode::Counts => memory::count_path(number),
+            Mode::Simulation => {
+                memory::end_trace(context.trace_pointer, number as u32);
+                context.trace_pointer += 8 + 8 * u64::from(before.slots);
+            }
+        }
+    }
+
+    /// The guest's instruction whose code a host address is in, and the first operation of its block.
+    fn boundary(&self, host: u64) -> Option<(u32, Boundary)> {
         let after = self.blocks.partition_point(|block| block.entry <= host);
         let block = self.blocks[..after].last()?;
         let path = trace_path(&self.map, block.head)?;
@@ -108,7 +128,9 @@ impl Engine {
         let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
         let translation = emit::translate(&path, block.entry, numbers, self.options);
         let offset = host - block.entry;
-        translation.boundaries.into_iter().rev().find(|boundary| u64::from(boundary.offset) <= offset)
+        let boundary =
+            translation.boundaries.into_iter().rev().find(|boundary| u64::from(boundary.offset) <= offset)?;
+        Some((block.first_op, boundary))
     }
 
     fn branch_lends_rax(&self) -> bool {

@@ -143,9 +143,15 @@ impl Emitter {
 
     /// Counts an instruction and its fetch.
     fn fetch(&mut self, instruction: &Instruction) {
-        self.progress.instructions += 1;
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
-        self.out.boundaries.push(Boundary { offset: self.code.here(), at: start, lent: Lent::Nothing });
+        let before = self.exit(self.progress, 0);
+        self.out.boundaries.push(Boundary {
+            offset: self.code.here(),
+            at: start,
+            lent: Lent::Nothing,
+            before,
+        });
+        self.progress.instructions += 1;
         match self.out.sources.last_mut() {
             Some((from, length)) if *from + u64::from(*length) == start => *length += bytes as u32,
             _ => self.out.sources.push((start, bytes as u32)),
@@ -235,9 +241,8 @@ impl Emitter {
         });
     }
 
-    fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
-        let number = self.numbers.exit + self.out.exits.len() as u32;
-        self.out.exits.push(Exit {
+    fn exit(&self, progress: Progress, system_calls: u8) -> Exit {
+        Exit {
             ops: self.out.ops.len() as u32,
             slots: progress.slots,
             instructions: progress.instructions,
@@ -246,7 +251,12 @@ impl Emitter {
             branches: progress.branches,
             system_calls,
             approximate: progress.approximate,
-        });
+        }
+    }
+
+    fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
+        let number = self.numbers.exit + self.out.exits.len() as u32;
+        self.out.exits.push(self.exit(progress, system_calls));
         number
     }
 

@@ -196,6 +196,8 @@ pub struct Boundary {
     pub at: u64,
     /// What is lent while it is executed.
     pub lent: Lent,
+    /// The path up to it, as if it were left here.
+    pub before: Exit,
 }
 
 /// A translated superblock.
