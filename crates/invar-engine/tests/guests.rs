@@ -77,6 +77,7 @@ guests! {
 
     // Signals and system calls.
     a_timer_interrupts_anywhere: "signals.c", VARYING;
+    signals_do_not_change_the_counts: "signals_unnoticed.c", REPEATABLE;
     signals_are_raised_blocked_and_nested: "signals_raised.c", REPEATABLE;
     a_handler_sees_what_has_faulted_and_where: "faults_shown.c", REPEATABLE;
     a_handler_mends_the_fault_and_returns: "write_barrier.c", REPEATABLE;
