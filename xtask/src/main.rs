@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod exactness;
 mod fuzz;
 mod prepare;
 mod repeat;
@@ -54,6 +55,8 @@ enum Command {
         /// Which modules, such as test_json; the default is a list of 25.
         modules: Vec<String>,
     },
+    /// Compare the engine's counts with callgrind's, side by side.
+    Exactness,
     /// Measure what measuring costs: ratios to native time, taken in one run.
     Bench {
         /// What to measure.
@@ -101,6 +104,7 @@ fn run() -> anyhow::Result<()> {
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
+        Command::Exactness => exactness::exactness()?,
         Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;

@@ -32,6 +32,7 @@ fn circumstances() -> Vec<Circumstance> {
         directory: None,
         loaded: false,
         user: false,
+        known: None,
     };
     let with = |says, environment: &[(&'static str, &str)]| Circumstance {
         says,
