@@ -513,12 +513,8 @@ impl Emitter {
         if instruction.is_string_instruction()
             && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
         {
-            if !has_short_or_fs_addresses(instruction) {
-                self.repeat(step);
-                return;
-            }
-            // Nobody compiles to these; they are executed, and noted as one access of unknown length.
-            self.progress.approximate = true;
+            self.repeat(step);
+            return;
         }
         if is_about_shadow_stacks(instruction) {
             return;
@@ -801,17 +797,6 @@ fn is_about_shadow_stacks(instruction: &Instruction) -> bool {
         instruction.mnemonic(),
         Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Incsspd | Mnemonic::Incsspq
     )
-}
-
-/// A string instruction with 32-bit pointers, or whose source is relative to `fs`.
-fn has_short_or_fs_addresses(instruction: &Instruction) -> bool {
-    instruction.segment_prefix() == Register::FS
-        || (0..instruction.op_count()).any(|operand| {
-            matches!(
-                instruction.op_kind(operand),
-                OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI
-            )
-        })
 }
 
 /// A bit test whose bit number is in a register: it may lie far from the operand's address.
