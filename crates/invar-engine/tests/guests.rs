@@ -33,7 +33,7 @@ guests! {
     the_stack_pointer_plays_every_role: "stack_shapes.c", REPEATABLE;
     repeated_strings_of_every_kind_and_direction: "rep_strings.c", REPEATABLE;
     rare_instructions_do_what_they_do: "rare_instructions.c", REPEATABLE.with(&[ApproximateAddresses]);
-    addresses_of_32_bits_wrap: "low_addresses.c", REPEATABLE.with(&[ApproximateAddresses]);
+    addresses_of_32_bits_wrap: "low_addresses.c", REPEATABLE;
     short_branches_reach_far: "short_branches.c", REPEATABLE;
     locked_operations_in_every_width: "locked.c", REPEATABLE;
     bit_manipulation_with_three_operands: "bit_manipulation.c", REPEATABLE;

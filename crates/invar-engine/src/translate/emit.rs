@@ -799,9 +799,10 @@ fn is_about_shadow_stacks(instruction: &Instruction) -> bool {
     )
 }
 
-/// A bit test whose bit number is in a register: it may lie far from the operand's address.
+/// A bit test in memory whose bit number is in a register: it may lie far from the operand's address.
 fn tests_bits_anywhere(instruction: &Instruction) -> bool {
     matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && instruction.op0_kind() == OpKind::Memory
         && instruction.op1_kind() == OpKind::Register
 }
 
