@@ -49,6 +49,8 @@ pub struct Level {
     pub run: Summary,
     /// Geometric mean over the benchmarks.
     pub ratio: f64,
+    /// What it did from the level before: `-0.1` is a tenth less.
+    pub step: f64,
 }
 
 impl Series {
@@ -72,6 +74,13 @@ impl Series {
     /// From the oldest point to the newest.
     pub fn over_all(&self) -> Option<Change> {
         (self.points.len() > 1).then(|| self.between(0, self.points.len() - 1))
+    }
+
+    /// What became of the benchmark from the oldest point to the newest.
+    pub fn over_all_verdict(&self, policy: &Policy) -> Option<Verdict> {
+        let [first, .., last] = &self.points[..] else { return None };
+        verdict(&self.benchmark, Some(&first.reading), Some(&last.reading), policy)
+            .map(|(verdict, _)| verdict)
     }
 
     /// The latest regression that the newest point still shows, by the same policy.
@@ -115,12 +124,15 @@ pub fn levels(series: &[Series], runs: &[Summary]) -> Vec<Level> {
             (base > 0 && head > 0).then(|| (head as f64 / base as f64).ln())
         });
         let logarithms: Vec<f64> = pairs.collect();
-        if !logarithms.is_empty() {
-            ratio *= (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
-        }
+        let factor = if logarithms.is_empty() {
+            1.0
+        } else {
+            (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp()
+        };
+        ratio *= factor;
         if !now.is_empty() {
             before = Some(now);
-            levels.push(Level { run: run.clone(), ratio });
+            levels.push(Level { run: run.clone(), ratio, step: factor - 1.0 });
         }
     }
     levels
@@ -174,6 +186,7 @@ mod tests {
         assert_eq!(series.change(0), None);
         assert_eq!(series.change(1).map(Change::ratio), Some(0.2));
         assert_eq!(series.over_all().map(Change::ratio), Some(-0.4));
+        assert_eq!(series.over_all_verdict(&Policy::default()), Some(Verdict::Improved));
     }
 
     #[test]

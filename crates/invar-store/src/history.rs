@@ -36,6 +36,15 @@ pub struct Listing {
     pub limit: u32,
 }
 
+/// Which trees' results are in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trees {
+    /// Those without changes that were not committed.
+    Clean,
+    /// All.
+    All,
+}
+
 impl Cursor {
     /// The place behind this run.
     pub fn behind(run: &Summary) -> Cursor {
@@ -132,7 +141,7 @@ impl Store {
         rows.iter().map(|row| way(row).map_err(|error| self.error(error))).collect()
     }
 
-    /// A benchmark's newest points of clean trees, at most so many, of one branch or of all.
+    /// A benchmark's newest points, at most so many, of one branch or of all.
     ///
     /// Results that are not of the whole benchmark are left out.
     pub async fn history(
@@ -140,6 +149,7 @@ impl Store {
         benchmark: &str,
         way: &Comparable,
         branch: Option<&str>,
+        trees: Trees,
         limit: u32,
     ) -> Result<Series, DatabaseError> {
         let rows = sqlx::query(AssertSqlSafe(history_sql()))
@@ -148,6 +158,7 @@ impl Store {
             .bind(way.instrument.name())
             .bind(branch)
             .bind(i64::from(limit))
+            .bind(trees == Trees::All)
             .fetch_all(self.readers())
             .await
             .map_err(|error| self.error(error))?;
@@ -224,7 +235,7 @@ fn history_sql() -> String {
     let sql = select!(
         "JOIN measurement ON measurement.run = run.number
          WHERE measurement.series = (SELECT number FROM series WHERE benchmark = $1 AND machine_text = $2 AND instrument = $3)
-           AND run.dirty = 0 AND ($4 IS NULL OR run.branch = $4)
+           AND (run.dirty = 0 OR $6) AND ($4 IS NULL OR run.branch = $4)
          ORDER BY measurement.started_us DESC, measurement.run DESC LIMIT $5"
     );
     sql.replace(" FROM run ", &format!(", measurement.diagnostics, {columns} FROM run "))

@@ -21,5 +21,5 @@ mod store;
 
 pub use blobs::UnpackError;
 pub use database::DatabaseError;
-pub use history::{Cursor, Listing};
+pub use history::{Cursor, Listing, Trees};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};

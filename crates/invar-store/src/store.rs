@@ -397,6 +397,7 @@ pub(crate) fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Trees;
     use invar_core::benchmark::Benchmark;
     use invar_core::diagnostic::Diagnostics;
     use invar_core::event::{Event, Events};
@@ -440,7 +441,7 @@ mod tests {
     }
 
     async fn history(store: &Store) -> Vec<u64> {
-        let history = store.history("a", &Comparable::with(&run(1)), None, 9).await.unwrap();
+        let history = store.history("a", &Comparable::with(&run(1)), None, Trees::All, 9).await.unwrap();
         history.points.iter().map(|point| point.reading.events.get(Event::Instructions)).collect()
     }
 

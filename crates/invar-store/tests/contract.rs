@@ -12,7 +12,7 @@ use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
-use invar_store::{Comparable, Cursor, Found, GetError, Listing, Put, PutError, Store, Wanted};
+use invar_store::{Comparable, Cursor, Found, GetError, Listing, Put, PutError, Store, Trees, Wanted};
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -276,11 +276,11 @@ async fn a_history_has_every_count_as_it_was(store: Store) {
     }
     kept.measurements[0].diagnostics.insert(Diagnostic::ReadClock);
     put(&store, std::slice::from_ref(&kept)).await;
-    let history = store.history("t.py::a", &way(), None, 9).await.unwrap();
+    let history = store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap();
     let point = Point { run: Summary::of(&kept), reading: Reading::of(&kept.measurements[0]) };
     assert_eq!(history.points, [point]);
     assert_eq!((history.machine, history.instrument), (kept.machine, kept.instrument));
-    assert_eq!(store.history("t.py::b", &way(), None, 9).await.unwrap().points, []);
+    assert_eq!(store.history("t.py::b", &way(), None, Trees::Clean, 9).await.unwrap().points, []);
 }
 
 async fn a_history_is_of_one_branch_and_of_clean_trees(store: Store) {
@@ -294,18 +294,19 @@ async fn a_history_is_of_one_branch_and_of_clean_trees(store: Store) {
         failed,
     ];
     put(&store, &runs).await;
-    let of = async |branch| {
-        let history = store.history("t.py::a", &way(), branch, 9).await.unwrap();
+    let of = async |branch, trees| {
+        let history = store.history("t.py::a", &way(), branch, trees, 9).await.unwrap();
         history.points.into_iter().map(|point| point.run.commit.unwrap()).collect::<String>()
     };
-    assert_eq!(of(Some("main")).await, "ad");
-    assert_eq!(of(None).await, "acd");
-    assert_eq!(of(Some("nobody")).await, "");
+    assert_eq!(of(Some("main"), Trees::Clean).await, "ad");
+    assert_eq!(of(Some("main"), Trees::All).await, "abd");
+    assert_eq!(of(None, Trees::Clean).await, "acd");
+    assert_eq!(of(Some("nobody"), Trees::All).await, "");
 }
 
 async fn a_history_ends_and_keeps_the_newest(store: Store) {
     put(&store, &[run(3), run(1), run(2)]).await;
-    let history = store.history("t.py::a", &way(), None, 2).await.unwrap();
+    let history = store.history("t.py::a", &way(), None, Trees::Clean, 2).await.unwrap();
     let counts = history.points.iter().map(|point| point.reading.events.get(Event::Instructions));
     assert_eq!(counts.collect::<Vec<_>>(), [2, 3]);
 }
@@ -316,7 +317,7 @@ async fn a_benchmark_may_be_measured_in_several_ways(store: Store) {
     put(&store, &[run(1), counts.clone()]).await;
     assert_eq!(store.ways("t.py::a").await.unwrap(), [Comparable::with(&counts), way()]);
     assert_eq!(store.ways("t.py::b").await.unwrap(), []);
-    let history = store.history("t.py::a", &Comparable::with(&counts), None, 9).await.unwrap();
+    let history = store.history("t.py::a", &Comparable::with(&counts), None, Trees::Clean, 9).await.unwrap();
     assert_eq!(history.points.len(), 1);
 }
 
@@ -342,5 +343,5 @@ async fn a_retried_put_measures_once(store: Store) {
     assert_eq!(store.put(&run(1)).await.unwrap(), Put::AlreadyThere);
     let other = Run { id: run(1).id, ..run(2) };
     assert!(store.put(&other).await.is_err());
-    assert_eq!(store.history("t.py::a", &way(), None, 9).await.unwrap().points.len(), 1);
+    assert_eq!(store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap().points.len(), 1);
 }

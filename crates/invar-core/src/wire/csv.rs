@@ -240,7 +240,7 @@ mod tests {
             points: vec![Point { run: summary.clone(), reading }, Point { run: summary.clone(), reading }],
         };
         check_table(&super::series(&[series]), 2);
-        check_table(&levels(&[Level { run: summary.clone(), ratio: 1.0 }]), 1);
+        check_table(&levels(&[Level { run: summary.clone(), ratio: 1.0, step: 0.0 }]), 1);
         check_table(&runs(std::slice::from_ref(&summary)), 1);
     }
 
