@@ -11,7 +11,7 @@ use invar_core::config::Policy;
 use invar_core::history::Series;
 use invar_core::report::{Brief, Judgement, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Comparable, Found, GetError, Listing, Store, Wanted};
+use invar_store::{Comparable, Found, Listing, Store, Wanted};
 
 use crate::problem::Problem;
 
@@ -101,12 +101,18 @@ impl App {
             return Ok(Some(branch.clone()));
         }
         let Some(newest) = self.store().latest(&Wanted::default()).await? else { return Ok(None) };
-        let named = match self.run(&newest.id).await {
-            Ok(run) => run.source.as_ref().and_then(|source| source.default_branch.clone()),
-            Err(Problem::Run(_)) => None,
-            Err(problem) => return Err(problem),
-        };
-        Ok(named.or(newest.branch))
+        let run = self.run_if_readable(&newest.id).await?;
+        let source = run.as_ref().and_then(|run| run.source.as_ref());
+        Ok(source.and_then(|source| source.default_branch.clone()).or(newest.branch))
+    }
+
+    /// A run, whole; `None` if its results are lost. For pages that are about more than this run.
+    pub async fn run_if_readable(&self, id: &str) -> Result<Option<Arc<Run>>, Problem> {
+        match self.run(id).await {
+            Ok(run) => Ok(Some(run)),
+            Err(Problem::Run(_)) => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// The newest commits of a branch that can be compared with its newest run; where there are none, its newest runs.
@@ -119,7 +125,7 @@ impl App {
             None => self.store().latest(&any).await?,
         };
         let Some(newest) = newest else { return Ok(None) };
-        let way = Comparable::with(self.run(&newest.id).await?.as_ref());
+        let Some(way) = self.store().way(&newest.id).await? else { return Ok(None) };
         let listing = Listing { branch, comparable: Some(way.clone()), limit, ..Listing::default() };
         let mut runs = self.store().commits(&listing).await?;
         if runs.is_empty() {
@@ -142,11 +148,10 @@ impl App {
         if let Some(brief) = kept().get(&key) {
             return Ok(brief.clone());
         }
-        let (base, head) = match (self.run(&base.id).await, self.run(&head.id).await) {
-            (Ok(base), Ok(head)) => (base, head),
-            (Err(Problem::Run(GetError::Blob { .. } | GetError::Run { .. })), _)
-            | (_, Err(Problem::Run(GetError::Blob { .. } | GetError::Run { .. }))) => return Ok(None),
-            (Err(problem), _) | (_, Err(problem)) => return Err(problem),
+        let (Some(base), Some(head)) =
+            (self.run_if_readable(&base.id).await?, self.run_if_readable(&head.id).await?)
+        else {
+            return Ok(None);
         };
         let report = self.report(&base, &head, ReportOptions::default()).ok();
         let brief = report.as_ref().map(Brief::of);

@@ -50,14 +50,30 @@ pub struct Shown {
     pub text: String,
 }
 
-/// A change that was judged.
+/// A change that was judged. Of what did not move at all the sign says it.
 pub fn change(change: Option<Change>, verdict: Option<Verdict>) -> Option<Shown> {
     let verdict = verdict?;
     let text = match change {
         None => verdict.name().to_string(),
+        Some(change) if change.base == change.head && verdict == Verdict::Unchanged => String::new(),
         Some(change) => number::change(change.ratio()),
     };
     Some(Shown { class: verdict.name(), sign: sign(verdict), text })
+}
+
+/// How many times as fast, or as slow: `1.112×`; with fewer digits the further it is from one.
+pub fn times(factor: f64) -> String {
+    match factor {
+        factor if !factor.is_finite() => String::new(),
+        factor if factor < 10.0 => format!("{factor:.3}×"),
+        factor if factor < 100.0 => format!("{factor:.1}×"),
+        factor => format!("{factor:.0}×"),
+    }
+}
+
+/// A sentence without the backticks that Markdown wants.
+pub fn plain(sentence: &str) -> String {
+    sentence.replace('`', "")
 }
 
 /// The first digits of a commit.
@@ -68,6 +84,24 @@ pub fn short(commit: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_factor_has_the_digits_that_matter() {
+        assert_eq!([1.1124, 31.29, 6676.03, f64::INFINITY].map(times), ["1.112×", "31.3×", "6676×", ""]);
+    }
+
+    #[test]
+    fn what_did_not_move_has_a_sign_only() {
+        let shown = |base, head, verdict| change(Some(Change { base, head }), Some(verdict)).unwrap();
+        assert_eq!(
+            shown(5, 5, Verdict::Unchanged),
+            Shown { class: "unchanged", sign: "=", text: String::new() }
+        );
+        assert_eq!(shown(100, 101, Verdict::Unchanged).text, "+1.0 %");
+        assert_eq!(shown(100, 50, Verdict::Improved).sign, "▲");
+        assert_eq!(change(None, Some(Verdict::New)).unwrap().text, "new");
+        assert_eq!(change(None, None), None);
+    }
 
     #[test]
     fn a_moment_is_said_in_utc() {

@@ -8,6 +8,7 @@ use invar_core::history::{Point, Series};
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::run::{Summary, Timestamp};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
 use crate::database::DatabaseError;
@@ -124,6 +125,16 @@ impl Store {
         rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
     }
 
+    /// In which way a run was measured; `None` if it is not there.
+    pub async fn way(&self, id: &str) -> Result<Option<Comparable>, DatabaseError> {
+        let row = sqlx::query("SELECT machine_text, instrument FROM run WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.readers())
+            .await
+            .map_err(|error| self.error(error))?;
+        row.as_ref().map(comparable).transpose().map_err(|error| self.error(error))
+    }
+
     /// In which ways a benchmark was measured; the one measured last first.
     pub async fn ways(&self, benchmark: &str) -> Result<Vec<Comparable>, DatabaseError> {
         let rows = sqlx::query(
@@ -133,12 +144,8 @@ impl Store {
         .bind(benchmark)
         .fetch_all(self.readers())
         .await;
-        let way = |row: &_| -> sqlx::Result<Comparable> {
-            let row: &sqlx::sqlite::SqliteRow = row;
-            Ok(Comparable { machine: row.try_get(0)?, instrument: instrument(row.try_get(1)?)? })
-        };
         let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| way(row).map_err(|error| self.error(error))).collect()
+        rows.iter().map(|row| comparable(row).map_err(|error| self.error(error))).collect()
     }
 
     /// A benchmark's newest points, at most so many, of one branch or of all.
@@ -243,6 +250,11 @@ fn history_sql() -> String {
 
 fn machine(way: &Comparable) -> sqlx::Result<Machine> {
     Machine::parse(&way.machine).map_err(|error| sqlx::Error::Decode(error.to_string().into()))
+}
+
+/// A row of machine and instrument.
+fn comparable(row: &SqliteRow) -> sqlx::Result<Comparable> {
+    Ok(Comparable { machine: row.try_get(0)?, instrument: instrument(row.try_get(1)?)? })
 }
 
 fn instrument(name: String) -> sqlx::Result<Instrument> {

@@ -317,6 +317,8 @@ async fn a_benchmark_may_be_measured_in_several_ways(store: Store) {
     put(&store, &[run(1), counts.clone()]).await;
     assert_eq!(store.ways("t.py::a").await.unwrap(), [Comparable::with(&counts), way()]);
     assert_eq!(store.ways("t.py::b").await.unwrap(), []);
+    assert_eq!(store.way(&counts.id).await.unwrap(), Some(Comparable::with(&counts)));
+    assert_eq!(store.way("nobody").await.unwrap(), None);
     let history = store.history("t.py::a", &Comparable::with(&counts), None, Trees::Clean, 9).await.unwrap();
     assert_eq!(history.points.len(), 1);
 }

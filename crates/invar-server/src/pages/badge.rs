@@ -55,7 +55,7 @@ pub async fn json(app: App, _asked: Asked) -> Answer {
 async fn said(app: &App) -> Result<Said, Problem> {
     let wanted = Wanted { branch: app.branch().await?, dirty: Some(false), ..Wanted::default() };
     let Some(newest) = app.store().latest(&wanted).await? else { return Ok(sentence(None)) };
-    let run = app.run(&newest.id).await?;
+    let Some(run) = app.run_if_readable(&newest.id).await? else { return Ok(sentence(None)) };
     let brief = match baseline::choose(app.store(), &run).await? {
         Some((base, _)) => app.judge(&base, &newest).await?,
         None => None,

@@ -148,12 +148,7 @@ async fn described(
 ) -> Result<(Benchmark, Option<String>), Problem> {
     let plain = (Benchmark::named(full_name), None);
     let Some(newest) = series.newest() else { return Ok(plain) };
-    let run = match app.run(&newest.run.id).await {
-        Ok(run) => run,
-        // The page is about the history, which is there.
-        Err(Problem::Run(_)) => return Ok(plain),
-        Err(problem) => return Err(problem),
-    };
+    let Some(run) = app.run_if_readable(&newest.run.id).await? else { return Ok(plain) };
     let Some(measurement) = run.measurement(full_name) else { return Ok(plain) };
     let benchmark = measurement.benchmark.clone();
     let link = run.source.as_ref().zip(benchmark.file.as_ref());
@@ -197,7 +192,8 @@ fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
     let points = series.points.iter().enumerate();
     let point = points.map(|(at, point)| {
         let step = step(series, at, metric, app);
-        let moved = step.as_ref().map_or_else(String::new, |step| format!(", {}", step.text));
+        let moved = step.as_ref().filter(|step| !step.text.is_empty());
+        let moved = moved.map_or_else(String::new, |step| format!(", {}", step.text));
         let message = point.run.message.as_deref().unwrap_or_default();
         ChartPoint {
             value: match metric {

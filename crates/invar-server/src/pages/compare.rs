@@ -17,6 +17,7 @@ use crate::address;
 use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
+use crate::baseline;
 use crate::problem::Problem;
 use crate::words::{self, Shown, moment, sign};
 
@@ -106,11 +107,16 @@ pub async fn choose(app: App, asked: Asked) -> Answer {
         let message = run.message.as_deref().unwrap_or_default();
         (run.id.clone(), format!("{} {message} ({})", run.title, moment(run.started)))
     };
-    let id = |index: usize| runs.get(index).map(|run| run.id.clone()).unwrap_or_default();
+    // Of what would be asked most often: the newest run, and its own baseline.
+    let head = runs.first().map(|run| run.id.clone()).unwrap_or_default();
+    let base = match app.run(&head).await {
+        Ok(run) => baseline::choose(app.store(), &run).await?.map(|(base, _)| base.id),
+        Err(_) => None,
+    };
     page(&ChoosePage {
         frame: Frame::new(&app, &asked, "Compare", "/compare").without_twins(),
-        base: asked.value("base").map_or_else(|| id(1), str::to_string),
-        head: asked.value("head").map_or_else(|| id(0), str::to_string),
+        base: asked.value("base").map(str::to_string).or(base).unwrap_or_default(),
+        head: asked.value("head").map(str::to_string).unwrap_or(head),
         choices: runs.iter().map(choice).collect(),
     })
 }
@@ -159,7 +165,7 @@ pub async fn compare(app: App, asked: Asked) -> Answer {
             &format!("{} compared with {}", report.head_name, report.base_name),
             "/compare",
         ),
-        headline: plain(&report.headline),
+        headline: words::plain(&report.headline),
         mood: mood(&report),
         chips: chips(&report, &asked, verdict),
         sides: [("Baseline", &base), ("Candidate", &head)]
@@ -215,11 +221,6 @@ fn mood(report: &Report) -> &'static str {
     }
 }
 
-/// A headline without the backticks that Markdown wants.
-fn plain(headline: &str) -> String {
-    headline.replace('`', "")
-}
-
 impl Row {
     fn of(row: &ReportRow) -> Row {
         let judged = &row.judged;
@@ -227,7 +228,9 @@ impl Row {
             reading.map_or_else(|| "–".to_string(), |reading| number::time(reading.time))
         };
         let verdict = judged.verdict;
-        let factor = judged.change().map(Change::factor).filter(|factor| factor.is_finite() && *factor > 1.0);
+        let factor = judged.change().map(Change::factor).filter(|&factor| factor > 1.0);
+        let faster =
+            if judged.change().is_some_and(|change| change.head < change.base) { "faster" } else { "slower" };
         let diagnostics = [("baseline", judged.base), ("candidate", judged.head)].into_iter().flat_map(
             |(role, reading)| {
                 let all = reading.map(|reading| reading.diagnostics.to_vec()).unwrap_or_default();
@@ -249,7 +252,7 @@ impl Row {
                 sign: sign(verdict),
                 text: String::new(),
             }),
-            factor: factor.map_or_else(String::new, |factor| format!("{factor:.3}×")),
+            factor: factor.map_or_else(String::new, |factor| format!("{} {faster}", words::times(factor))),
             why: row.why.clone(),
             events: events(row),
             diagnostics: diagnostics.collect(),

@@ -10,7 +10,7 @@ use crate::address;
 use crate::answer::{Answer, typed};
 use crate::app::App;
 use crate::asked::Asked;
-use crate::words::{rfc3339, short};
+use crate::words::{plain, rfc3339, short};
 
 /// How far back it goes.
 const COMMITS: u32 = 50;
@@ -64,7 +64,7 @@ fn entry(judgement: &Judgement, root: &str) -> Option<Entry> {
         updated: rfc3339(judgement.run.started),
         text: for_xml(&format!(
             "{}. Of {} {} improved and {} regressed against {}.",
-            brief.headline,
+            plain(&brief.headline),
             plural(judgement.run.measured, "benchmark"),
             counts.improved,
             counts.regressed,

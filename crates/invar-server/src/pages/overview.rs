@@ -1,5 +1,7 @@
 //! How the project does: its newest run, what needs attention, the latest commits.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use invar_core::benchmark::Benchmark;
 use invar_core::history::{Level, Series, levels};
@@ -20,7 +22,7 @@ use crate::app::{App, Recent};
 use crate::asked::{Asked, Form};
 use crate::baseline;
 use crate::chart::{Chart, ChartPoint, Floor, chart};
-use crate::words::{day, moment, rfc3339, short};
+use crate::words::{self, day, moment, rfc3339, short};
 
 /// How many of the latest commits, and of the benchmarks that changed most, are shown.
 const LATEST: usize = 8;
@@ -121,7 +123,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
 async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
     let newest = app.store().runs(&Listing { limit: 1, ..Listing::default() }).await?;
     let Some(run) = newest.into_iter().next() else { return Ok(None) };
-    let whole = app.run(&run.id).await.ok();
+    let whole = app.run_if_readable(&run.id).await?;
     let base = match &whole {
         Some(whole) => baseline::choose(app.store(), whole).await?,
         None => None,
@@ -131,7 +133,7 @@ async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
         None => None,
     };
     let headline = match (&brief, run.measured) {
-        (Some(brief), _) => brief.headline.replace('`', ""),
+        (Some(brief), _) => words::plain(&brief.headline),
         (None, 0) => "Nothing was measured".to_string(),
         (None, measured) => {
             format!("{} measured, nothing to compare with yet", plural(measured, "benchmark"))
@@ -150,7 +152,7 @@ async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
         headline,
         mood,
         compare: base.as_ref().map(|(base, _)| address::compare(&base.id, &run.id)),
-        base: base.map(|(base, reason)| (base, reason.to_string())),
+        base: base.map(|(base, reason)| (base, words::plain(&reason.to_string()))),
         run,
     }))
 }
@@ -184,7 +186,10 @@ async fn attention(
             }
         })
         .collect();
-    let run = app.run(&newest.id).await?;
+    let failed = match app.run_if_readable(&newest.id).await? {
+        Some(run) => run.failed.clone(),
+        None => BTreeMap::new(),
+    };
     let of_newest = |sign, what: &str, benchmark: &str, since: String| Attention {
         class: "dropped",
         sign,
@@ -194,11 +199,10 @@ async fn attention(
         since,
         since_href: address::run(&newest.id),
     };
-    let failed = run.failed.keys();
-    all.extend(failed.map(|name| of_newest("✗", "failed", name, format!("in {}", newest.title))));
+    all.extend(failed.keys().map(|name| of_newest("✗", "failed", name, format!("in {}", newest.title))));
     let missing = series.iter().filter(|series| {
         series.newest().is_some_and(|point| point.run.id != newest.id)
-            && !run.failed.contains_key(&series.benchmark)
+            && !failed.contains_key(&series.benchmark)
     });
     all.extend(
         missing.map(|series| of_newest("−", "missing", &series.benchmark, format!("from {}", newest.title))),

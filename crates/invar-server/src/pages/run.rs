@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::asked::{Asked, Form};
 use crate::baseline;
 use crate::problem::Problem;
-use crate::words::{moment, rfc3339};
+use crate::words::{self, moment, rfc3339};
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -43,6 +43,7 @@ struct Page {
 /// How the run did against its baseline.
 struct Judged {
     brief: Option<Brief>,
+    headline: String,
     base: Summary,
     base_href: String,
     reason: String,
@@ -99,11 +100,14 @@ pub async fn run(app: App, asked: Asked) -> Answer {
     let judged = match baseline::choose(app.store(), &run).await? {
         None => None,
         Some((base, reason)) => {
-            base_run = app.run(&base.id).await.ok();
+            base_run = app.run_if_readable(&base.id).await?;
+            let brief = app.judge(&base, &Summary::of(&run)).await?;
+            let headline = brief.as_ref().map(|brief| words::plain(&brief.headline));
             Some(Judged {
-                brief: app.judge(&base, &Summary::of(&run)).await?,
+                headline: headline.unwrap_or_else(|| "It cannot be compared with its baseline".to_string()),
+                brief,
                 base_href: address::run(&base.id),
-                reason: reason.to_string(),
+                reason: words::plain(&reason.to_string()),
                 href: address::compare(&base.id, &run.id),
                 base,
             })
