@@ -4,7 +4,7 @@ use iced_x86::Register;
 
 use crate::host::memory::Memory;
 use crate::host::run;
-use crate::host::signals::{Fault, FaultState};
+use crate::host::signals::{Fault, Step};
 use crate::layout;
 use crate::random::Random;
 
@@ -164,7 +164,7 @@ pub struct End {
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// What its handler has seen, if it has seen the program.
-    pub seen: Option<FaultState>,
+    pub seen: Option<Step>,
     /// General registers; zero after a fault.
     pub registers: [u64; 16],
     /// Flags; zero after a fault.
@@ -221,17 +221,13 @@ impl End {
             found.push(format!("natively {}, translated {}", name(self.signal), name(translated.signal)));
             return found;
         }
-        if let (Some(native), Some(other)) = (&self.seen, &translated.seen)
-            && native != other
-        {
-            found.push(format!("at the fault: natively {native:x?}, translated {other:x?}"));
-        }
-        for (number, (native, other)) in self.registers.iter().zip(translated.registers).enumerate() {
-            if *native != other {
-                let name = Register::RAX + number as u32;
-                found.push(format!("{name:?}: natively {native:#x}, translated {other:#x}"));
+        if let (Some(native), Some(other)) = (&self.seen, &translated.seen) {
+            if native.at != other.at {
+                found.push(format!("fault: natively at {:#x}, translated at {:#x}", native.at, other.at));
             }
+            compare_registers("at the fault, ", &native.registers, &other.registers, &mut found);
         }
+        compare_registers("", &self.registers, &translated.registers, &mut found);
         if self.flags != translated.flags {
             let (native, other) = (self.flags, translated.flags);
             found.push(format!("flags: natively {native:#x}, translated {other:#x}"));
@@ -252,5 +248,14 @@ impl End {
             }
         }
         found
+    }
+}
+
+fn compare_registers(when: &str, native: &[u64; 16], translated: &[u64; 16], found: &mut Vec<String>) {
+    for (number, (native, other)) in native.iter().zip(translated).enumerate() {
+        if native != other {
+            let name = Register::RAX + number as u32;
+            found.push(format!("{when}{name:?}: natively {native:#x}, translated {other:#x}"));
+        }
     }
 }

@@ -17,16 +17,8 @@ pub struct Fault {
     /// The signal's number.
     pub signal: i32,
     /// The state that the handler was shown, if that was the program's and not the engine's.
-    pub state: Option<FaultState>,
-}
-
-/// What a handler sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultState {
-    /// Where, and the general registers.
-    pub step: Step,
-    /// Flags.
-    pub flags: u64,
+    /// Flags are left out: dead ones may be the engine's by then.
+    pub state: Option<Step>,
 }
 
 /// The state before an instruction.
@@ -52,8 +44,8 @@ const STEPS_MAX: usize = 8192;
 static PROGRAMS_WAY_OUT: AtomicU64 = AtomicU64::new(0);
 /// Where a fault goes whose handler sees generated code.
 static WAY_OUT: AtomicU64 = AtomicU64::new(0);
-/// Registers, address and flags of the fault, if its handler has seen the program.
-static FAULT: [AtomicU64; 18] = [const { AtomicU64::new(0) }; 18];
+/// Registers and address of the fault, if its handler has seen the program.
+static FAULT: [AtomicU64; 17] = [const { AtomicU64::new(0) }; 17];
 static FAULT_IS_SEEN: AtomicBool = AtomicBool::new(false);
 static NATIVE: AtomicBool = AtomicBool::new(false);
 static STEPPING: AtomicBool = AtomicBool::new(false);
@@ -124,11 +116,8 @@ pub fn end(steps: Option<&mut Vec<Step>>) -> Option<Fault> {
     }
     let signal = SIGNAL.load(Ordering::SeqCst);
     let word = |index: usize| FAULT[index].load(Ordering::Relaxed);
-    let state = FAULT_IS_SEEN.load(Ordering::SeqCst).then(|| FaultState {
-        step: Step { at: word(16), registers: core::array::from_fn(word) },
-        // Neither the trap flag nor the processor's own resume flag.
-        flags: word(17) & 0xfff & !TRAP_FLAG,
-    });
+    let seen = FAULT_IS_SEEN.load(Ordering::SeqCst);
+    let state = seen.then(|| Step { at: word(16), registers: core::array::from_fn(word) });
     (signal != 0).then_some(Fault { signal: signal as i32, state })
 }
 
@@ -192,7 +181,7 @@ extern "C" fn handle(signal: i32, _info: *mut libc::siginfo_t, context: *mut lib
     SIGNAL.store(signal as u64, Ordering::SeqCst);
     let seen = is_of_program(at);
     if seen {
-        for (index, register) in ORDER.into_iter().chain([libc::REG_RIP, libc::REG_EFL]).enumerate() {
+        for (index, register) in ORDER.into_iter().chain([libc::REG_RIP]).enumerate() {
             FAULT[index].store(registers[register as usize] as u64, Ordering::Relaxed);
         }
         FAULT_IS_SEEN.store(true, Ordering::SeqCst);
