@@ -124,6 +124,11 @@ impl Bench {
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
+        if program.at >= layout::OPEN_CODE {
+            // What an earlier run has left around it would be read by the next.
+            let slot = program.at / layout::PROGRAM_BYTES * layout::PROGRAM_BYTES;
+            self.memory.write_code(slot, &[0; layout::PROGRAM_BYTES as usize]);
+        }
         self.memory.write_code(program.at, code);
         program.start.write(&mut self.memory, program.at);
     }

@@ -33,11 +33,12 @@ pub struct Step {
 /// The signal of a program that came to no end: of a timer that counts the processor's time.
 pub const NO_END: i32 = libc::SIGVTALRM;
 
-const TICK_MICROSECONDS: i64 = 100_000;
+/// Short, so that ticks come at every place of the engine, too: in generated code, in the runtime, in another handler.
+const TICK_MICROSECONDS: i64 = 3_000;
 /// A native run that lasts so many ticks has no end.
-const NATIVE_TICKS: u64 = 2;
+const NATIVE_TICKS: u64 = 60;
 /// Under translation it gets more, since it is slower.
-const TRANSLATED_TICKS: u64 = 30;
+const TRANSLATED_TICKS: u64 = 900;
 const STEPS_MAX: usize = 8192;
 
 /// Where a fault goes whose handler sees the program.
