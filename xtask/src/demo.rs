@@ -16,7 +16,7 @@ use crate::suites::Tools;
 /// Shows it.
 pub fn demo() -> Result<()> {
     prepare::system_packages(&[("the history that results belong to", "git")])?;
-    let tools = Tools::prepare(&[])?;
+    let tools = Tools::prepare(None, &[])?;
     let checkout = prepare::scratch()?.join("demo");
     let _ = fs::remove_dir_all(&checkout);
     fs::create_dir_all(&checkout)?;

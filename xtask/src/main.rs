@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod exactness;
 mod fuzz;
 mod prepare;
 mod repeat;
@@ -13,6 +14,8 @@ mod sensitivity;
 mod soak;
 mod suites;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +38,9 @@ enum Command {
         /// How often each.
         #[arg(long, default_value_t = 10)]
         times: usize,
+        /// Which Python; the default is `python3`.
+        #[arg(long)]
+        python: Option<std::path::PathBuf>,
     },
     /// Measure a little more work: it must be reported as just that much.
     Sensitivity,
@@ -49,6 +55,8 @@ enum Command {
         /// Which modules, such as test_json; the default is a list of 25.
         modules: Vec<String>,
     },
+    /// Compare the engine's counts with callgrind's, side by side.
+    Exactness,
     /// Measure what measuring costs: ratios to native time, taken in one run.
     Bench {
         /// What to measure.
@@ -80,12 +88,23 @@ enum Command {
     Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo()?,
-        Command::Repeat { times } => repeat::repeat(times)?,
+        Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
+        Command::Exactness => exactness::exactness()?,
         Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;

@@ -17,10 +17,14 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Builds and installs what suites need; `packages` are from PyPI.
-    pub fn prepare(packages: &[&str]) -> Result<Tools> {
+    /// Builds and installs what suites need. `python` is the default one if none is named; `packages` are words for
+    /// `pip install`.
+    pub fn prepare(python: Option<&Path>, packages: &[&str]) -> Result<Tools> {
         let invar = prepare::invar()?;
-        let python = prepare::python(&prepare::default_python()?, packages)?;
+        let python = match python {
+            Some(python) => prepare::python(python, packages)?,
+            None => prepare::python(&prepare::default_python()?, packages)?,
+        };
         Ok(Tools { invar, bin: python.parent().context("an interpreter lies in a directory")?.to_path_buf() })
     }
 
@@ -40,7 +44,9 @@ impl Tools {
     pub fn measure(&self, suite: &Path, store: &Path, change: impl FnOnce(&mut Command)) -> Result<Value> {
         let mut run = self.shell(suite);
         run.arg("--store").arg(store).args(["run", "--quiet", "--baseline", "none", "--"]);
-        run.arg(self.bin.join("pytest")).arg(suite).stdout(Stdio::null()).stderr(Stdio::piped());
+        // As a Makefile would: the suite's own directory, whatever the caller's is.
+        run.args(["sh", "-c", "cd \"$0\" && exec \"$@\""]).arg(suite).arg(self.bin.join("pytest"));
+        run.stdout(Stdio::null()).stderr(Stdio::piped());
         change(&mut run);
         let done = run.output().with_context(|| format!("cannot start `{}`", prepare::shown(&run)))?;
         let said = String::from_utf8_lossy(&done.stderr);

@@ -82,9 +82,7 @@ struct Attached {
 
 /// Makes the engine ready in this process; again, to change machine, mode or drain.
 pub fn attach(machine: &Machine, mode: Mode, drain: DrainKind) -> Result<(), EngineError> {
-    if RUNNING.load(Ordering::Acquire) == process_id() {
-        return Err(EngineError::Nested);
-    }
+    refuse_nested()?;
     if let Some(attached) = ENGINE.take() {
         let engine = &attached.engine;
         if engine.machine() == machine && engine.mode() == mode && engine.drain_kind() == drain {
@@ -108,6 +106,11 @@ pub fn attach(machine: &Machine, mode: Mode, drain: DrainKind) -> Result<(), Eng
     ENGINE.put(Box::new(Attached { engine, kept: Vec::new(), announced: 0 }));
     RUNNING.store(0, Ordering::Release);
     Ok(())
+}
+
+/// Within a region everything but a region's callback is refused.
+fn refuse_nested() -> Result<(), EngineError> {
+    if RUNNING.load(Ordering::Acquire) == process_id() { Err(EngineError::Nested) } else { Ok(()) }
 }
 
 /// Calls `function(argument)` as one measured region named `benchmark`, and keeps the counts for [`flush`].
@@ -140,8 +143,8 @@ pub fn run_only(
 ) -> Result<Outcome, EngineError> {
     let Some(mut attached) = ENGINE.take() else {
         function(argument);
-        let running = RUNNING.load(Ordering::Acquire);
-        return Err(if running == process_id() { EngineError::Nested } else { EngineError::NotAttached });
+        refuse_nested()?;
+        return Err(EngineError::NotAttached);
     };
     RUNNING.store(process_id(), Ordering::Release);
     let threads = thread_count();
@@ -149,6 +152,9 @@ pub fn run_only(
     let context = memory::context();
     let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
     gate::run(context, engine, entry, argument as u64, stack);
+    if context.in_runtime != 0 {
+        engine.abandon(context);
+    }
     if threads.max(thread_count()) > 1 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
@@ -186,13 +192,14 @@ pub fn keep(record: &Record) {
     ENGINE.put(attached);
 }
 
-/// Keeps a JSON object beside the benchmark of that name.
+/// Keeps a JSON object beside the benchmark of that name. Does nothing where [`keep`] does nothing.
 pub fn describe(benchmark: &str, json: &str) {
     keep(&Record::Describe { benchmark: benchmark.to_string(), json: json.to_string() });
 }
 
 /// Appends what was kept since the last flush to the file at `path`.
 pub fn flush(path: &str) -> Result<(), EngineError> {
+    refuse_nested()?;
     let Some(mut attached) = ENGINE.take() else { return Err(EngineError::NotAttached) };
     let mut terminated = path.as_bytes().to_vec();
     terminated.push(0);

@@ -7,6 +7,8 @@
 //! Invariant: a number in generated code (exit, link, site, block) is an index into the tables below; when the
 //! tables are cleared the code is gone too.
 
+mod fault;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -16,13 +18,15 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::Hierarchy;
 
+use self::fault::Fault;
 use crate::drain::generated::Generated;
-use crate::drain::reference::{self, Meanings};
+use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
 use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
 use crate::host::code_map::CodeMap;
 use crate::host::context::{Context, register::*};
+use crate::host::faults;
 use crate::host::gate::{self, Reason};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
@@ -33,7 +37,7 @@ use crate::translate::{Mode, Numbers, Options, Site, Special, assemble};
 
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
-const CODE_END: u64 = CODE_START + layout::CODE_BYTES as u64;
+const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) as u64;
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
 const BLOCK_BYTES_MAX: u64 = 64 << 10;
@@ -41,6 +45,10 @@ const BLOCK_BYTES_MAX: u64 = 64 << 10;
 /// A translated superblock.
 #[derive(Debug)]
 struct Block {
+    /// Guest address.
+    head: u64,
+    /// Index of its first operation.
+    first_op: u32,
     /// Host address of its code.
     entry: u64,
     /// The guest's bytes that it was made of, where they can change behind our back.
@@ -49,6 +57,36 @@ struct Block {
     volatile: bool,
     /// It has a check in the indirect-branch table.
     indirect: bool,
+}
+
+/// Code that makes the system calls which start threads and processes.
+///
+/// It stays when translations are dropped, since a new thread may not have left it yet when its parent goes on.
+#[derive(Debug, Default)]
+struct Births {
+    by_next: BTreeMap<u64, u64>,
+    bytes: u64,
+}
+
+impl Births {
+    /// Address of the code whose child goes on at `next`.
+    fn code(&mut self, memory: &mut CodeMemory, next: u64) -> u64 {
+        if let Some(&origin) = self.by_next.get(&next) {
+            return origin;
+        }
+        let origin = CODE_END + self.bytes;
+        let code = emit::system_call_with_child(origin, next);
+        let bytes = (code.len() as u64).next_multiple_of(16);
+        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) {
+            // Thousands of places that start threads: by now the first of them have left.
+            *self = Births::default();
+            return self.code(memory, next);
+        }
+        memory.write(origin, &code);
+        self.by_next.insert(next, origin);
+        self.bytes += bytes;
+        origin
+    }
 }
 
 /// How the guest comes to a block.
@@ -99,6 +137,10 @@ pub struct Engine {
     diagnostics: Diagnostics,
     /// Number and arguments of the system call under way.
     system_call: (u64, [u64; 6]),
+    /// Code that starts a thread or process, by where its child goes on.
+    births: Births,
+    /// The fault that a handler of the guest is looking at.
+    fault: Option<Fault>,
 }
 
 impl Engine {
@@ -128,6 +170,8 @@ impl Engine {
             events: Events::default(),
             diagnostics: Diagnostics::default(),
             system_call: (0, [0; 6]),
+            births: Births::default(),
+            fault: None,
         };
         engine.drop_translations();
         engine
@@ -136,6 +180,19 @@ impl Engine {
     /// The same with another Machine, mode or drain, and nothing translated.
     pub fn replaced_by(self, machine: Machine, mode: Mode, drain_kind: DrainKind) -> Engine {
         Engine::new(machine, mode, drain_kind, self.code)
+    }
+
+    /// After a region that has jumped out of the runtime for good: the tables were left in the middle of a change, so
+    /// the engine begins anew, with nothing counted and nothing translated.
+    pub fn abandon(&mut self, context: &mut Context) {
+        let fresh = Engine::new(self.machine.clone(), self.mode(), self.drain_kind(), memory::code_memory());
+        // What its tables hold may be half written, so it must not be freed.
+        core::mem::forget(core::mem::replace(self, fresh));
+        context.trace_pointer = TRACE_START;
+        context.repeats_before = [0; 4];
+        context.repeats_after = [0; 4];
+        memory::discard(layout::COUNTERS, 8 * layout::COUNTERS_MAX as u64);
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
     }
 
     /// The Machine that is simulated.
@@ -180,6 +237,7 @@ impl Engine {
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
+        faults::stand_before_handlers(context);
         self.forget_changed_code(context);
         if self.options.mode == Mode::Counts {
             memory::clear_counters(self.meanings.paths.len());
@@ -189,6 +247,7 @@ impl Engine {
 
     /// What the region counted, after it has ended.
     pub fn end(&mut self, context: &mut Context) -> (Events, Diagnostics) {
+        faults::step_aside(context);
         if context.ended_natively != 0 {
             // The trace since the last visit of the runtime is lost with `r11`.
             self.diagnostics.insert(Diagnostic::LeftTranslation);
@@ -206,13 +265,21 @@ impl Engine {
 
     /// Adds what the drain has counted since it was last asked.
     fn take_drained(&mut self) {
-        self.events += match &mut self.drain {
-            Drain::Reference(caches) => caches.take_events(),
+        let (events, exactness) = match &mut self.drain {
+            Drain::Reference(caches) => (caches.take_events(), Exactness::Exact),
             Drain::Generated(drain) if self.options.mode == Mode::Simulation => {
                 drain.take_events(&self.meanings)
             }
-            Drain::Generated(_) => Events::default(),
+            Drain::Generated(_) => (Events::default(), Exactness::Exact),
         };
+        self.events += events;
+        self.note(exactness);
+    }
+
+    fn note(&mut self, exactness: Exactness) {
+        if exactness == Exactness::Approximate {
+            self.diagnostics.insert(Diagnostic::ApproximateAddresses);
+        }
     }
 
     /// Notes something about the region.
@@ -235,6 +302,7 @@ impl Engine {
             reason if reason == Reason::SystemCallDone as u64 => {
                 self.system_call_done(context, self.sites[number])
             }
+            reason if reason == Reason::Resume as u64 => self.go_to(context, context.target),
             reason => unreachable!("no gate gives reason {reason}"),
         }
     }
@@ -243,15 +311,18 @@ impl Engine {
     fn collect(&mut self, context: &mut Context) {
         match self.options.mode {
             Mode::Simulation => {
-                match &mut self.drain {
+                let exactness = match &mut self.drain {
                     Drain::Reference(caches) => {
                         let trace = memory::trace(context.trace_pointer);
-                        reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events);
+                        reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
                     }
                     Drain::Generated(drain) => {
                         drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
+                        // Its paths tell when their counts are taken.
+                        Exactness::Exact
                     }
-                }
+                };
+                self.note(exactness);
                 context.trace_pointer = TRACE_START;
             }
             Mode::Counts => {
@@ -358,8 +429,8 @@ impl Engine {
     }
 
     fn translate(&mut self, head: u64, range: Executable, way: Way) -> Option<usize> {
-        let path = trace_path(&self.map, head, range.writable)?;
-        let indirect = way == Way::Indirect && !range.writable;
+        let path = trace_path(&self.map, head)?;
+        let indirect = way == Way::Indirect && !range.volatile;
         let mut code = if indirect { self.indirect_check(head) } else { Vec::new() };
         let numbers = Numbers {
             block: self.blocks.len() as u32,
@@ -371,9 +442,6 @@ impl Engine {
         let translation = emit::translate(&path, entry, numbers, self.options);
         code.extend_from_slice(&translation.code);
         self.append_code(&code);
-        if translation.approximate {
-            self.diagnostics.insert(Diagnostic::ApproximateAddresses);
-        }
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
@@ -385,14 +453,14 @@ impl Engine {
         for &(start, bytes) in &translation.sources {
             self.pages.extend((start / PAGE..=(start + u64::from(bytes) - 1) / PAGE).map(|page| page * PAGE));
         }
-        let copy = (!range.file).then(|| {
+        let copy = (!range.file || range.volatile).then(|| {
             let mut parts = Vec::new();
             for step in &path.steps {
                 parts.push((step.instruction.ip(), step.bytes().to_vec()));
             }
             parts
         });
-        self.blocks.push(Block { entry, copy, volatile: range.writable, indirect });
+        self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
     }
@@ -433,6 +501,14 @@ impl Engine {
 
     /// Before a region: what happened to the guest's code while nobody looked?
     fn forget_changed_code(&mut self, context: &mut Context) {
+        if self.code_has_changed() {
+            context.trace_pointer = TRACE_START;
+            self.drop_translations();
+        }
+    }
+
+    /// Something that was translated is no longer what it was. Asks the kernel for its mappings.
+    fn code_has_changed(&mut self) -> bool {
         let before: Vec<Executable> = self.map.ranges().to_vec();
         self.map.refresh();
         self.map_is_stale = false;
@@ -440,10 +516,7 @@ impl Engine {
             let translated = self.pages.range(range.start..range.end).next().is_some();
             translated && !self.map.ranges().contains(range)
         });
-        if gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block)) {
-            context.trace_pointer = TRACE_START;
-            self.drop_translations();
-        }
+        gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block))
     }
 
     fn special(&mut self, context: &mut Context, site: Site) -> u64 {
@@ -488,13 +561,7 @@ impl Engine {
         context.target = site.next;
         match system_call::care(call, arguments) {
             Care::None => gate::system_call_address(),
-            Care::Child(diagnostic) => {
-                self.diagnostics.insert(diagnostic);
-                let origin = self.code_next;
-                let code = emit::system_call_with_child(origin, site.next);
-                self.append_code(&code);
-                origin
-            }
+            Care::Child => self.births.code(&mut self.code, site.next),
             Care::Leave => self.leave(context, site.at),
             Care::Refuse => {
                 const EPERM: i64 = 1;
@@ -507,19 +574,29 @@ impl Engine {
     fn system_call_done(&mut self, context: &mut Context, site: Site) -> u64 {
         let (call, arguments) = self.system_call;
         let result = context.registers[usize::from(RAX)] as i64;
+        if result > 0 && system_call::care(call, arguments) == Care::Child {
+            // The kernel has just read the flags of clone3 there.
+            let flags =
+                if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
+            self.diagnostics.insert(system_call::child_diagnostic(call, flags));
+        }
         match system_call::change(call, arguments, result) {
             Change::None => {}
             Change::Everything => self.forget_all(context),
             Change::Ranges { ranges, executable } => {
                 self.map_is_stale |= executable;
-                let touched = ranges.iter().any(|&(start, bytes)| {
-                    let end = start.saturating_add(bytes).next_multiple_of(PAGE);
-                    bytes != 0 && self.pages.range(start / PAGE * PAGE..end).next().is_some()
-                });
-                if touched {
-                    self.forget_all(context);
+                for (start, bytes) in ranges.into_iter().filter(|&(_, bytes)| bytes != 0) {
+                    let (start, end) = (start / PAGE * PAGE, (start + bytes).next_multiple_of(PAGE));
+                    // What is not translated yet must not be read from there any more either.
+                    self.map_is_stale |= self.map.overlaps(start, end);
+                    if self.pages.range(start..end).next().is_some() {
+                        self.forget_all(context);
+                    }
                 }
             }
+        }
+        if call == syscall::number::RT_SIGACTION && result == 0 {
+            faults::action_changed(context, arguments[0], arguments[2]);
         }
         if call == syscall::number::ARCH_PRCTL {
             self.collect(context);

@@ -64,6 +64,12 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
     },
+    /// The system could not read or write, or not make room.
+    #[error("{} cannot be written: the disk is full or failing", .path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+    },
     /// It may not be written.
     #[error("{} cannot be written: the file, its folder or its disk is read-only", .path.display())]
     ReadOnly {
@@ -97,6 +103,7 @@ impl DatabaseError {
         match code.map(|code| code & 0xff) {
             Some(11 | 26) => DatabaseError::Damaged { path },
             Some(13) => DatabaseError::Full { path },
+            Some(10) => DatabaseError::Disk { path },
             Some(8 | 14) => DatabaseError::ReadOnly { path },
             Some(5 | 6) => DatabaseError::Busy { path },
             _ => DatabaseError::Other { path, why: error.to_string() },

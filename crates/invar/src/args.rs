@@ -22,7 +22,7 @@ Exit status:
   0  all is well
   1  something regressed past its threshold (compare)
   2  the command line, invar.toml or a name in it cannot be used
-  3  the benchmark command failed or measured nothing
+  3  the benchmark command failed or measured nothing; doctor: this machine cannot measure
   4  a file or the store cannot be read or written
 
 Measure, change something, measure again, compare:

@@ -17,7 +17,7 @@ use crate::exit::{Code, Failure};
 use crate::place::Place;
 
 /// How many ancestors are asked for.
-const FAR: usize = 10_000;
+pub const FAR: usize = 10_000;
 
 /// A run to compare with, and why this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +150,7 @@ fn ancestor(
 }
 
 /// A commit and its ancestors, whether or not git names the commit itself among them.
-fn line(commit: &str, ancestors: Vec<String>) -> Vec<String> {
+pub fn line(commit: &str, ancestors: Vec<String>) -> Vec<String> {
     let rest = ancestors.into_iter().filter(|ancestor| ancestor != commit);
     std::iter::once(commit.to_string()).chain(rest).collect()
 }

@@ -17,7 +17,7 @@ pub enum Code {
     Blocked = 1,
     /// The command line, `invar.toml` or a name in it cannot be used.
     Usage = 2,
-    /// The benchmark command failed or measured nothing.
+    /// The benchmark command failed or measured nothing, or this machine cannot measure.
     Benchmarks = 3,
     /// A file or the store cannot be read or written.
     Storage = 4,

@@ -2,12 +2,12 @@
 //!
 //! `args` says what may be asked for, `cmd` does it with one function for each verb, `render` makes text of what came
 //! out, `exit` numbers the ways to end. Printing happens here and in `terminal`.
-#![expect(clippy::print_stderr, reason = "this is the command")]
 
 mod args;
 mod baseline;
 mod cmd;
 mod exit;
+mod interpreter;
 mod pick;
 mod place;
 mod progress;

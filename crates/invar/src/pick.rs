@@ -5,13 +5,16 @@
 
 use std::path::Path;
 
+use invar_core::number::plural;
 use invar_core::run::{Run, Summary};
 use invar_core::wire::v1;
 use invar_runner::source;
 use invar_store::{Comparable, Found, GetError, Store, Wanted, blobs};
 
+use crate::baseline::{FAR, line};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
+use crate::render::one_line;
 
 /// The word for the tree as it is.
 const WORKTREE: &str = "worktree";
@@ -44,7 +47,10 @@ pub async fn pick(
         let wanted = Wanted { commit: Some(commit.clone()), ..Wanted::default() };
         return match latest(place, store, wanted, like).await? {
             Some(run) => Ok(run),
-            None => Err(not_measured(name, &commit)),
+            None => {
+                let nearest = nearest_measured(place, store, &commit, like).await?;
+                Err(not_measured(name, &commit, nearest))
+            }
         };
     }
     let wanted = Wanted { branch: Some(name.to_string()), ..Wanted::default() };
@@ -139,10 +145,38 @@ fn ambiguous(name: &str, runs: &[Summary]) -> Failure {
     runs.iter().take(5).fold(failure, |failure, run| failure.help(format!("{}  {}", run.id, run.title)))
 }
 
-fn not_measured(name: &str, commit: &str) -> Failure {
-    let short = commit.get(..7).unwrap_or(commit);
-    let called = if commit.starts_with(name) { short.to_string() } else { format!("`{name}` ({short})") };
-    Failure::new(Code::Usage, format!("no run of {called} is stored"))
-        .help(format!("measure it: git switch --detach {short} && invar run -- pytest"))
-        .help("or compare with another run: invar list")
+/// The nearest ancestor of a commit that was measured, and how many commits before it that is.
+async fn nearest_measured(
+    place: &Place,
+    store: &Store,
+    commit: &str,
+    like: Option<&Comparable>,
+) -> Result<Option<(String, usize)>, Failure> {
+    let Some(like) = like else { return Ok(None) };
+    let measured = store.commits_measured(like).await.map_err(|error| place.database(&error))?;
+    let line = line(commit, source::ancestors(&place.directory, commit, FAR));
+    Ok(line
+        .into_iter()
+        .enumerate()
+        .find(|(_, commit)| measured.contains(commit))
+        .map(|(at, commit)| (commit, at)))
+}
+
+fn not_measured(name: &str, commit: &str, nearest: Option<(String, usize)>) -> Failure {
+    let short = |commit: &str| commit.get(..7).unwrap_or(commit).to_string();
+    let called = if commit.starts_with(name) {
+        short(commit)
+    } else {
+        format!("`{}` ({})", one_line(name), short(commit))
+    };
+    let failure = Failure::new(Code::Usage, format!("no run of {called} is stored"))
+        .help(format!("measure it: git switch --detach {} && invar run -- pytest", short(commit)));
+    match nearest {
+        Some((nearest, commits)) => failure.help(format!(
+            "or use {}, its nearest ancestor that has been measured, {} before",
+            short(&nearest),
+            plural(commits, "commit")
+        )),
+        None => failure.help("or use another run: invar list"),
+    }
 }

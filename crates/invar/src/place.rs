@@ -35,11 +35,14 @@ impl Place {
         })?;
         let checkout = source::toplevel(&directory);
         let config_path = nearest_config(&directory, checkout.as_deref());
-        let config = config_path.as_deref().map(read_config).transpose()?.unwrap_or_default();
-        let root = checkout
-            .or_else(|| Some(config_path?.parent()?.to_path_buf()))
-            .unwrap_or_else(|| directory.clone());
-        let store = common.store.clone().unwrap_or_else(|| root.join(STORE));
+        let config = config_path.as_deref().map(|path| read_config(path, &directory)).transpose()?;
+        let config = config.unwrap_or_default();
+        let root = checkout.or_else(|| Some(config_path?.parent()?.to_path_buf()));
+        let store = match (&common.store, root) {
+            (Some(store), _) => store.clone(),
+            (None, Some(root)) => from_here(&directory, &root.join(STORE)),
+            (None, None) => STORE.into(),
+        };
         Ok(Place { directory, config, store })
     }
 
@@ -87,6 +90,14 @@ fn with_advice(failure: Failure, error: &invar_store::DatabaseError, store: &Pat
     }
 }
 
+/// A path as short as it can be said: from here, if it is below.
+fn from_here(directory: &Path, path: &Path) -> PathBuf {
+    let real = directory.canonicalize();
+    let below = [Some(directory), real.as_deref().ok()].into_iter().flatten();
+    let below = below.filter_map(|directory| path.strip_prefix(directory).ok()).next();
+    below.unwrap_or(path).to_path_buf()
+}
+
 fn nearest_config(directory: &Path, checkout: Option<&Path>) -> Option<PathBuf> {
     // git says where a checkout is by its real path, so that is what is walked up.
     let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
@@ -102,8 +113,8 @@ fn nearest_config(directory: &Path, checkout: Option<&Path>) -> Option<PathBuf> 
     None
 }
 
-fn read_config(path: &Path) -> Result<Config, Failure> {
-    let cannot = || format!("cannot use {}", path.display());
+fn read_config(path: &Path, directory: &Path) -> Result<Config, Failure> {
+    let cannot = || format!("cannot use {}", from_here(directory, path).display());
     let text = std::fs::read_to_string(path).map_err(|error| {
         let code = if error.kind() == ErrorKind::InvalidData { Code::Usage } else { Code::Storage };
         Failure::new(code, cannot()).because(&error)

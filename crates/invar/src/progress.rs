@@ -10,12 +10,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use invar_core::number::{count, plural};
 use invar_runner::{Event, Output};
 
-use crate::render::table::Paint;
+use crate::render::table::{Paint, cut};
 use crate::render::{View, one_line};
 use crate::terminal::say;
 
 /// How often the moving line moves.
 const TICK: Duration = Duration::from_millis(120);
+
+/// Columns of the moving line that are not for a name; some stay free for the `^C` that a terminal writes.
+const BESIDE: usize = 16;
 
 /// Progress of a run.
 pub struct Progress {
@@ -42,7 +45,7 @@ impl Progress {
     /// Progress as standard error can show it.
     pub fn new(view: View) -> Progress {
         let way = if std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
+            let style = ProgressStyle::with_template("  {spinner} {elapsed:>4} {msg}");
             let bar = ProgressBar::new_spinner().with_message("starting");
             bar.set_style(style.expect("the template is a constant"));
             bar.enable_steady_tick(TICK);
@@ -65,11 +68,8 @@ impl Progress {
             }
             Event::Started { benchmark } => {
                 if let Way::Moving(bar) = &self.way {
-                    bar.set_message(format!(
-                        "{} {}",
-                        self.place(self.through.len() + 1),
-                        one_line(&benchmark)
-                    ));
+                    let text = format!("{} {}", self.place(self.through.len() + 1), one_line(&benchmark));
+                    bar.set_message(cut(&text, self.view.width.saturating_sub(BESIDE)));
                 }
             }
             Event::Measured { benchmark, instructions } => {
@@ -95,11 +95,11 @@ impl Progress {
         }
     }
 
-    /// Where the command's output has to go, so that it and the moving line do not write over each other.
+    /// Where the command's output has to go, so that it and what is written here do not mix within a line.
     pub fn output(&self) -> Output {
         match self.way {
-            Way::Moving(_) => Output::Told,
-            Way::Lines | Way::Quiet => Output::ErrorOutput,
+            Way::Moving(_) | Way::Lines => Output::Told,
+            Way::Quiet => Output::ErrorOutput,
         }
     }
 
@@ -107,6 +107,8 @@ impl Progress {
     pub fn end(self) {
         if let Way::Moving(bar) = self.way {
             bar.finish_and_clear();
+            // The results stand apart from what the suite wrote.
+            say("\n");
         }
     }
 

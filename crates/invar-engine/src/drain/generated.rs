@@ -11,7 +11,7 @@ use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
 use invar_sim::{Hierarchy, Settling};
 
-use super::reference::{self, Meanings};
+use super::reference::{self, Exactness, Meanings};
 use super::thunk::{self, CodeLines, DATA_PLACES, told};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
@@ -122,12 +122,16 @@ impl Generated {
     }
 
     /// What was counted since the last call. The paths' counters are cleared.
-    pub fn take_events(&mut self, meanings: &Meanings) -> Events {
+    pub fn take_events(&mut self, meanings: &Meanings) -> (Events, Exactness) {
+        let mut exactness = Exactness::Exact;
         let mut events = core::mem::take(&mut self.events);
         let counters = memory::counters(meanings.paths.len());
         for (path, &times) in meanings.paths.iter().zip(counters) {
             if times != 0 {
                 reference::count_only(&path.exit, times, &mut events);
+                if path.exit.approximate {
+                    exactness = Exactness::Approximate;
+                }
             }
         }
         memory::clear_counters(meanings.paths.len());
@@ -136,7 +140,7 @@ impl Generated {
         misses.0[Event::Reads as usize] = 0;
         misses.0[Event::Writes as usize] = 0;
         events += misses;
-        events
+        (events, exactness)
     }
 }
 
@@ -282,6 +286,7 @@ mod tests {
                 writes,
                 branches: 1,
                 system_calls: 0,
+                approximate: chance.below(1000) == 0,
             };
             meanings.paths.push(Path { first_op, exit });
         }
@@ -334,10 +339,11 @@ mod tests {
                     let words = trace(chance, &meanings);
                     let fs_base = 0x7fff_f7d0_0000 + round * 0x40;
                     let mut expected = Events::default();
-                    reference::drain(&meanings, &words, fs_base, &mut plain, &mut expected);
+                    let exactness =
+                        reference::drain(&meanings, &words, fs_base, &mut plain, &mut expected);
                     expected += plain.take_events();
                     fast.drain(&meanings, fs_base, memory::write_trace(&words));
-                    assert_eq!(fast.take_events(&meanings), expected, "{}, round {round}", machine.name);
+                    assert_eq!(fast.take_events(&meanings), (expected, exactness), "{}, round {round}", machine.name);
                     assert!(expected.get(Event::L1dReadMisses) > 0 && expected.get(Event::RepBytes) > 0);
                 }
             }

@@ -26,14 +26,33 @@ pub struct Meanings {
     pub paths: alloc::vec::Vec<Path>,
 }
 
+/// How exact the addresses were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exactness {
+    /// All of them.
+    Exact,
+    /// Not all of them.
+    Approximate,
+}
+
 /// Drains `trace` into `caches` and `events`. Misses and accesses stay in `caches` until they are taken.
-pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hierarchy, events: &mut Events) {
+pub fn drain(
+    meanings: &Meanings,
+    trace: &[u64],
+    fs_base: u64,
+    caches: &mut Hierarchy,
+    events: &mut Events,
+) -> Exactness {
+    let mut exactness = Exactness::Exact;
     let mut rest = trace;
     while let Some((&head, tail)) = rest.split_first() {
         let Path { first_op, exit } = meanings.paths[head as usize];
         let (slots, next) = tail.split_at(usize::from(exit.slots));
         rest = next;
         count_path(&exit, 1, events);
+        if exit.approximate {
+            exactness = Exactness::Approximate;
+        }
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
         for op in ops {
             match op {
@@ -43,6 +62,7 @@ pub fn drain(meanings: &Meanings, trace: &[u64], fs_base: u64, caches: &mut Hier
             }
         }
     }
+    exactness
 }
 
 /// Adds what `times` executions of a path count without caches. Reads and writes are left to the caches, which

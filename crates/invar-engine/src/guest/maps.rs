@@ -11,8 +11,8 @@ pub struct Executable {
     pub start: u64,
     /// One past the last.
     pub end: u64,
-    /// It can be written while it is executed.
-    pub writable: bool,
+    /// It can be written while it is executed: here, or where the same memory is mapped elsewhere.
+    pub volatile: bool,
     /// It comes from a file (or is the vdso), so it changes only with the mapping.
     pub file: bool,
     /// Offset, device and inode, folded: another file at the same place differs.
@@ -45,7 +45,7 @@ fn parse_line(line: &[u8]) -> Option<Executable> {
     Some(Executable {
         start,
         end,
-        writable: permissions.get(1) == Some(&b'w'),
+        volatile: permissions.get(1) == Some(&b'w') || permissions.get(3) == Some(&b's'),
         file: inode != b"0" || path == b"[vdso]" || path == b"[vsyscall]",
         identity,
     })
@@ -55,10 +55,23 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+impl Executable {
+    /// What decides how its code is kept: code of unlike kinds is never in one superblock.
+    pub fn kind(&self) -> (bool, bool) {
+        (self.file, self.volatile)
+    }
+}
+
 /// The range that `address` lies in.
 pub fn find(ranges: &[Executable], address: u64) -> Option<&Executable> {
+    at(ranges, address).map(|(range, _)| range)
+}
+
+/// The range that `address` lies in, and those that follow.
+pub fn at(ranges: &[Executable], address: u64) -> Option<(&Executable, &[Executable])> {
     let after = ranges.partition_point(|range| range.start <= address);
-    ranges[..after].last().filter(|range| address < range.end)
+    let range = ranges[..after].last().filter(|range| address < range.end)?;
+    Some((range, &ranges[after..]))
 }
 
 #[cfg(test)]
@@ -82,8 +95,15 @@ mod tests {
     #[test]
     fn anonymous_memory_is_no_file_but_the_vdso_is() {
         let kinds: Vec<(bool, bool)> =
-            parse(MAPS, 0..0).iter().map(|range| (range.file, range.writable)).collect();
+            parse(MAPS, 0..0).iter().map(|range| (range.file, range.volatile)).collect();
         assert_eq!(kinds, [(true, false), (false, true), (true, false)]);
+    }
+
+    #[test]
+    fn shared_code_can_be_written_elsewhere() {
+        let ranges =
+            parse(b"7f0000000000-7f0000001000 r-xs 00000000 00:01 1031 /memfd:code (deleted)\n", 0..0);
+        assert!(ranges[0].volatile);
     }
 
     #[test]

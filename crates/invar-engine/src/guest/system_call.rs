@@ -9,7 +9,7 @@ pub enum Care {
     /// As it is.
     None,
     /// It returns twice: the child goes on natively.
-    Child(Diagnostic),
+    Child,
     /// It does not come back behind the instruction: natively, and the engine lets go.
     Leave,
     /// It would take the engine's segment register away: refused with `EPERM`.
@@ -19,15 +19,20 @@ pub enum Care {
 /// What to do about a call before it is made.
 pub fn care(call: u64, arguments: [u64; 6]) -> Care {
     const ARCH_SET_GS: u64 = 0x1001;
-    const CLONE_THREAD: u64 = 0x10000;
     match call {
-        number::CLONE if arguments[0] & CLONE_THREAD != 0 => Care::Child(Diagnostic::OtherThreadsRan),
-        // clone3's flags are behind a pointer. In practice glibc's clone3 starts threads, and its fallback is clone.
-        number::CLONE3 => Care::Child(Diagnostic::OtherThreadsRan),
-        number::CLONE | number::FORK | number::VFORK => Care::Child(Diagnostic::StartedProcess),
+        number::CLONE | number::CLONE3 | number::FORK | number::VFORK => Care::Child,
         number::RT_SIGRETURN => Care::Leave,
         number::ARCH_PRCTL if arguments[0] == ARCH_SET_GS => Care::Refuse,
         _ => Care::None,
+    }
+}
+
+/// What a call that has started something says about the benchmark. `flags` are those of clone and clone3.
+pub fn child_diagnostic(call: u64, flags: u64) -> Diagnostic {
+    const CLONE_THREAD: u64 = 0x10000;
+    match call {
+        number::CLONE | number::CLONE3 if flags & CLONE_THREAD != 0 => Diagnostic::OtherThreadsRan,
+        _ => Diagnostic::StartedProcess,
     }
 }
 
@@ -71,7 +76,7 @@ pub fn change(call: u64, arguments: [u64; 6], result: i64) -> Change {
             ranges: [(arguments[0], arguments[1]), (0, 0)],
             executable: arguments[2] & PROT_EXEC != 0,
         },
-        number::MUNMAP => {
+        number::MUNMAP | number::MADVISE => {
             Change::Ranges { ranges: [(arguments[0], arguments[1]), (0, 0)], executable: false }
         }
         number::MREMAP => Change::Ranges {
@@ -94,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_thread_is_no_process() {
-        assert_eq!(care(number::CLONE, [0x10000, 0, 0, 0, 0, 0]), Care::Child(Diagnostic::OtherThreadsRan));
-        assert_eq!(care(number::CLONE, [17, 0, 0, 0, 0, 0]), Care::Child(Diagnostic::StartedProcess));
+        assert_eq!(child_diagnostic(number::CLONE3, 0x10000), Diagnostic::OtherThreadsRan);
+        assert_eq!(child_diagnostic(number::CLONE, 17), Diagnostic::StartedProcess);
+        assert_eq!(child_diagnostic(number::VFORK, 0x10000), Diagnostic::StartedProcess);
     }
 }

@@ -2,32 +2,39 @@
 //!
 //! A bump allocator over a reserved range at a fixed address, with a free list for each power of two. Memory is
 //! never given back to the system; the engine's tables grow and stay.
+//!
+//! Two heaps: the runtime may be entered while the guest is in here itself (a region within a region) and holds the
+//! lock; and a signal handler of the guest may jump out of the runtime for good. So the runtime, known by its stack,
+//! has a heap without a lock, which only the thread of the region uses. A block may be freed into the other heap.
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its interface")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::layout::{ARENA, HEAP, HEAP_BYTES};
+use super::layout::{ARENA, HEAP, HEAP_BYTES, HOST_STACK, HOST_STACK_BYTES};
 use super::memory::{READ_WRITE, map_fixed};
 
 /// To be declared as `#[global_allocator]` by every library that the engine is linked into.
 pub struct Allocator {
     locked: AtomicBool,
     heap: UnsafeCell<Heap>,
+    runtime: UnsafeCell<Heap>,
 }
 
 struct Heap {
     mapped: bool,
+    start: u64,
     next: u64,
     /// Heads of the free lists, by the logarithm of the block size.
     free: [u64; 48],
 }
 
-// SAFETY: `heap` is touched only while `locked` is held.
+// SAFETY: `heap` is touched only while `locked` is held, `runtime` only by the one thread on the runtime's stack.
 unsafe impl Sync for Allocator {}
 
-const START: u64 = ARENA + HEAP;
+/// Each heap has half of the range.
+const HALF_BYTES: u64 = HEAP_BYTES / 2;
 const SMALLEST_LOG: u32 = 4;
 
 impl Allocator {
@@ -36,11 +43,18 @@ impl Allocator {
     pub const fn new() -> Allocator {
         Allocator {
             locked: AtomicBool::new(false),
-            heap: UnsafeCell::new(Heap { mapped: false, next: START, free: [0; 48] }),
+            heap: UnsafeCell::new(Heap::new(ARENA + HEAP)),
+            runtime: UnsafeCell::new(Heap::new(ARENA + HEAP + HALF_BYTES)),
         }
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Heap) -> R) -> R {
+        let here = 0u8;
+        let on_the_runtimes_stack = ARENA + HOST_STACK..ARENA + HOST_STACK + HOST_STACK_BYTES;
+        if on_the_runtimes_stack.contains(&(&raw const here as u64)) {
+            // SAFETY: one thread at a time runs a region, and the runtime is not entered within itself.
+            return act(unsafe { &mut *self.runtime.get() });
+        }
         while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             core::hint::spin_loop();
         }
@@ -58,6 +72,10 @@ fn log_of(layout: Layout) -> u32 {
 }
 
 impl Heap {
+    const fn new(start: u64) -> Heap {
+        Heap { mapped: false, start, next: start, free: [0; 48] }
+    }
+
     fn take(&mut self, log: u32) -> u64 {
         let head = self.free[log as usize];
         if head != 0 {
@@ -66,14 +84,14 @@ impl Heap {
             return head;
         }
         if !self.mapped {
-            if map_fixed(START, HEAP_BYTES, READ_WRITE).is_err() {
+            if map_fixed(self.start, HALF_BYTES, READ_WRITE).is_err() {
                 return 0;
             }
             self.mapped = true;
         }
         let bytes = 1u64 << log;
         let start = self.next.next_multiple_of(bytes.min(4096));
-        if start + bytes > START + HEAP_BYTES {
+        if start + bytes > self.start + HALF_BYTES {
             return 0;
         }
         self.next = start + bytes;

@@ -39,6 +39,11 @@ impl CodeMap {
         maps::find(&self.ranges, address)
     }
 
+    /// Something of `start..end` could be executed when the kernel was asked last.
+    pub fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.ranges.iter().any(|range| range.start < end && start < range.end)
+    }
+
     /// The bytes at `start` are still `expected`. The range must be in the map.
     pub fn still_reads(&self, start: u64, expected: &[u8]) -> bool {
         self.code(start).and_then(|code| code.get(..expected.len())) == Some(expected)
@@ -47,15 +52,25 @@ impl CodeMap {
 
 impl Source for CodeMap {
     fn code(&self, address: u64) -> Option<&[u8]> {
-        let range = self.find(address)?;
+        let (first, following) = maps::at(&self.ranges, address)?;
+        let mut end = first.end;
+        for range in following {
+            if range.start != end || range.kind() != first.kind() {
+                break;
+            }
+            end = range.end;
+        }
         // SAFETY: the kernel says that the range is mapped and readable. The runtime refreshes the map after
         // every call of the guest that may have unmapped code; another thread that unmaps code while this one executes it
         // would break the program natively too.
-        Some(unsafe { guest_bytes(address, (range.end - address) as usize) })
+        Some(unsafe { guest_bytes(address, (end - address) as usize) })
+    }
+
+    fn is_volatile(&self, address: u64) -> bool {
+        self.find(address).is_some_and(|range| range.volatile)
     }
 
     fn alike(&self, one: u64, other: u64) -> bool {
-        let kind = |address| self.find(address).map(|range| (range.file, range.writable));
-        kind(one) == kind(other)
+        self.find(one).map(Executable::kind) == self.find(other).map(Executable::kind)
     }
 }

@@ -67,6 +67,10 @@ pub struct Context {
     pub repeats_after: [u64; 4],
     /// The engine, for the runtime.
     pub engine: u64,
+    /// Handlers and flags of the guest's that [`super::faults`] stands before, by signal.
+    pub handlers: [[u64; 2]; 32],
+    /// Set while the runtime runs. Still set after the region: a signal handler has jumped out of it.
+    pub in_runtime: u64,
     /// For thunks: the callback for a touch.
     pub drain_touch: u64,
     /// For thunks: the callback for a repeated string instruction.
@@ -125,6 +129,10 @@ pub mod at {
         REPEATS_BEFORE = repeats_before;
         /// [`Context::repeats_after`].
         REPEATS_AFTER = repeats_after;
+        /// [`Context::handlers`].
+        HANDLERS = handlers;
+        /// [`Context::in_runtime`].
+        IN_RUNTIME = in_runtime;
         /// [`Context::drain_touch`].
         DRAIN_TOUCH = drain_touch;
         /// [`Context::drain_repeat`].

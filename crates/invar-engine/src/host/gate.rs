@@ -30,6 +30,8 @@ pub enum Reason {
     Special = 3,
     /// A system call has returned; `exit_number` is its site.
     SystemCallDone = 4,
+    /// A handler of the guest has changed where it goes on: at `target`.
+    Resume = 5,
 }
 
 /// A gate's index in [`Context::gates`].
@@ -103,6 +105,7 @@ gate!(gate_link, Reason::Link);
 gate!(gate_full, Reason::Full);
 gate!(gate_special, Reason::Special);
 gate!(gate_system_call_done, Reason::SystemCallDone);
+gate!(gate_resume, Reason::Resume);
 
 /// Comes with the target in `rcx`, and the guest's `rax` and `rcx` in their homes.
 #[unsafe(naked)]
@@ -145,8 +148,10 @@ extern "C" fn into_runtime() {
         "movups gs:[{vectors} + 160], xmm10", "movups gs:[{vectors} + 176], xmm11",
         "movups gs:[{vectors} + 192], xmm12", "movups gs:[{vectors} + 208], xmm13",
         "movups gs:[{vectors} + 224], xmm14", "movups gs:[{vectors} + 240], xmm15",
+        "mov qword ptr gs:[{in_runtime}], 1",
         "mov rdi, {context}",
         "call {answer}",
+        "mov qword ptr gs:[{in_runtime}], 0",
         "mov gs:[{resume}], rax",
         "jmp {out_of}",
         rax = const RAX, rcx = const RCX, rdx = const RDX, rbx = const RBX,
@@ -158,6 +163,7 @@ extern "C" fn into_runtime() {
         flags = const at::FLAGS,
         vectors = const at::VECTORS,
         context = const ARENA,
+        in_runtime = const at::IN_RUNTIME,
         answer = sym answer,
         resume = const at::RESUME,
         out_of = sym out_of_runtime,
@@ -291,11 +297,12 @@ pub fn run(
             (&raw const here as u64 - 4096) & !4095
         }
     };
-    // The ABI wants the stack aligned before the call pushed the return address. A zero above it ends the chain
-    // of frame pointers.
+    // The ABI wants the stack aligned before the call pushed the return address. Zeros above it end the chain
+    // of frames for unwinders.
     let stack_pointer = top - 64 - 8;
-    // SAFETY: within the regions' stack, or in the caller's stack below everything that is in use.
-    unsafe { (stack_pointer as *mut u64).write(region_end_address()) };
+    let frame = [region_end_address(), 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the nine words below `top`: within the regions' stack, or in the caller's stack below everything in use.
+    unsafe { (stack_pointer as *mut [u64; 9]).write(frame) };
     context.registers = [0; 16];
     context.registers[usize::from(register::RSP)] = stack_pointer;
     context.registers[usize::from(register::RDI)] = argument;
@@ -304,6 +311,7 @@ pub fn run(
     context.resume = entry;
     context.host_stack = ARENA + layout::HOST_STACK + layout::HOST_STACK_BYTES;
     context.engine = &raw mut *engine as u64;
+    context.in_runtime = 0;
     let before = super::syscall::gs_base();
     super::syscall::set_gs_base(ARENA);
     enter_guest();
@@ -318,6 +326,11 @@ pub fn system_call_address() -> u64 {
 /// Address of [`go_native`].
 pub fn native_address() -> u64 {
     go_native as *const () as u64
+}
+
+/// Address of the gate for [`Reason::Resume`].
+pub fn resume_address() -> u64 {
+    gate_resume as *const () as u64
 }
 
 /// Address of [`leave_guest`].

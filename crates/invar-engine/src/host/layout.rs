@@ -47,6 +47,9 @@ pub const THUNKS: u32 = 0x3800_0000;
 /// Size of the code of thunks; when it is full all of them are dropped.
 pub const THUNKS_BYTES: u32 = 0x0800_0000;
 
+/// How much of the code cache's end is kept for the code that starts threads and processes.
+pub const BIRTHS_BYTES: u32 = 0x1_0000;
+
 /// Offset of the runtime's own stack, in bytes from [`ARENA`]; it grows down from its end.
 pub const HOST_STACK: u64 = 0x5000_0000;
 /// Size of the runtime's stack. Signal handlers of the guest may run on it.

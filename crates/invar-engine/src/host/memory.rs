@@ -43,11 +43,10 @@ pub fn map_arena() -> Result<(), i32> {
 
 /// Gives the pages of a range of the arena back; they read as zero afterwards.
 pub fn discard(offset: u32, bytes: u64) {
-    const MADVISE: u64 = 28;
     const DONTNEED: u64 = 4;
     assert!(u64::from(offset) + bytes <= u64::from(layout::CODE) + u64::from(layout::CODE_BYTES));
     // SAFETY: the range lies within the arena, where no Rust reference points but during a call of this module.
-    unsafe { syscall(MADVISE, [ARENA + u64::from(offset), bytes, DONTNEED, 0, 0, 0]) };
+    unsafe { syscall(number::MADVISE, [ARENA + u64::from(offset), bytes, DONTNEED, 0, 0, 0]) };
 }
 
 /// The code cache, to write into.
@@ -122,6 +121,16 @@ pub fn counters(count: usize) -> &'static [u64] {
     unsafe { core::slice::from_raw_parts((ARENA + u64::from(layout::COUNTERS)) as *const u64, count) }
 }
 
+/// Adds one to a path counter.
+pub fn count_path(number: usize) {
+    assert!(number < layout::COUNTERS_MAX);
+    let counter = (ARENA + u64::from(layout::COUNTERS)) as *mut u64;
+    // SAFETY: within the mapped counters.
+    let counter = unsafe { counter.add(number) };
+    // SAFETY: as above; generated code does not write while the runtime runs.
+    unsafe { *counter += 1 };
+}
+
 /// Clears the first `count` path counters.
 pub fn clear_counters(count: usize) {
     assert!(count <= layout::COUNTERS_MAX);
@@ -129,6 +138,12 @@ pub fn clear_counters(count: usize) {
     let counters =
         unsafe { core::slice::from_raw_parts_mut((ARENA + u64::from(layout::COUNTERS)) as *mut u64, count) };
     counters.fill(0);
+}
+
+/// A word of the guest's memory, where the kernel has just read it.
+pub fn guest_word(address: u64) -> u64 {
+    // SAFETY: the kernel has read it at the guest's request, so it is mapped; any alignment will do.
+    unsafe { (address as *const u64).read_unaligned() }
 }
 
 /// Sets the address of the thunk of an exit.

@@ -7,6 +7,7 @@ pub mod allocator;
 pub mod code_map;
 pub mod context;
 mod copying;
+pub mod faults;
 pub mod gate;
 pub mod layout;
 pub mod memory;

@@ -19,6 +19,9 @@ pub trait Source {
     /// may be.
     fn code(&self, address: u64) -> Option<&[u8]>;
 
+    /// May the code at `address` change at any store?
+    fn is_volatile(&self, address: u64) -> bool;
+
     /// May both be in one superblock? Code that can change is forgotten by itself, so it stays by itself.
     fn alike(&self, one: u64, other: u64) -> bool;
 }
@@ -78,10 +81,11 @@ pub struct Path {
 
 /// The path from `head`, or `None` where nothing may be executed.
 ///
-/// With `cautious` (code that can be written while it is executed) the path ends at the first branch, and after the
-/// first write to memory, so that no instruction is stale when it is reached.
-pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Path> {
+/// Where the code can be written while it is executed the path ends at the first branch, and after the first write to
+/// memory, so that no instruction is stale when it is reached.
+pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
     source.code(head)?;
+    let cautious = source.is_volatile(head);
     let mut steps: Vec<Step> = Vec::new();
     let mut visited: Vec<u64> = Vec::new();
     let mut calls: Vec<u64> = Vec::new();
@@ -93,7 +97,7 @@ pub fn trace_path(source: &impl Source, head: u64, cautious: bool) -> Option<Pat
             return Some(Path { steps, end: End::Direct { target: at } });
         }
         // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
-        let Some(code) = source.code(at) else {
+        let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
             return Some(Path { steps, end: End::Direct { target: at } });
         };
         let code = &code[..code.len().min(15)];
@@ -208,10 +212,6 @@ fn is_known(instruction: &Instruction) -> bool {
             | Mnemonic::Senduipi
             | Mnemonic::Uiret
             | Mnemonic::Lgs
-            | Mnemonic::Rdsspd
-            | Mnemonic::Rdsspq
-            | Mnemonic::Incsspd
-            | Mnemonic::Incsspq
     )
 }
 

@@ -17,8 +17,8 @@ use super::assemble::{ABOVE, Assembler};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
-    Exit, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site, Special, Touch,
-    Translation,
+    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
+    Special, Touch, Translation,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -86,6 +86,8 @@ struct Progress {
     reads: u16,
     writes: u16,
     branches: u8,
+    /// Some address is not exact.
+    approximate: bool,
 }
 
 /// Code that stands behind the block, out of the straight line.
@@ -144,8 +146,15 @@ impl Emitter {
 
     /// Counts an instruction and its fetch.
     fn fetch(&mut self, instruction: &Instruction) {
-        self.progress.instructions += 1;
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
+        let before = self.exit(self.progress, 0);
+        self.out.boundaries.push(Boundary {
+            offset: self.code.here(),
+            at: start,
+            lent: Lent::Nothing,
+            before,
+        });
+        self.progress.instructions += 1;
         match self.out.sources.last_mut() {
             Some((from, length)) if *from + u64::from(*length) == start => *length += bytes as u32,
             _ => self.out.sources.push((start, bytes as u32)),
@@ -235,9 +244,8 @@ impl Emitter {
         });
     }
 
-    fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
-        let number = self.numbers.exit + self.out.exits.len() as u32;
-        self.out.exits.push(Exit {
+    fn exit(&self, progress: Progress, system_calls: u8) -> Exit {
+        Exit {
             ops: self.out.ops.len() as u32,
             slots: progress.slots,
             instructions: progress.instructions,
@@ -245,7 +253,13 @@ impl Emitter {
             writes: progress.writes,
             branches: progress.branches,
             system_calls,
-        });
+            approximate: progress.approximate,
+        }
+    }
+
+    fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
+        let number = self.numbers.exit + self.out.exits.len() as u32;
+        self.out.exits.push(self.exit(progress, system_calls));
         number
     }
 
@@ -343,8 +357,15 @@ impl Emitter {
         self.code.jump_table(scratch, layout::TABLE);
     }
 
+    /// The instruction at hand is executed with something lent.
+    fn lend(&mut self, lent: Lent) {
+        let boundary = self.out.boundaries.last_mut().expect("every instruction has been fetched");
+        boundary.lent = lent;
+    }
+
     /// Before `rcx` and the scratch register are used up.
     fn save_for_branch(&mut self) {
+        self.lend(Lent::Branch);
         self.code.store_gs(at::BRANCH_RCX, RCX);
         if branch_scratch(self.options.mode) == RAX {
             self.code.store_gs(at::BRANCH_RAX, RAX);
@@ -405,6 +426,8 @@ impl Emitter {
     fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
         // Copied, since the factory is borrowed. `enter` has up to 64.
         let memories = self.infos.info(instruction).used_memory().to_vec();
+        // The string's start stands for the place in it.
+        self.progress.approximate |= self.simulates() && tests_bits_anywhere(instruction);
         for memory in memories {
             self.touch(&memory, stand_in);
         }
@@ -439,7 +462,7 @@ impl Emitter {
         if reference.bytes == 0 {
             // Save areas, whose size depends on the processor's state.
             reference.bytes = LINE_BYTES as u16;
-            self.out.approximate = true;
+            self.progress.approximate = true;
         }
         if let Some(number) = registers::number(memory.base()) {
             let value = self.value(number, stand_in);
@@ -448,14 +471,14 @@ impl Emitter {
         }
         if memory.index() == Register::AL {
             // `xlat`: the table's start is known, which byte of it is not.
-            self.out.approximate = true;
+            self.progress.approximate = true;
         } else if let Some(number) = registers::number(memory.index()) {
             let value = self.value(number, stand_in);
             reference.index = value.slot;
             reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
         } else if memory.index() != Register::None {
             // Gather or scatter: the index is a vector.
-            self.out.approximate = true;
+            self.progress.approximate = true;
         }
         self.out.ops.push(Op::Touch(reference));
     }
@@ -493,6 +516,9 @@ impl Emitter {
             self.repeat(step);
             return;
         }
+        if is_about_shadow_stacks(instruction) {
+            return;
+        }
         let mut used = 0u16;
         let mut writes_r11 = false;
         for register in self.infos.info(instruction).used_registers() {
@@ -506,6 +532,7 @@ impl Emitter {
         let uses_r11 = used & 1 << R11 != 0;
         let stand_in = uses_r11.then(|| free_register(used));
         if let Some(register) = stand_in {
+            self.lend(Lent::StandIn(register));
             self.code.store_gs(at::SPILL, register);
             self.code.load_gs(register, at::R11);
         }
@@ -541,7 +568,10 @@ impl Emitter {
                 self.code.load_immediate(number, address);
                 return;
             }
-            Code::Mov_r64_rm64 if copy.segment_prefix() == Register::None => {
+            // Never through rsp: a signal between the two would find no stack.
+            Code::Mov_r64_rm64
+                if copy.segment_prefix() == Register::None && copy.op0_register() != Register::RSP =>
+            {
                 let number = registers::number(copy.op0_register()).expect("this mov has a general register");
                 self.code.load_immediate(number, address);
                 self.code.load_through(number);
@@ -630,6 +660,7 @@ impl Emitter {
             let fs = instruction.segment_prefix() == Register::FS;
             self.out.ops.push(Op::Repeat(Repeat { slot, element, short, fs, source, target }));
         } else {
+            self.lend(Lent::Repeat(element));
             self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element), short);
             self.code.raw(step.bytes());
             self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element), short);
@@ -759,6 +790,22 @@ impl Emitter {
     }
 }
 
+/// Shadow stacks see the calls of compiled code only, so the guest is told that there are none: `rdssp` leaves its
+/// register as it is where they are off, and then nobody executes `incssp`. The unwinder of C++ exceptions asks.
+fn is_about_shadow_stacks(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.mnemonic(),
+        Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Incsspd | Mnemonic::Incsspq
+    )
+}
+
+/// A bit test in memory whose bit number is in a register: it may lie far from the operand's address.
+fn tests_bits_anywhere(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && instruction.op0_kind() == OpKind::Memory
+        && instruction.op1_kind() == OpKind::Register
+}
+
 /// A general register that is not in the set `used`.
 fn free_register(used: u16) -> u8 {
     // Never rsp; the common ones first, whose encodings are shortest.
@@ -846,7 +893,7 @@ pub fn jump(origin: u64, host: u64) -> Vec<u8> {
 }
 
 /// The register that indirect branches compute with, besides `rcx`: in counts-only mode `r11` is free.
-fn branch_scratch(mode: Mode) -> u8 {
+pub fn branch_scratch(mode: Mode) -> u8 {
     if mode == Mode::Simulation { RAX } else { R11 }
 }
 

@@ -138,6 +138,8 @@ pub struct Exit {
     pub branches: u8,
     /// System calls: one if that is the way out.
     pub system_calls: u8,
+    /// Some address on the path is not exact.
+    pub approximate: bool,
 }
 
 /// A direct way out that can be linked to the block at its target.
@@ -175,6 +177,33 @@ pub struct Site {
     pub next: u64,
 }
 
+/// Which of the guest's registers generated code has lent itself when an instruction faults. `r11` always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lent {
+    /// No other.
+    Nothing,
+    /// This one stands in for `r11`; its own value is in the spill's home.
+    StandIn(u8),
+    /// `rax` and `rcx`, which are in the homes of an indirect branch.
+    Branch,
+    /// No other; but counts-only mode has noted `rcx` before a repeated string instruction of this element size, and not
+    /// yet after it.
+    Repeat(u8),
+}
+
+/// Where an instruction of the guest starts in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boundary {
+    /// Offset in the code.
+    pub offset: u32,
+    /// Its address.
+    pub at: u64,
+    /// What is lent while it is executed.
+    pub lent: Lent,
+    /// The path up to it, as if it were left here.
+    pub before: Exit,
+}
+
 /// A translated superblock.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Translation {
@@ -190,6 +219,6 @@ pub struct Translation {
     pub sites: Vec<Site>,
     /// The guest's bytes that it was made of: start and length.
     pub sources: Vec<(u64, u32)>,
-    /// Some address is not exact.
-    pub approximate: bool,
+    /// Where its instructions start, in order.
+    pub boundaries: Vec<Boundary>,
 }

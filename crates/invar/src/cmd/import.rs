@@ -1,6 +1,6 @@
 //! `invar import`.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use invar_core::number::plural;
@@ -51,7 +51,15 @@ pub async fn keep(run: &Run, place: &Place, store: &Store) -> Result<Put, Failur
     store.put(run).await.map_err(|error| match &error {
         PutError::Database(error) => place.database(error),
         PutError::Taken { .. } => Failure::of(Code::Usage, &error),
-        _ => Failure::of(Code::Storage, &error)
-            .help("make room, or keep runs elsewhere with --store DIRECTORY or the variable INVAR_STORE"),
+        PutError::Blob(blob) => {
+            let full = matches!(
+                blob.source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            );
+            let help = "keep runs elsewhere with --store DIRECTORY or the variable INVAR_STORE";
+            let help = if full { format!("make room, or {help}") } else { help.to_string() };
+            Failure::of(Code::Storage, &error).help(help)
+        }
+        _ => Failure::of(Code::Storage, &error),
     })
 }

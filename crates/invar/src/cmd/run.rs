@@ -3,7 +3,8 @@
 //! What was measured is kept and shown whatever happens after it: the command may fail, the baseline may be missing, the
 //! disk may be full. The exit status says the worst of it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use invar_core::compare::Comparison;
 use invar_core::instrument::Instrument;
@@ -18,15 +19,24 @@ use crate::baseline::{Choice, choose};
 use crate::cmd::compare::unlike;
 use crate::cmd::import::keep;
 use crate::exit::{Code, Failure};
+use crate::interpreter;
 use crate::pick::pick;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::render;
 use crate::render::run::{Kept, footer};
-use crate::terminal::{print, stderr, stdout};
+use crate::render::table::Paint;
+use crate::terminal::{print, say, stderr, stdout};
 
 /// Says on the command line that there is to be no baseline.
 const NONE: &str = "none";
+
+/// Whether a measuring process was there at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Integration {
+    Spoke,
+    Silent,
+}
 
 /// Runs a suite, shows its results and keeps them.
 pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure> {
@@ -49,17 +59,29 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         None | Some(NONE) => None,
         Some(name) => Some(named_baseline(name, &options, &place).await?),
     };
-    let store = match arguments.no_store {
-        true => place.existing_store().await?,
-        false => Some(place.store().await?),
+    let store = if arguments.no_store {
+        // What is stored is only looked at, so a store that cannot be used is no reason not to measure.
+        place.existing_store().await
+    } else {
+        place.store().await.map(Some).map_err(|failure| failure.help("or keep nothing: invar run --no-store"))
+    };
+    let (store, no_store) = match store {
+        Ok(store) => (store, None),
+        Err(failure) if arguments.no_store => (None, Some(failure)),
+        Err(failure) => return Err(failure),
     };
 
     let said = stderr(common.color);
+    if !arguments.quiet {
+        say(&said.paint(&heading(&options), Paint::Dim));
+    }
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
-    let mut measuring = false;
+    let mut integration = Integration::Silent;
     let run = invar_runner::run(&arguments.command, &options, &mut |event| {
-        measuring |= matches!(event, Event::Process { .. });
+        if let Event::Process { .. } = event {
+            integration = Integration::Spoke;
+        }
         progress.on(event);
     });
     progress.end();
@@ -71,18 +93,33 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         }
         _ => Ok(None),
     };
-    let choice = match (asked, &store) {
-        (Some(choice), _) => choice,
-        (None, Some(store)) if arguments.baseline.is_none() && !run.measurements.is_empty() => {
-            choose(&run, &place, store).await.unwrap_or_else(|failure| Choice::None(failure.sentence()))
-        }
-        (None, _) => Choice::None(String::new()),
+    let compares = arguments.baseline.is_none() && !run.measurements.is_empty();
+    let choice = match (asked, &store, no_store) {
+        (Some(choice), ..) => choice,
+        _ if !compares => Choice::None(String::new()),
+        (None, Some(store), _) => choose(&run, &place, store).await.unwrap_or_else(|failure| none(&failure)),
+        (None, None, Some(failure)) => none(&failure),
+        (None, None, None) => Choice::None("No baseline: no runs are stored yet.".to_string()),
     };
     show(&run, &choice, kept.as_ref().ok().and_then(Option::as_deref), &arguments, &place, common)?;
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
-    ended(&run, measuring)
+    ended(&run, &arguments.command, integration)
+}
+
+/// No baseline, because of a failure that is no reason to lose the run.
+fn none(failure: &Failure) -> Choice {
+    Choice::None(format!("No baseline: {}.", failure.sentence()))
+}
+
+/// What is about to happen.
+fn heading(options: &Options) -> String {
+    let how = match options.instrument {
+        Instrument::Counts => "counts without caches",
+        _ => "simulation",
+    };
+    format!("  invar {}: {how}, machine {}\n", env!("CARGO_PKG_VERSION"), options.machine.name)
 }
 
 /// The machine of the command line, else of `invar.toml`, else the default.
@@ -134,7 +171,7 @@ async fn named_baseline(name: &str, options: &Options, place: &Place) -> Result<
 fn show(
     run: &Run,
     choice: &Choice,
-    kept: Option<&std::path::Path>,
+    kept: Option<&Path>,
     arguments: &args::Run,
     place: &Place,
     common: &Common,
@@ -142,28 +179,21 @@ fn show(
     if arguments.json {
         return print(&v1::write_pretty(run));
     }
-    let comparison = match choice {
-        Choice::Baseline(baseline) if !run.measurements.is_empty() => {
-            let comparison = Comparison::of(&baseline.run, run, &place.config.policy);
-            Some(comparison.map_err(|error| unlike(&error))?)
-        }
-        _ => None,
-    };
     let view = stdout(common.color);
-    let baseline = match choice {
-        Choice::None(why) => why.clone(),
-        Choice::Baseline(baseline) => {
-            let (title, id) = (baseline.run.title(), format!("run {}", baseline.run.short_id()));
-            let title = if title == id { title } else { format!("{title} ({id})") };
-            format!("Baseline: {title}, {}.", baseline.reason)
+    let mut comparison = None;
+    let below = match choice {
+        Choice::Baseline(baseline) if !run.measurements.is_empty() => {
+            let made = Comparison::of(&baseline.run, run, &place.config.policy);
+            let made = comparison.insert(made.map_err(|error| unlike(&error))?);
+            render::run::baseline(made, &baseline.reason.to_string(), view)
         }
+        Choice::Baseline(_) => String::new(),
+        Choice::None(why) if why.is_empty() => String::new(),
+        Choice::None(why) => render::run::note(why, view),
     };
-    let kept = kept.map_or(Kept::Nowhere, |store| Kept::In(store));
-    print(&format!(
-        "{}{}",
-        render::run::run(run, comparison.as_ref(), view),
-        footer(run, &baseline, kept, view)
-    ))
+    let kept = kept.map_or(Kept::Nowhere, Kept::In);
+    let table = render::run::run(run, comparison.as_ref(), view);
+    print(&format!("{table}{below}{}", footer(run, kept, view)))
 }
 
 /// Why there is no Run, and what to do.
@@ -203,7 +233,7 @@ fn elsewhere(run: &Run, failure: Failure) -> Failure {
 }
 
 /// How to end after a run that is shown and kept.
-fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
+fn ended(run: &Run, command: &[OsString], integration: Integration) -> Result<Code, Failure> {
     let how = match run.exit {
         Some(Exit::Status(0)) | None => None,
         Some(Exit::Status(status)) => Some(format!("the command ended with status {status}")),
@@ -212,13 +242,15 @@ fn ended(run: &Run, measuring: bool) -> Result<Code, Failure> {
     if run.measurements.is_empty() {
         let failure = Failure::new(Code::Benchmarks, "no benchmark was measured");
         let failure = how.into_iter().fold(failure, Failure::since);
-        return Err(if measuring { no_benchmark(failure) } else { no_integration(failure) });
+        return Err(match integration {
+            Integration::Spoke => no_benchmark(failure),
+            Integration::Silent => no_integration(failure, &interpreter::of(command)),
+        });
     }
-    let kept = "what was measured before is kept";
-    match (how, &run.incomplete) {
-        (Some(how), _) => Err(Failure::new(Code::Benchmarks, how).help(kept)),
-        (None, Some(why)) => Err(Failure::new(Code::Benchmarks, why.clone()).help(kept)),
-        (None, None) => Ok(Code::Well),
+    // Why it is incomplete says more: which signal it was, and during which benchmark.
+    match run.incomplete.clone().or(how) {
+        Some(why) => Err(Failure::new(Code::Benchmarks, why)),
+        None => Ok(Code::Well),
     }
 }
 
@@ -229,9 +261,10 @@ fn no_benchmark(failure: Failure) -> Failure {
 }
 
 /// No measuring process was there.
-fn no_integration(failure: Failure) -> Failure {
+fn no_integration(failure: Failure, python: &str) -> Failure {
     failure
         .help("nothing in the command spoke to Invar: is pytest-invar installed in the Python that runs the tests?")
-        .help("look with that Python: python -m pip show pytest-invar; install it: python -m pip install pytest-invar")
+        .help(format!("{python} -m pip show pytest-invar"))
+        .help(format!("{python} -m pip install pytest-invar"))
         .help("what else may be missing: invar doctor")
 }

@@ -37,7 +37,10 @@ pub fn checks(checks: &[Check], view: View) -> String {
 pub fn environment(pinned: &[Pinned], other: &[&str], passed: &[String], view: View) -> String {
     let mut out = format!("  {}\n", view.paint("variables of the measured process", Paint::Bold));
     for variable in pinned {
-        out.push_str(&format!("  {}={}\n", variable.name, one_line(&variable.value)));
+        let value = one_line(&variable.value);
+        // Blanks at an end are part of it.
+        let value = if value.trim() == value { value } else { format!("\"{value}\"") };
+        out.push_str(&format!("  {}={value}\n", variable.name));
         out.push_str(&view.paint(&wrap(variable.why, "      ", view.width), Paint::Dim));
     }
     for name in passed {

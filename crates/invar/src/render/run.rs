@@ -10,10 +10,13 @@ use invar_core::event::Event;
 use invar_core::instrument::Instrument;
 use invar_core::measurement::Measurement;
 use invar_core::number::{count, percent, plural, share, time};
-use invar_core::run::Run;
+use invar_core::run::{Run, short_id};
 
 use super::table::{Cell, Column, Paint, Table};
 use super::{View, change_cell, one_line, wrap};
+
+/// Differences of the environment that are named; more are counted.
+const MOST_DIFFERENCES: usize = 3;
 
 /// The table of a run, and beneath it what else its reader must know.
 ///
@@ -48,12 +51,37 @@ pub enum Kept<'a> {
     Nowhere,
 }
 
-/// The last lines: what it was compared with, where it is kept, how long it took.
-pub fn footer(run: &Run, baseline: &str, kept: Kept<'_>, view: View) -> String {
-    let mut out = String::new();
-    if !baseline.is_empty() {
-        out.push_str(&wrap(&one_line(baseline), "  ", view.width));
+/// What a run is compared with, why with that, and what is to be kept in mind about it.
+pub fn baseline(comparison: &Comparison, reason: &str, view: View) -> String {
+    let base = &comparison.base;
+    let id = format!("run {}", short_id(&base.run));
+    let title = if base.title == id { id } else { format!("{} ({id})", base.title) };
+    let mut out = wrap(&one_line(&format!("Baseline: {title}, {reason}.")), "  ", view.width);
+    if let Some(why) = &base.incomplete {
+        out.push_str(&wrap(&one_line(&format!("! The baseline is incomplete: {why}")), "  ", view.width));
     }
+    let matter: Vec<String> = comparison
+        .environment
+        .iter()
+        .filter(|difference| difference.matters())
+        .map(|difference| one_line(&difference.to_string()))
+        .collect();
+    if !matter.is_empty() {
+        let shown = matter[..matter.len().min(MOST_DIFFERENCES)].join(", ");
+        let more = matter.len().saturating_sub(MOST_DIFFERENCES);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        out.push_str(&wrap(&format!("⚠ environments differ: {shown}{more}"), "  ", view.width));
+    }
+    out
+}
+
+/// A sentence below a run.
+pub fn note(sentence: &str, view: View) -> String {
+    wrap(&one_line(sentence), "  ", view.width)
+}
+
+/// Where a run is kept, and how long it took.
+pub fn footer(run: &Run, kept: Kept<'_>, view: View) -> String {
     let mut line = match kept {
         Kept::In(store) => {
             format!("Kept as run {} in {}", run.short_id(), one_line(&store.to_string_lossy()))
@@ -63,8 +91,7 @@ pub fn footer(run: &Run, baseline: &str, kept: Kept<'_>, view: View) -> String {
     if let Some(micros) = run.took_micros {
         line.push_str(&format!("; took {}", time(Duration::from_micros(micros))));
     }
-    out.push_str(&view.paint(&wrap(&format!("{line}."), "  ", view.width), Paint::Dim));
-    out
+    view.paint(&wrap(&format!("{line}."), "  ", view.width), Paint::Dim)
 }
 
 fn results(run: &Run, comparison: Option<&Comparison>, view: View) -> String {
@@ -175,7 +202,23 @@ mod tests {
     use super::*;
     use crate::render::Colour;
     use crate::render::testing::{compared, fibo, wide};
+    use invar_core::config::Policy;
     use invar_core::diagnostic::Diagnostic;
+
+    #[test]
+    fn a_baseline_is_named_with_what_is_odd_about_it() {
+        let (mut base, mut head, _) = compared();
+        base.incomplete = Some("it was killed".to_string());
+        for (name, version) in [("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")] {
+            head.environment.set("packages", name, version);
+        }
+        let comparison = Comparison::of(&base, &head, &Policy::default()).unwrap();
+        insta::assert_snapshot!(baseline(&comparison, "the merge base with `main`", wide()), @r"
+        Baseline: main@8607178 (run 6de001), the merge base with `main`.
+        ! The baseline is incomplete: it was killed
+        ⚠ environments differ: a 1 added, b 1 added, c 1 added and 1 more
+        ");
+    }
 
     #[test]
     fn a_run_is_a_table_by_file() {

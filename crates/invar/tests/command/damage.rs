@@ -20,7 +20,8 @@ fn a_damaged_store_is_said_before_anything_runs_and_its_runs_can_be_saved() {
     fs::remove_file(store.join("invar.sqlite-wal")).ok();
     let said = sandbox.run(&[], &SUITE);
     insta::assert_snapshot!(said.whole());
-    assert_eq!(sandbox.invar(&["list"]).whole(), said.whole());
+    let help = " help: or keep nothing: invar run --no-store\n";
+    assert_eq!(sandbox.invar(&["list"]).whole(), said.whole().replace(help, ""));
     // As the help says.
     fs::rename(&store, sandbox.path().join(".invar.damaged")).unwrap();
     let mut shell = sandbox.command("sh");
@@ -55,6 +56,34 @@ fn a_full_disk_costs_the_place_in_the_store_and_not_the_run() {
     let left: Vec<_> =
         fs::read_dir(sandbox.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("invar-run-")), "{left:?}");
+}
+
+#[test]
+fn a_damaged_store_is_no_reason_not_to_measure_without_it() {
+    let sandbox = measured();
+    sandbox.write(".invar/invar.sqlite", &"x".repeat(5000));
+    fs::remove_file(sandbox.path().join(".invar/invar.sqlite-wal")).ok();
+    let said = sandbox.run(&["--no-store"], &SUITE);
+    assert_eq!(said.status, 0, "{}", said.whole());
+    let expected =
+        "No baseline: .invar/invar.sqlite is damaged or not a database.\n  Not kept; took [TIME].\n";
+    assert!(said.stdout.ends_with(expected), "{}", said.stdout);
+}
+
+#[test]
+fn a_run_that_the_store_cannot_take_is_saved_beside() {
+    let sandbox = measured();
+    let blobs = sandbox.path().join(".invar/blobs");
+    fs::remove_dir_all(&blobs).unwrap();
+    fs::write(&blobs, "").unwrap();
+    let said = sandbox.run(&["--quiet"], &SUITE);
+    insta::assert_snapshot!(said.stderr);
+    assert_eq!(said.status, 4);
+    fs::remove_file(&blobs).unwrap();
+    let mut shell = sandbox.command("sh");
+    let import = format!("{} import ./invar-run-*.json", env!("CARGO_BIN_EXE_invar"));
+    let said = Said::of(&sandbox, shell.args(["-c", &import]).output().unwrap());
+    assert_eq!(said.whole(), "  Kept run [RUN] (main@97cd190, 3 benchmarks)\nexit status 0\n");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `invar run`.
 
-use crate::sandbox::{Manner, SUITE, Sandbox};
+use crate::sandbox::{Manner, SUITE, Said, Sandbox};
 
 #[test]
 fn a_suite_is_measured_shown_and_kept() {
@@ -168,6 +168,22 @@ fn a_machine_is_a_preset_or_one_of_the_project() {
     insta::assert_snapshot!(said.whole());
     let said = sandbox.run(&["--machine", "callgrind", "--json"], &SUITE);
     assert!(said.stdout.contains(r#""machine": "callgrind;"#), "{}", said.stdout);
+}
+
+#[test]
+fn on_a_terminal_lines_of_the_suite_stay_whole_beside_the_moving_one() {
+    let sandbox = Sandbox::repository();
+    sandbox.commit("first");
+    let manner = Manner { ends_with: "printf begun; echo ' and ended'", ..Manner::default() };
+    let script = sandbox.suite(&SUITE, &manner);
+    let line = format!("{} run -- sh {}", env!("CARGO_BIN_EXE_invar"), script.display());
+    // `script` gives its command a terminal.
+    let mut command = sandbox.command("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+    let said = Said::of(&sandbox, command.output().unwrap());
+    assert_eq!(said.status, 0, "{}", said.whole());
+    assert!(said.stdout.contains("begun and ended\r\n"), "{:?}", said.stdout);
+    assert!(said.stdout.contains("3 benchmarks simulated on machine reference-1"), "{:?}", said.stdout);
 }
 
 #[test]

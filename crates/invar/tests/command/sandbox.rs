@@ -207,7 +207,7 @@ impl Said {
     }
 }
 
-/// Replaces what differs from run to run: directories, ids and times.
+/// Replaces what differs from run to run: directories, ids, digests and times.
 fn stable(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.display().to_string(), "[FOLDER]");
     let mut out = String::new();
@@ -222,6 +222,12 @@ fn stable(text: &str, folder: &Path) -> String {
                 }
                 from = at;
             }
+        }
+        if let Some((folder, rest)) = line.split_once("blobs/")
+            && rest.len() > 2 + 1 + 64
+            && rest[3..67].chars().all(|digit| digit.is_ascii_hexdigit())
+        {
+            line = format!("{folder}blobs/[DIGEST]{}", &rest[67..]);
         }
         if let Some(at) = line.find("took ").map(|at| at + 5) {
             let end = line[at..].trim_end().trim_end_matches('.').len() + at;

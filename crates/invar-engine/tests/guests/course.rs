@@ -1,0 +1,236 @@
+//! How a guest is built and run, and what must hold of its course.
+//!
+//! Runs programs and compares; which guest must do what is in `guests.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use invar_core::diagnostic::{Diagnostic, Diagnostics};
+use invar_core::event::Event;
+
+/// What is expected of a guest besides the same output and end.
+#[derive(Debug, Clone, Copy)]
+pub struct Course {
+    pub counts: Counts,
+    /// Exactly these are noted, in one of the two passes or in both.
+    pub diagnostics: &'static [Diagnostic],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// The same in every process and by either drain; every mode counts the same of what all count.
+    Repeatable,
+    /// They depend on time or on other threads.
+    Varying,
+}
+
+impl Course {
+    pub const fn with(self, diagnostics: &'static [Diagnostic]) -> Course {
+        Course { diagnostics, ..self }
+    }
+
+    /// The diagnostics are those of a guest that does nothing where the processor has no AVX2.
+    pub fn with_avx2(self, diagnostics: &'static [Diagnostic]) -> Course {
+        if std::arch::is_x86_feature_detected!("avx2") { self.with(diagnostics) } else { self }
+    }
+}
+
+/// What both modes count.
+const SHARED: [Event; 7] = [
+    Event::Instructions,
+    Event::Reads,
+    Event::Writes,
+    Event::RepBytes,
+    Event::RepIterations,
+    Event::BranchesTaken,
+    Event::SystemCalls,
+];
+
+/// How a pass went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pass {
+    status: u64,
+    diagnostics: Diagnostics,
+    events: Vec<u64>,
+}
+
+impl Pass {
+    fn shared(&self) -> Vec<u64> {
+        SHARED.iter().map(|&event| self.events[event as usize]).collect()
+    }
+}
+
+/// What was printed, how it ended, and the passes where there was an engine.
+#[derive(Debug)]
+struct Ran {
+    output: Output,
+    passes: Vec<Pass>,
+}
+
+/// The guest does under the engine what it does natively.
+#[track_caller]
+pub fn check(file: &str, course: Course) {
+    let guest = Guest::compile(file);
+    let native = guest.run(["n", "-"]).output;
+    guest.check_against(&native, course);
+}
+
+/// The guest prints `expected` under the engine, whatever it prints natively.
+#[track_caller]
+pub fn check_with_output(file: &str, course: Course, expected: &str) {
+    let guest = Guest::compile(file);
+    let mut native = guest.run(["n", "-"]).output;
+    native.stdout = expected.into();
+    guest.check_against(&native, course);
+}
+
+/// The guest's first pass, from empty caches, counts exactly these; everything else but misses is zero.
+#[track_caller]
+pub fn check_by_hand(file: &str, expected: &[(Event, u64)]) {
+    let expected: BTreeMap<Event, u64> = expected.iter().copied().collect();
+    let guest = Guest::compile(file);
+    for (mode, stack) in RUNS {
+        let pass = guest.run([mode, stack]).passes.swap_remove(0);
+        for event in Event::ALL {
+            let shared = SHARED.contains(&event);
+            let count = pass.events[event as usize];
+            match expected.get(&event) {
+                Some(&by_hand) if shared || mode != "c" => {
+                    assert_eq!(count, by_hand, "{event:?} in mode {mode}")
+                }
+                None if shared => assert_eq!(count, 0, "{event:?} in mode {mode}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Counts only and simulation, on the own stack and the caller's; and simulation with the reference drain.
+const RUNS: [(&str, &str); 5] = [("c", "o"), ("c", "c"), ("s", "o"), ("s", "c"), ("r", "o")];
+
+struct Guest {
+    program: PathBuf,
+}
+
+impl Guest {
+    fn compile(file: &str) -> Guest {
+        let sources = root().join("fixtures/guests");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        std::fs::create_dir_all(&directory).expect("a directory in target can be made");
+        let stem = file.split('.').next().expect("a file has a stem");
+        let object = directory.join(format!("{stem}.main.o"));
+        let flags = ["-O1", "-g", "-pthread", "-I", "../../integrations/c", "-I", "."];
+        compile("cc", &sources, |cc| cc.args(flags).args(["-c", "main.c", "-o"]).arg(&object));
+        let compiler = if file.ends_with(".cpp") { "c++" } else { "cc" };
+        let program = directory.join(stem);
+        compile(compiler, &sources, |cc| {
+            cc.args(flags).arg(file).arg(&object).args(["-lm", "-ldl", "-o"]).arg(&program)
+        });
+        if stem == "library_reloaded" {
+            for number in 0..2 {
+                let library = directory.join(format!("libreloaded{number}.so"));
+                let source = format!("reloaded{number}.c");
+                compile("cc", &sources, |cc| {
+                    cc.args(["-shared", "-fPIC", "-O1", &source, "-o"]).arg(&library)
+                });
+            }
+        }
+        Guest { program }
+    }
+
+    /// One fresh process, with the same addresses and environment each time.
+    #[track_caller]
+    fn run(&self, way: [&str; 2]) -> Ran {
+        let events = self.program.with_extension("events");
+        let _ = std::fs::remove_file(&events);
+        let output = Command::new("setarch")
+            .arg("-R")
+            .arg(&self.program)
+            .args(way)
+            .args([engine(), &events])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LD_BIND_NOW", "1")
+            .output()
+            .expect("setarch, of util-linux, is there");
+        let text = std::fs::read_to_string(&events).unwrap_or_default();
+        Ran { output, passes: text.lines().map(parse_pass).collect() }
+    }
+
+    #[track_caller]
+    fn check_against(&self, native: &Output, course: Course) {
+        let mut shared: Option<Vec<Vec<u64>>> = None;
+        for (mode, stack) in RUNS {
+            let ran = self.run([mode, stack]);
+            let what = format!("mode {mode}, stack {stack}");
+            assert_eq!(
+                text(&ran.output.stdout),
+                text(&native.stdout),
+                "what it prints, {what}: {:?}",
+                ran.output
+            );
+            assert_eq!(ran.output.status, native.status, "how it ends, {what}: {:?}", ran.output);
+            let mut noted = Diagnostics::default();
+            for pass in &ran.passes {
+                assert_eq!(pass.status, 0, "the engine's status, {what}");
+                noted.0 |= pass.diagnostics.0;
+            }
+            if !ran.passes.is_empty() {
+                // Without a trace there are no addresses to be approximate.
+                let exact =
+                    |diagnostic: &Diagnostic| mode != "c" || *diagnostic != Diagnostic::ApproximateAddresses;
+                let expected: Vec<_> = course.diagnostics.iter().copied().filter(exact).collect();
+                assert_eq!(noted.to_vec(), expected, "what is noted, {what}");
+            }
+            if course.counts == Counts::Repeatable && stack == "o" {
+                let again = if mode == "r" { "s" } else { mode };
+                assert_eq!(self.run([again, stack]).passes, ran.passes, "two processes, {what} and {again}");
+                let counts = ran.passes.iter().map(Pass::shared).collect::<Vec<_>>();
+                assert_eq!(
+                    shared.get_or_insert_with(|| counts.clone()),
+                    &counts,
+                    "every mode counts {SHARED:?}"
+                );
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn compile(compiler: &str, directory: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) {
+    let mut command = Command::new(compiler);
+    command.current_dir(directory);
+    let output = arguments(&mut command).output().expect("a C and a C++ compiler are there");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+fn parse_pass(line: &str) -> Pass {
+    let numbers: Vec<u64> = line.split(' ').map(|word| word.parse().expect("a count is a number")).collect();
+    Pass { status: numbers[0], diagnostics: Diagnostics(numbers[1]), events: numbers[2..].to_vec() }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The engine's library, built once for all tests.
+fn engine() -> &'static Path {
+    static ENGINE: OnceLock<PathBuf> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let package = root().join("integrations/c");
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--quiet", "--manifest-path"])
+            .arg(package.join("Cargo.toml"))
+            .env("CARGO_TARGET_DIR", package.join("target"))
+            .output()
+            .expect("cargo is there");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        package.join("target/release/libinvar_engine.so").canonicalize().expect("it was built")
+    })
+}
