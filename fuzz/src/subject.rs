@@ -100,7 +100,7 @@ impl Bench {
         let thread = if program.looks_at_fs(&code) { Thread::Scratch } else { Thread::Own };
         self.set_up(&program, &code);
         let fault = run::natively(thread, None);
-        let native = End::read(&self.memory, fault.map(|fault| fault.signal));
+        let native = End::read(&self.memory, fault);
         self.memory.write_code(program.at, &code);
         if native.signal == Some(signals::NO_END) {
             return None;
@@ -124,6 +124,11 @@ impl Bench {
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
+        if program.at >= layout::OPEN_CODE {
+            // What an earlier run has left around it would be read by the next.
+            let slot = program.at / layout::PROGRAM_BYTES * layout::PROGRAM_BYTES;
+            self.memory.write_code(slot, &[0; layout::PROGRAM_BYTES as usize]);
+        }
         self.memory.write_code(program.at, code);
         program.start.write(&mut self.memory, program.at);
     }
@@ -142,7 +147,7 @@ impl Bench {
     fn translate(&mut self, subject: &Subject, room: Room) -> (End, Translated) {
         self.set_up(&subject.program, &subject.code);
         let translated = self.translator().run(subject.thread, room);
-        let end = End::read(&self.memory, translated.fault.map(|fault| fault.signal));
+        let end = End::read(&self.memory, translated.fault);
         self.memory.write_code(subject.program.at, &subject.code);
         (end, translated)
     }
