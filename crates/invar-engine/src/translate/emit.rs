@@ -589,6 +589,7 @@ impl Emitter {
         if let Some(used) = high_bytes(&copy) {
             // `ah` and its kin exist without REX prefix only, and `r11` needs one.
             let base = free_register(used);
+            self.lend(Lent::Base(base));
             self.code.store_gs(at::SPILL, base);
             self.code.load_immediate(base, address);
             copy.set_memory_base(base_0 + u32::from(base));
