@@ -15,6 +15,7 @@ pub mod number {
     pub const MPROTECT: u64 = 10;
     pub const MUNMAP: u64 = 11;
     pub const RT_SIGACTION: u64 = 13;
+    pub const RT_SIGPROCMASK: u64 = 14;
     pub const RT_SIGRETURN: u64 = 15;
     pub const MREMAP: u64 = 25;
     pub const MADVISE: u64 = 28;
