@@ -146,11 +146,12 @@ pub struct Engine {
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
     pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
-        let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
+        let features = if gate::cpuid(0, 0)[0] >= 7 { gate::cpuid(7, 0)[1] } else { 0 };
+        let (bmi1, bmi2) = (features & 1 << 3 != 0, features & 1 << 8 != 0);
         let mut engine = Engine {
             drain: match drain_kind {
                 DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
-                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi2))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi1))),
             },
             drain_kind,
             machine,
