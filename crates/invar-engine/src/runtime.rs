@@ -126,6 +126,8 @@ pub struct Engine {
     map_is_stale: bool,
     blocks: Vec<Block>,
     by_head: BTreeMap<u64, u32>,
+    /// Blocks that can change behind our back, but not at any store.
+    watched: Vec<u32>,
     meanings: Meanings,
     /// Address of the displacement to patch, and the guest target.
     links: Vec<(u64, u64)>,
@@ -163,6 +165,7 @@ impl Engine {
             map_is_stale: true,
             blocks: Vec::new(),
             by_head: BTreeMap::new(),
+            watched: Vec::new(),
             meanings: Meanings::default(),
             links: Vec::new(),
             sites: Vec::new(),
@@ -240,9 +243,6 @@ impl Engine {
         gate::install(context);
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
-        if self.options.mode == Mode::Counts {
-            memory::clear_counters(self.meanings.paths.len());
-        }
         self.go_to(context, entry)
     }
 
@@ -318,9 +318,7 @@ impl Engine {
                         reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
                     }
                     Drain::Generated(drain) => {
-                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
-                        // Its paths tell when their counts are taken.
-                        Exactness::Exact
+                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer)
                     }
                 };
                 self.note(exactness);
@@ -461,6 +459,9 @@ impl Engine {
             }
             parts
         });
+        if copy.is_some() && !range.volatile {
+            self.watched.push(numbers.block);
+        }
         self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
@@ -487,6 +488,7 @@ impl Engine {
         }
         self.blocks.clear();
         self.by_head.clear();
+        self.watched.clear();
         self.meanings = Meanings::default();
         self.links.clear();
         self.sites.clear();
@@ -517,7 +519,7 @@ impl Engine {
             let translated = self.pages.range(range.start..range.end).next().is_some();
             translated && !self.map.ranges().contains(range)
         });
-        gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block))
+        gone || !self.watched.iter().all(|&block| self.is_as_translated(&self.blocks[block as usize]))
     }
 
     fn special(&mut self, context: &mut Context, site: Site) -> u64 {
