@@ -41,7 +41,12 @@ pub struct Level {
     /// `ways` lines a set.
     lines: Vec<u64>,
     replacement: Replacement,
+    /// For every [`CHUNK_SETS`] sets: some of them may hold a line. What was never used need not be cleared.
+    used: Vec<bool>,
 }
+
+/// Sets that are cleared together.
+const CHUNK_SETS: usize = 64;
 
 #[derive(Debug, Clone)]
 enum Replacement {
@@ -69,13 +74,20 @@ impl Level {
                 Replacement::BitPlru { touched: vec![0; sets as usize], all: u64::MAX >> (64 - ways) }
             }
         };
-        Level { ways, set_mask: sets - 1, lines: vec![EMPTY; sets as usize * ways], replacement }
+        Level {
+            ways,
+            set_mask: sets - 1,
+            lines: vec![EMPTY; sets as usize * ways],
+            replacement,
+            used: vec![false; (sets as usize).div_ceil(CHUNK_SETS)],
+        }
     }
 
     /// Touches a line: is it there? Afterwards it is, and settled.
     #[inline]
     pub fn touch(&mut self, line: u64, told: &mut impl Settling) -> bool {
         let set = (line & self.set_mask) as usize;
+        self.used[set / CHUNK_SETS] = true;
         let lines = &mut self.lines[set * self.ways..][..self.ways];
         match &mut self.replacement {
             Replacement::Lru { orders } => touch_lru(lines, &mut orders[set], line, told),
@@ -88,11 +100,17 @@ impl Level {
 
     /// Empties the cache.
     pub fn clear(&mut self) {
-        self.lines.fill(EMPTY);
-        match &mut self.replacement {
-            Replacement::Lru { orders } => orders.fill(ORDER),
-            Replacement::WideLru => {}
-            Replacement::BitPlru { touched, .. } => touched.fill(0),
+        let sets = self.set_mask as usize + 1;
+        for (chunk, used) in self.used.iter_mut().enumerate() {
+            if core::mem::take(used) {
+                let sets = chunk * CHUNK_SETS..sets.min((chunk + 1) * CHUNK_SETS);
+                self.lines[sets.start * self.ways..sets.end * self.ways].fill(EMPTY);
+                match &mut self.replacement {
+                    Replacement::Lru { orders } => orders[sets].fill(ORDER),
+                    Replacement::WideLru => {}
+                    Replacement::BitPlru { touched, .. } => touched[sets].fill(0),
+                }
+            }
         }
     }
 }
