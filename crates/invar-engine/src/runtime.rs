@@ -221,10 +221,9 @@ impl Engine {
 
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
-        self.events = Events::default();
-        self.diagnostics = Diagnostics::default();
         self.take_drained();
         self.events = Events::default();
+        self.diagnostics = Diagnostics::default();
         if cold {
             match &mut self.drain {
                 Drain::Reference(caches) => caches.clear(),
