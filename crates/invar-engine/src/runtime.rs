@@ -512,13 +512,22 @@ impl Engine {
 
     /// Something that was translated is no longer what it was. Asks the kernel for its mappings.
     fn code_has_changed(&mut self) -> bool {
-        let before: Vec<Executable> = self.map.ranges().to_vec();
-        self.map.refresh();
-        self.map_is_stale = false;
-        let gone = before.iter().any(|range| {
-            let translated = self.pages.range(range.start..range.end).next().is_some();
-            translated && !self.map.ranges().contains(range)
-        });
+        let is_translated =
+            |pages: &BTreeSet<u64>, range: &Executable| pages.range(range.start..range.end).next().is_some();
+        let gone = match self.map.still_has(|range| is_translated(&self.pages, range)) {
+            Some(all) => {
+                self.map_is_stale = true;
+                !all
+            }
+            None => {
+                let before: Vec<Executable> = self.map.ranges().to_vec();
+                self.map.refresh();
+                self.map_is_stale = false;
+                before
+                    .iter()
+                    .any(|range| is_translated(&self.pages, range) && !self.map.ranges().contains(range))
+            }
+        };
         gone || !self.watched.iter().all(|&block| self.is_as_translated(&self.blocks[block as usize]))
     }
 
