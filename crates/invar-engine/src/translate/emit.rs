@@ -18,7 +18,7 @@ use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
     Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
-    Special, Touch, Translation,
+    Special, Touch, Translation, Turn,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -43,6 +43,7 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         values: [None; 16],
         progress: Progress::default(),
         fetched: None,
+        taken: path.taken,
         calls: Vec::new(),
         tails: Vec::new(),
         literals: Vec::new(),
@@ -113,6 +114,8 @@ struct Emitter {
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,
+    /// Which of the conditional branches to come are followed where they are taken.
+    taken: u32,
     /// Return addresses of the calls that the path is in.
     calls: Vec<u64>,
     tails: Vec<Tail>,
@@ -175,7 +178,7 @@ impl Emitter {
                 self.progress.branches += 1;
                 return instruction.near_branch_target();
             }
-            FlowControl::ConditionalBranch => self.conditional(step),
+            FlowControl::ConditionalBranch => return self.conditional(step),
             FlowControl::Call => {
                 self.touch_memory(instruction, None);
                 self.progress.branches += 1;
@@ -221,10 +224,15 @@ impl Emitter {
         }
     }
 
-    fn conditional(&mut self, step: &Step) {
+    /// A conditional branch; says where the path goes on.
+    fn conditional(&mut self, step: &Step) -> u64 {
         let instruction = &step.instruction;
+        let follows_taken = self.taken & 1 != 0;
+        self.taken >>= 1;
         let from = if instruction.is_jcc_short_or_near() {
-            self.code.jump_if(condition_number(instruction.condition_code()))
+            let condition = condition_number(instruction.condition_code());
+            // The lowest bit of a condition's number turns it round.
+            self.code.jump_if(condition ^ u8::from(follows_taken))
         } else {
             // These reach 128 bytes only: hop over a jump that reaches everywhere.
             let bytes = step.bytes();
@@ -233,15 +241,20 @@ impl Emitter {
             self.values[usize::from(RCX)] = None;
             self.code.jump()
         };
-        let mut taken = self.progress;
-        taken.branches += 1;
-        let exit = self.push_exit(taken, 0);
-        self.tails.push(Tail::Side {
-            from,
-            exit,
-            target: instruction.near_branch_target(),
-            slots: self.progress.slots,
-        });
+        let straight = self.progress;
+        let taken = Progress { branches: straight.branches + 1, ..straight };
+        let target = instruction.near_branch_target();
+        let (side, side_target, next) = if follows_taken {
+            self.progress = taken;
+            (straight, instruction.next_ip(), target)
+        } else {
+            (taken, target, instruction.next_ip())
+        };
+        let exit = self.push_exit(side, 0);
+        let turn = self.out.turns.last_mut().expect("an exit has been pushed");
+        *turn = Some(Turn { at: instruction.ip(), taken: !follows_taken });
+        self.tails.push(Tail::Side { from, exit, target: side_target, slots: side.slots });
+        next
     }
 
     fn exit(&self, progress: Progress, system_calls: u8) -> Exit {
@@ -260,6 +273,7 @@ impl Emitter {
     fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
         let number = self.numbers.exit + self.out.exits.len() as u32;
         self.out.exits.push(self.exit(progress, system_calls));
+        self.out.turns.push(None);
         number
     }
 
