@@ -106,33 +106,42 @@ pub fn trace_path(
 ) -> Option<Path> {
     source.code(head)?;
     let cautious = source.is_volatile(head);
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<Step> = Vec::with_capacity(reach.instructions);
+    // Where it has jumped to.
     let mut visited: Vec<u64> = Vec::new();
     let mut calls: Vec<u64> = Vec::new();
     let mut branches = 0;
     let mut taken = 0;
     let mut at = head;
     let follows = |target| !cautious && source.code(target).is_some() && source.alike(head, target);
+    // At what lies straight ahead, if it was looked at already.
+    let mut ahead: Option<(Decoder<'_>, &[u8])> = None;
     loop {
-        if steps.len() == reach.instructions
-            || visited.iter().filter(|&&visited| visited == at).count() == reach.visits
-        {
+        // Only who jumps comes back to where the path has been.
+        let been_here =
+            ahead.is_none() && visited.iter().filter(|&&visited| visited == at).count() >= reach.visits;
+        if steps.len() == reach.instructions || been_here {
             return Some(Path { steps, end: End::Direct { target: at }, taken });
         }
-        // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
-        let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
-            return Some(Path { steps, end: End::Direct { target: at }, taken });
+        let (decoder, code) = match &mut ahead {
+            Some(ahead) if ahead.0.can_decode() => ahead,
+            _ => {
+                // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
+                let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
+                    return Some(Path { steps, end: End::Direct { target: at }, taken });
+                };
+                visited.push(at);
+                ahead.insert((Decoder::with_ip(64, code, at, DecoderOptions::NONE), code))
+            }
         };
-        let code = &code[..code.len().min(15)];
-        let mut decoder = Decoder::with_ip(64, code, at, DecoderOptions::NONE);
+        let start = decoder.position();
         let instruction = decoder.decode();
         if instruction.is_invalid() || !is_known(&instruction) {
             return Some(Path { steps, end: End::Unknown { at }, taken });
         }
         let mut bytes = [0; 15];
-        bytes[..instruction.len()].copy_from_slice(&code[..instruction.len()]);
+        bytes[..instruction.len()].copy_from_slice(&code[start..][..instruction.len()]);
         steps.push(Step { instruction, bytes });
-        visited.push(at);
         at = instruction.next_ip();
         let end = match instruction.flow_control() {
             FlowControl::Next => match special(&instruction) {
@@ -143,6 +152,7 @@ pub fn trace_path(
             FlowControl::UnconditionalBranch => {
                 at = instruction.near_branch_target();
                 if follows(at) {
+                    ahead = None;
                     continue;
                 }
                 End::Direct { target: at }
@@ -156,6 +166,7 @@ pub fn trace_path(
                 {
                     taken |= 1 << branches;
                     at = target;
+                    ahead = None;
                 }
                 branches += 1;
                 if branches < reach.branches && !cautious {
@@ -171,6 +182,7 @@ pub fn trace_path(
                 if calls.len() < CALLS_MAX && follows(target) {
                     calls.push(at);
                     at = target;
+                    ahead = None;
                     continue;
                 }
                 End::Call { target }
@@ -180,6 +192,7 @@ pub fn trace_path(
             FlowControl::Return => match calls.pop() {
                 Some(caller) => {
                     at = caller;
+                    ahead = None;
                     continue;
                 }
                 None => End::Return,

@@ -37,6 +37,7 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         code: Assembler::new(origin),
         encoder: Encoder::new(64),
         infos: InstructionInfoFactory::new(),
+        used: Used::default(),
         options,
         numbers,
         out: Translation::default(),
@@ -48,6 +49,8 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         tails: Vec::new(),
         literals: Vec::new(),
     };
+    emitter.out.boundaries.reserve(path.steps.len());
+    emitter.out.ops.reserve(2 * path.steps.len());
     emitter.head(path);
     for (index, step) in path.steps.iter().enumerate() {
         let last = index + 1 == path.steps.len();
@@ -91,6 +94,33 @@ struct Progress {
     approximate: bool,
 }
 
+/// What the instruction at hand uses. Asked for once an instruction: nothing else takes as long in a translation.
+#[derive(Default)]
+struct Used {
+    /// General registers, a bit each.
+    registers: u16,
+    /// Those of them that are written, perhaps.
+    written: u16,
+    memories: Vec<UsedMemory>,
+}
+
+impl Used {
+    fn by(&mut self, instruction: &Instruction, infos: &mut InstructionInfoFactory) {
+        let info = infos.info(instruction);
+        (self.registers, self.written) = (0, 0);
+        for register in info.used_registers() {
+            if let Some(number) = registers::number(register.register()) {
+                self.registers |= 1 << number;
+                if !matches!(register.access(), OpAccess::Read | OpAccess::CondRead) {
+                    self.written |= 1 << number;
+                }
+            }
+        }
+        self.memories.clear();
+        self.memories.extend_from_slice(info.used_memory());
+    }
+}
+
 /// Code that stands behind the block, out of the straight line.
 enum Tail {
     /// A side exit: bound to the branch at `from`.
@@ -107,6 +137,7 @@ struct Emitter {
     code: Assembler,
     encoder: Encoder,
     infos: InstructionInfoFactory,
+    used: Used,
     options: Options,
     numbers: Numbers,
     out: Translation,
@@ -149,6 +180,7 @@ impl Emitter {
 
     /// Counts an instruction and its fetch.
     fn fetch(&mut self, instruction: &Instruction) {
+        self.used.by(instruction, &mut self.infos);
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
         let before = self.exit(self.progress, 0);
         self.out.boundaries.push(Boundary {
@@ -438,13 +470,14 @@ impl Emitter {
     /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
     /// register that holds the guest's `r11` at the moment.
     fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
-        // Copied, since the factory is borrowed. `enter` has up to 64.
-        let memories = self.infos.info(instruction).used_memory().to_vec();
+        // `enter` has up to 64.
+        let memories = core::mem::take(&mut self.used.memories);
         // The string's start stands for the place in it.
         self.progress.approximate |= self.simulates() && tests_bits_anywhere(instruction);
-        for memory in memories {
-            self.touch(&memory, stand_in);
+        for memory in &memories {
+            self.touch(memory, stand_in);
         }
+        self.used.memories = memories;
     }
 
     fn touch(&mut self, memory: &UsedMemory, stand_in: Option<u8>) {
@@ -533,16 +566,8 @@ impl Emitter {
         if is_about_shadow_stacks(instruction) {
             return;
         }
-        let mut used = 0u16;
-        let mut writes_r11 = false;
-        for register in self.infos.info(instruction).used_registers() {
-            if let Some(number) = registers::number(register.register()) {
-                used |= 1 << number;
-                if number == R11 {
-                    writes_r11 |= !matches!(register.access(), OpAccess::Read | OpAccess::CondRead);
-                }
-            }
-        }
+        let Used { registers: used, written, .. } = self.used;
+        let writes_r11 = written & 1 << R11 != 0;
         let uses_r11 = used & 1 << R11 != 0;
         let stand_in = uses_r11.then(|| free_register(used));
         if let Some(register) = stand_in {
@@ -744,12 +769,9 @@ impl Emitter {
             }
             _ => None,
         };
-        for register in self.infos.info(instruction).used_registers() {
-            if let (Some(number), false) = (
-                registers::number(register.register()),
-                matches!(register.access(), OpAccess::Read | OpAccess::CondRead),
-            ) {
-                self.values[usize::from(number)] = None;
+        for (number, value) in self.values.iter_mut().enumerate() {
+            if self.used.written & 1 << number != 0 {
+                *value = None;
             }
         }
         if let (Some(number), Some(value)) = (destination, next) {
