@@ -8,6 +8,7 @@
 //! tables are cleared the code is gone too.
 
 mod fault;
+mod reform;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -31,9 +32,9 @@ use crate::host::gate::{self, Reason};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::syscall;
-use crate::translate::block::trace_path;
+use crate::translate::block::{self, Path, Reach, trace_path};
 use crate::translate::emit;
-use crate::translate::{Mode, Numbers, Options, Site, Special, assemble};
+use crate::translate::{Mode, Numbers, Options, Site, Special, Turn, assemble};
 
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
@@ -41,6 +42,9 @@ const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) a
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
 const BLOCK_BYTES_MAX: u64 = 64 << 10;
+
+/// Branches are looked at when the trace was full so often, twice as often, and so on.
+const FILLINGS_MIN: u32 = 8;
 
 /// A translated superblock.
 #[derive(Debug)]
@@ -57,6 +61,11 @@ struct Block {
     volatile: bool,
     /// It has a check in the indirect-branch table.
     indirect: bool,
+    /// Number of its first exit, and how many it has.
+    exits: (u32, u32),
+    /// What its path was traced with: how far, and which branches are followed where they are taken.
+    reach: Reach,
+    taken: u32,
 }
 
 /// Code that makes the system calls which start threads and processes.
@@ -129,6 +138,10 @@ pub struct Engine {
     /// Blocks that can change behind our back, but not at any store.
     watched: Vec<u32>,
     meanings: Meanings,
+    /// Where paths leave their blocks, by their numbers.
+    turns: Vec<Option<Turn>>,
+    /// How often the trace was full in this region.
+    fillings: u32,
     /// Address of the displacement to patch, and the guest target.
     links: Vec<(u64, u64)>,
     sites: Vec<Site>,
@@ -167,6 +180,8 @@ impl Engine {
             by_head: BTreeMap::new(),
             watched: Vec::new(),
             meanings: Meanings::default(),
+            turns: Vec::new(),
+            fillings: 0,
             links: Vec::new(),
             sites: Vec::new(),
             pages: BTreeSet::new(),
@@ -234,6 +249,7 @@ impl Engine {
         context.trace_pointer = TRACE_START;
         context.trace_limit =
             TRACE_START + u64::from(layout::TRACE_BYTES) - u64::from(layout::RECORD_BYTES_MAX);
+        self.fillings = 0;
         context.read_clock = 0;
         context.read_random = 0;
         context.ended_natively = 0;
@@ -252,7 +268,7 @@ impl Engine {
             // The trace since the last visit of the runtime is lost with `r11`.
             self.diagnostics.insert(Diagnostic::LeftTranslation);
         }
-        self.collect(context);
+        self.look_at_branches(context);
         if context.read_clock != 0 {
             self.diagnostics.insert(Diagnostic::ReadClock);
         }
@@ -261,6 +277,20 @@ impl Engine {
         }
         self.take_drained();
         (self.events, self.diagnostics)
+    }
+
+    /// At the end of a region: what was seen of its branches is good for the next.
+    fn look_at_branches(&mut self, context: &mut Context) {
+        match self.options.mode {
+            Mode::Counts => {
+                self.reform();
+                self.collect(context);
+            }
+            Mode::Simulation => {
+                self.collect(context);
+                self.reform();
+            }
+        }
     }
 
     /// Adds what the drain has counted since it was last asked.
@@ -294,8 +324,13 @@ impl Engine {
             reason if reason == Reason::Link as u64 => self.follow_link(context, number),
             reason if reason == Reason::Indirect as u64 => self.follow_indirect(context, context.target),
             reason if reason == Reason::Full as u64 => {
-                let entry = self.blocks[number].entry;
+                let Block { head, entry, .. } = self.blocks[number];
                 self.collect(context);
+                self.fillings += 1;
+                if self.fillings.is_power_of_two() && self.fillings >= FILLINGS_MIN {
+                    self.reform();
+                    return self.go_to(context, head);
+                }
                 entry
             }
             reason if reason == Reason::Special as u64 => self.special(context, self.sites[number]),
@@ -418,16 +453,15 @@ impl Engine {
             self.map_is_stale = false;
         }
         let range = *self.map.find(head)?;
-        let tables_are_full = self.meanings.paths.len() + 256 > layout::COUNTERS_MAX;
-        if self.code_next + BLOCK_BYTES_MAX > CODE_END || tables_are_full {
+        if self.code_next + BLOCK_BYTES_MAX > CODE_END || self.tables_are_nearly_full() {
             self.collect(context);
             self.drop_translations();
         }
-        self.translate(head, range, way)
+        let path = trace_path(&self.map, head, block::SHORT, |_, _| false)?;
+        Some(self.translate(head, &path, block::SHORT, range, way))
     }
 
-    fn translate(&mut self, head: u64, range: Executable, way: Way) -> Option<usize> {
-        let path = trace_path(&self.map, head)?;
+    fn translate(&mut self, head: u64, path: &Path, reach: Reach, range: Executable, way: Way) -> usize {
         let indirect = way == Way::Indirect && !range.volatile;
         let mut code = if indirect { self.indirect_check(head) } else { Vec::new() };
         let numbers = Numbers {
@@ -437,12 +471,14 @@ impl Engine {
             site: self.sites.len() as u32,
         };
         let entry = self.code_next + code.len() as u64;
-        let translation = emit::translate(&path, entry, numbers, self.options);
+        let translation = emit::translate(path, entry, numbers, self.options);
         code.extend_from_slice(&translation.code);
         self.append_code(&code);
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        self.turns.extend_from_slice(&translation.turns);
+        let exits = (numbers.exit, translation.exits.len() as u32);
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
         }
@@ -461,9 +497,23 @@ impl Engine {
         if copy.is_some() && !range.volatile {
             self.watched.push(numbers.block);
         }
-        self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
+        self.blocks.push(Block {
+            head,
+            first_op,
+            entry,
+            copy,
+            volatile: range.volatile,
+            indirect,
+            exits,
+            reach,
+            taken: path.taken,
+        });
         self.by_head.insert(head, numbers.block);
-        Some(numbers.block as usize)
+        numbers.block as usize
+    }
+
+    fn tables_are_nearly_full(&self) -> bool {
+        self.meanings.paths.len() + 256 > layout::COUNTERS_MAX
     }
 
     fn append_code(&mut self, code: &[u8]) {
@@ -489,6 +539,7 @@ impl Engine {
         self.by_head.clear();
         self.watched.clear();
         self.meanings = Meanings::default();
+        self.turns.clear();
         self.links.clear();
         self.sites.clear();
         self.pages.clear();
@@ -511,13 +562,22 @@ impl Engine {
 
     /// Something that was translated is no longer what it was. Asks the kernel for its mappings.
     fn code_has_changed(&mut self) -> bool {
-        let before: Vec<Executable> = self.map.ranges().to_vec();
-        self.map.refresh();
-        self.map_is_stale = false;
-        let gone = before.iter().any(|range| {
-            let translated = self.pages.range(range.start..range.end).next().is_some();
-            translated && !self.map.ranges().contains(range)
-        });
+        let is_translated =
+            |pages: &BTreeSet<u64>, range: &Executable| pages.range(range.start..range.end).next().is_some();
+        let gone = match self.map.still_has(|range| is_translated(&self.pages, range)) {
+            Some(all) => {
+                self.map_is_stale = true;
+                !all
+            }
+            None => {
+                let before: Vec<Executable> = self.map.ranges().to_vec();
+                self.map.refresh();
+                self.map_is_stale = false;
+                before
+                    .iter()
+                    .any(|range| is_translated(&self.pages, range) && !self.map.ranges().contains(range))
+            }
+        };
         gone || !self.watched.iter().all(|&block| self.is_as_translated(&self.blocks[block as usize]))
     }
 

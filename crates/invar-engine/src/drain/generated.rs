@@ -11,7 +11,7 @@ use invar_sim::{Hierarchy, Settling};
 
 use super::code_lines::CodeWords;
 use super::reference::{self, Exactness, Meanings};
-use super::thunk::{self, DATA_PLACES};
+use super::thunk::{self, CODE_IS_SETTLED, DATA_PLACES};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::thunks;
@@ -158,13 +158,16 @@ pub struct Draining<'a> {
 }
 
 impl Draining<'_> {
-    /// A record of an exit that may change something, from operation `start` on; those before it change nothing.
-    pub fn record(&mut self, exit: u32, slots: &[u64], start: u32) {
+    /// A record of an exit that may change something. `told` is the first operation to go through, as those before it
+    /// change nothing, and perhaps [`CODE_IS_SETTLED`].
+    pub fn record(&mut self, exit: u32, slots: &[u64], told: u32) {
+        let (start, code_is_settled) = (told & !CODE_IS_SETTLED, told & CODE_IS_SETTLED != 0);
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
         for op in &self.meanings.ops[ops.start as usize..ops.end as usize] {
             match op {
+                Op::Fetch { .. } if code_is_settled => {}
                 Op::Fetch { address, bytes } => {
                     let (first, last) = lines(*address, u64::from(*bytes));
                     if !code.is_settled(first) || first != last && !code.is_settled(last) {

@@ -25,6 +25,10 @@ const LINE_LOG: u32 = LINE_BYTES.trailing_zeros();
 /// Which bits of an address say which place its line has, as `bextr` wants to be told.
 pub const PLACE_BITS: u32 = DATA_PLACES_LOG << 8 | LINE_LOG;
 
+/// Tells the callback, beside the first operation that it must go through, that the record's code is settled. Then it stays so:
+/// only fetches change what the cache of instructions holds.
+pub const CODE_IS_SETTLED: u32 = 1 << 31;
+
 /// Says where a line of code has its bit.
 pub trait CodeLines {
     /// The number of the line's word, and its bit there: set unless the line is known to be settled.
@@ -70,8 +74,8 @@ const NEAR: i64 = 16;
 /// A check that has failed: bound to the jumps at `from`.
 struct Aside {
     from: u32,
-    /// No operation before this one needs to be gone through again.
-    op: usize,
+    /// What the callback is told: no operation before this one needs to be gone through again.
+    told: u32,
     /// Not hopeless yet: ask about both lines and go back.
     again: Option<(i32, i32, u32)>,
 }
@@ -95,7 +99,7 @@ pub fn thunk(
             let first_span = spans.iter().map(|span| span.op).min().unwrap_or(ops.len());
             for (index, bits_here) in bits.iter().enumerate() {
                 let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(first_span).min(first_span);
-                thunk.check_bits(bits_here, op);
+                thunk.check_bits(bits_here, op as u32);
             }
             thunk.check_spans(&spans);
         }
@@ -192,16 +196,16 @@ struct Thunk {
 }
 
 impl Thunk {
-    fn check_bits(&mut self, bits: &Bits, op: usize) {
+    fn check_bits(&mut self, bits: &Bits, told: u32) {
         self.code.raw(&[0x41, 0xf7, 0x86]); // test dword ptr [r14 + ...], bits
         self.code.raw(&(layout::CODE_LINES + 4 * bits.word).to_le_bytes());
         self.code.raw(&bits.bits.to_le_bytes());
-        self.unless_settled(op);
+        self.unless_settled(told);
     }
 
-    fn unless_settled(&mut self, op: usize) {
+    fn unless_settled(&mut self, told: u32) {
         let from = self.code.jump_if(NOT_EQUAL);
-        self.asides.push(Aside { from, op, again: None });
+        self.asides.push(Aside { from, told, again: None });
     }
 
     fn check_spans(&mut self, spans: &[Span]) {
@@ -209,12 +213,13 @@ impl Thunk {
         let mut held: Option<(Origin, i64)> = None;
         for (index, span) in spans.iter().enumerate() {
             let op = spans[index..].iter().map(|span| span.op).min().unwrap_or(span.op);
+            let told = op as u32 | CODE_IS_SETTLED;
             let absolute = Origin { base: NO_SLOT, index: NO_SLOT, shift: 0, fs: false, short: None };
             if span.origin == absolute {
                 let (first, last) = (span.first as u64 / LINE_BYTES, span.last as u64 / LINE_BYTES);
-                self.check_line(first, op);
+                self.check_line(first, told);
                 if last != first {
-                    self.check_line(last, op);
+                    self.check_line(last, told);
                 }
                 continue;
             }
@@ -233,7 +238,7 @@ impl Thunk {
                     ((span.first - constant) as i32, (span.last - constant) as i32)
                 }
             };
-            self.check_span(first, last, op);
+            self.check_span(first, last, told);
         }
     }
 
@@ -268,16 +273,16 @@ impl Thunk {
         }
     }
 
-    fn check_span(&mut self, first: i32, last: i32, op: usize) {
+    fn check_span(&mut self, first: i32, last: i32, told: u32) {
         let reach = i64::from(last) - i64::from(first);
         if reach > NEAR {
             self.check_point(first);
-            self.unless_settled(op);
+            self.unless_settled(told);
             self.check_point(last);
-            self.unless_settled(op);
+            self.unless_settled(told);
         } else if reach == 0 {
             self.check_point(first);
-            self.unless_settled(op);
+            self.unless_settled(told);
         } else {
             // The place is that of the first byte's line, the comparison is with the last byte's: neighbours have unlike
             // places, so a match says that both are in one line, too.
@@ -293,7 +298,7 @@ impl Thunk {
             let from = self.code.jump_if(NOT_EQUAL);
             // Natural alignment keeps up to eight bytes in one line.
             let again = (reach >= 8).then_some((first, last, self.code.here()));
-            self.asides.push(Aside { from, op, again });
+            self.asides.push(Aside { from, told, again });
         }
     }
 
@@ -305,11 +310,11 @@ impl Thunk {
         self.compare();
     }
 
-    fn check_line(&mut self, line: u64, op: usize) {
+    fn check_line(&mut self, line: u64, told: u32) {
         self.code.load_immediate(RDX, line);
         self.code.raw(&[0x49, 0x39, 0x97]); // cmp [r15 + ...], rdx
         self.code.raw(&(8 * (line as u32 % DATA_PLACES as u32)).to_le_bytes());
-        self.unless_settled(op);
+        self.unless_settled(told);
     }
 
     fn line_of_rdx(&mut self) {
@@ -336,7 +341,7 @@ impl Thunk {
     /// What stands behind the straight line, whose end goes on to the next record.
     fn finish(&mut self, always: Option<u32>, end: u32) {
         let mut slow = Vec::new();
-        for Aside { from, op, again } in core::mem::take(&mut self.asides) {
+        for Aside { from, told, again } in core::mem::take(&mut self.asides) {
             self.code.bind(from);
             let origin = self.code.origin;
             if let Some((first, last, back)) = again {
@@ -348,7 +353,7 @@ impl Thunk {
                 self.code.bind(one);
                 self.code.bind(other);
             }
-            self.code.load_immediate(RDX, op as u64);
+            self.code.load_immediate(RDX, u64::from(told));
             slow.push(self.code.jump());
         }
         if let Some(from) = always {

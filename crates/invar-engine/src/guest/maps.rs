@@ -40,7 +40,7 @@ fn parse_line(line: &[u8]) -> Option<Executable> {
     let path = fields.next().unwrap_or_default();
     let colon = device.iter().position(|&byte| byte == b':')?;
     let (major, minor) = (hexadecimal(&device[..colon])?, hexadecimal(&device[colon + 1..])?);
-    let number = u64::from_str_radix(core::str::from_utf8(inode).ok()?, 10).ok()?;
+    let number = core::str::from_utf8(inode).ok()?.parse().ok()?;
     Some(Executable {
         start,
         end,

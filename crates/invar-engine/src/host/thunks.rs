@@ -70,7 +70,7 @@ extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
     draining.generate(exit, &mut memory::code_memory())
 }
 
-extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, start: u32) {
+extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: a record starts with the number of its exit.
@@ -79,7 +79,7 @@ extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, start: u32
     let slots = unsafe { record.add(1) };
     // SAFETY: generated code has written as many as the exit says.
     let slots = unsafe { core::slice::from_raw_parts(slots, draining.slots(exit)) };
-    draining.record(exit, slots, start);
+    draining.record(exit, slots, told);
 }
 
 const _: () = assert!(at::DRAIN_RECORD < layout::TABLE, "the context lies before everything else");

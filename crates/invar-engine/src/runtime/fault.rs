@@ -109,6 +109,7 @@ impl Engine {
     fn count_until_fault(&mut self, context: &mut Context, first_op: u32, before: Exit) {
         let number = self.meanings.paths.len();
         self.meanings.paths.push(Path { first_op, exit: before });
+        self.turns.push(None);
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(number..number + 1);
         }
@@ -125,7 +126,8 @@ impl Engine {
     fn boundary(&self, host: u64) -> Option<(u32, Boundary)> {
         let after = self.blocks.partition_point(|block| block.entry <= host);
         let block = self.blocks[..after].last()?;
-        let path = trace_path(&self.map, block.head)?;
+        let path =
+            trace_path(&self.map, block.head, block.reach, |branch, _| block.taken & 1 << branch != 0)?;
         // Numbers stand in immediates, which are as long whatever they say.
         let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
         let translation = emit::translate(&path, block.entry, numbers, self.options);

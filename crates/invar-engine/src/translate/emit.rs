@@ -22,7 +22,7 @@ use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
     Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
-    Special, Touch, Translation,
+    Special, Touch, Translation, Turn,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -44,16 +44,20 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         code: Assembler::new(origin),
         encoder: Encoder::new(64),
         infos: InstructionInfoFactory::new(),
+        used: Used::default(),
         options,
         numbers,
         out: Translation::default(),
         values: [None; 16],
         progress: Progress::default(),
         fetched: None,
+        taken: path.taken,
         calls: Vec::new(),
         tails: Vec::new(),
         literals: Vec::new(),
     };
+    emitter.out.boundaries.reserve(path.steps.len());
+    emitter.out.ops.reserve(2 * path.steps.len());
     emitter.head(path);
     for (index, step) in path.steps.iter().enumerate() {
         let last = index + 1 == path.steps.len();
@@ -97,6 +101,33 @@ struct Progress {
     approximate: bool,
 }
 
+/// What the instruction at hand uses. Asked for once an instruction: nothing else takes as long in a translation.
+#[derive(Default)]
+struct Used {
+    /// General registers, a bit each.
+    registers: u16,
+    /// Those of them that are written, perhaps.
+    written: u16,
+    memories: Vec<UsedMemory>,
+}
+
+impl Used {
+    fn by(&mut self, instruction: &Instruction, infos: &mut InstructionInfoFactory) {
+        let info = infos.info(instruction);
+        (self.registers, self.written) = (0, 0);
+        for register in info.used_registers() {
+            if let Some(number) = registers::number(register.register()) {
+                self.registers |= 1 << number;
+                if !matches!(register.access(), OpAccess::Read | OpAccess::CondRead) {
+                    self.written |= 1 << number;
+                }
+            }
+        }
+        self.memories.clear();
+        self.memories.extend_from_slice(info.used_memory());
+    }
+}
+
 /// Code that stands behind the block, out of the straight line.
 enum Tail {
     /// A side exit: bound to the branch at `from`.
@@ -113,6 +144,7 @@ struct Emitter {
     code: Assembler,
     encoder: Encoder,
     infos: InstructionInfoFactory,
+    used: Used,
     options: Options,
     numbers: Numbers,
     out: Translation,
@@ -120,6 +152,8 @@ struct Emitter {
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,
+    /// Which of the conditional branches to come are followed where they are taken.
+    taken: u32,
     /// Return addresses of the calls that the path is in.
     calls: Vec<u64>,
     tails: Vec<Tail>,
@@ -153,6 +187,7 @@ impl Emitter {
 
     /// Counts an instruction and its fetch.
     fn fetch(&mut self, instruction: &Instruction) {
+        self.used.by(instruction, &mut self.infos);
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
         let before = self.exit(self.progress, 0);
         self.out.boundaries.push(Boundary {
@@ -182,7 +217,7 @@ impl Emitter {
                 self.progress.branches += 1;
                 return instruction.near_branch_target();
             }
-            FlowControl::ConditionalBranch => self.conditional(step),
+            FlowControl::ConditionalBranch => return self.conditional(step),
             FlowControl::Call => {
                 self.touch_memory(instruction, None);
                 self.progress.branches += 1;
@@ -228,10 +263,15 @@ impl Emitter {
         }
     }
 
-    fn conditional(&mut self, step: &Step) {
+    /// A conditional branch; says where the path goes on.
+    fn conditional(&mut self, step: &Step) -> u64 {
         let instruction = &step.instruction;
+        let follows_taken = self.taken & 1 != 0;
+        self.taken >>= 1;
         let from = if instruction.is_jcc_short_or_near() {
-            self.code.jump_if(condition_number(instruction.condition_code()))
+            let condition = condition_number(instruction.condition_code());
+            // The lowest bit of a condition's number turns it round.
+            self.code.jump_if(condition ^ u8::from(follows_taken))
         } else {
             // These reach 128 bytes only: hop over a jump that reaches everywhere.
             let bytes = step.bytes();
@@ -240,15 +280,20 @@ impl Emitter {
             self.values[usize::from(RCX)] = None;
             self.code.jump()
         };
-        let mut taken = self.progress;
-        taken.branches += 1;
-        let exit = self.push_exit(taken, 0);
-        self.tails.push(Tail::Side {
-            from,
-            exit,
-            target: instruction.near_branch_target(),
-            slots: self.progress.slots,
-        });
+        let straight = self.progress;
+        let taken = Progress { branches: straight.branches + 1, ..straight };
+        let target = instruction.near_branch_target();
+        let (side, side_target, next) = if follows_taken {
+            self.progress = taken;
+            (straight, instruction.next_ip(), target)
+        } else {
+            (taken, target, instruction.next_ip())
+        };
+        let exit = self.push_exit(side, 0);
+        let turn = self.out.turns.last_mut().expect("an exit has been pushed");
+        *turn = Some(Turn { at: instruction.ip(), taken: !follows_taken });
+        self.tails.push(Tail::Side { from, exit, target: side_target, slots: side.slots });
+        next
     }
 
     fn exit(&self, progress: Progress, system_calls: u8) -> Exit {
@@ -267,6 +312,7 @@ impl Emitter {
     fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
         let number = self.numbers.exit + self.out.exits.len() as u32;
         self.out.exits.push(self.exit(progress, system_calls));
+        self.out.turns.push(None);
         number
     }
 

@@ -21,16 +21,8 @@ impl Emitter {
         if is_about_shadow_stacks(instruction) {
             return;
         }
-        let mut used = 0u16;
-        let mut writes_r11 = false;
-        for register in self.infos.info(instruction).used_registers() {
-            if let Some(number) = registers::number(register.register()) {
-                used |= 1 << number;
-                if number == R11 {
-                    writes_r11 |= !matches!(register.access(), OpAccess::Read | OpAccess::CondRead);
-                }
-            }
-        }
+        let Used { registers: used, written, .. } = self.used;
+        let writes_r11 = written & 1 << R11 != 0;
         let uses_r11 = used & 1 << R11 != 0;
         let stand_in = uses_r11.then(|| free_register(used));
         if let Some(register) = stand_in {

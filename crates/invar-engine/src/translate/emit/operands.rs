@@ -9,13 +9,14 @@ impl Emitter {
     /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
     /// register that holds the guest's `r11` at the moment.
     pub(super) fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
-        // Copied, since the factory is borrowed. `enter` has up to 64.
-        let memories = self.infos.info(instruction).used_memory().to_vec();
+        // `enter` has up to 64.
+        let memories = core::mem::take(&mut self.used.memories);
         // The string's start stands for the place in it.
         self.progress.approximate |= self.simulates() && tests_bits_anywhere(instruction);
-        for memory in memories {
-            self.touch(&memory, stand_in);
+        for memory in &memories {
+            self.touch(memory, stand_in);
         }
+        self.used.memories = memories;
     }
 
     fn touch(&mut self, memory: &UsedMemory, stand_in: Option<u8>) {
@@ -134,12 +135,9 @@ impl Emitter {
             }
             _ => None,
         };
-        for register in self.infos.info(instruction).used_registers() {
-            if let (Some(number), false) = (
-                registers::number(register.register()),
-                matches!(register.access(), OpAccess::Read | OpAccess::CondRead),
-            ) {
-                self.values[usize::from(number)] = None;
+        for (number, value) in self.values.iter_mut().enumerate() {
+            if self.used.written & 1 << number != 0 {
+                *value = None;
             }
         }
         if let (Some(number), Some(value)) = (destination, next) {

@@ -27,7 +27,7 @@ impl block::Source for Bytes<'_> {
 }
 
 fn translated(bytes: &[u8], mode: Mode) -> Translation {
-    let path = trace_path(&Bytes(bytes), AT).expect("there is code");
+    let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
     translate(&path, ORIGIN, numbers, Options { mode, rorx: true })
 }
@@ -108,7 +108,7 @@ fn a_table_that_al_looks_up_is_known_by_its_start() {
 /// Are the flags dead at the head of `bytes`?
 #[track_caller]
 fn check_dead(bytes: &[u8], expected: bool) {
-    let path = trace_path(&Bytes(bytes), AT).expect("there is code");
+    let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
     assert_eq!(flags_are_dead(&path), expected);
 }
 
