@@ -181,6 +181,9 @@ impl Bench {
     /// Runs it with a trace: first translated as it goes, then linked, then with a trace buffer that is always full.
     pub fn simulate(&mut self, subject: &mut Subject) -> Vec<String> {
         let empty = self.empty(subject);
+        // Every other program is formed again at once, so that its second run goes along its first.
+        let entered = if self.tally.programs.is_multiple_of(2) { 1 } else { u64::MAX };
+        self.translator().form_again_after(entered);
         self.tally.programs += 1;
         self.tally.faulted += u64::from(subject.native.signal.is_some());
         self.tally.stepped += u64::from(subject.expected.is_some());
@@ -231,6 +234,8 @@ impl Bench {
     /// Runs it with counts only: first translated as it goes, then linked.
     pub fn count(&mut self, subject: &Subject) -> Vec<String> {
         let empty = self.empty(subject);
+        let entered = if self.tally.programs.is_multiple_of(2) { 1 } else { u64::MAX };
+        self.translator().form_again_after(entered);
         let mut found = Vec::new();
         for label in ["with counts", "with counts, linked"] {
             let (end, translated) = self.translate(subject, Room::Usual);

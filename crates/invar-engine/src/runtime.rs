@@ -156,6 +156,8 @@ pub struct Engine {
     births: Births,
     /// The fault that a handler of the guest is looking at.
     fault: Option<Fault>,
+    /// A block that was entered so often is formed again.
+    entered_min: u64,
 }
 
 impl Engine {
@@ -191,6 +193,7 @@ impl Engine {
             system_call: (0, [0; 6]),
             births: Births::default(),
             fault: None,
+            entered_min: reform::ENTERED_MIN,
         };
         engine.drop_translations();
         engine
@@ -227,6 +230,11 @@ impl Engine {
     /// What the records of the trace mean, for those who read it themselves.
     pub fn meanings(&self) -> &Meanings {
         &self.meanings
+    }
+
+    /// Forms blocks again that were entered so often, for those who check that it changes nothing.
+    pub fn form_again_after(&mut self, entered: u64) {
+        self.entered_min = entered;
     }
 
     /// How traces become events.

@@ -164,6 +164,11 @@ impl Translator {
         Translator { engine: self.engine.replaced_by(machine(), mode, DrainKind::Generated) }
     }
 
+    /// Forms superblocks again that were entered so often.
+    pub fn form_again_after(&mut self, entered: u64) {
+        self.engine.form_again_after(entered);
+    }
+
     /// With a trace or with counts.
     pub fn mode(&self) -> Mode {
         self.engine.mode()

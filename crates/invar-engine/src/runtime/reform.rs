@@ -15,7 +15,7 @@ use crate::translate::block::{LONG, SHORT, trace_path};
 use crate::translate::{Turn, emit};
 
 /// A block that was entered so often is worth a second translation.
-const ENTERED_MIN: u64 = 256;
+pub(super) const ENTERED_MIN: u64 = 256;
 
 impl Engine {
     /// Translates again what is entered often and does not go as it was thought to.
@@ -66,7 +66,8 @@ impl Engine {
         };
         let is_current =
             |number: usize| self.by_head.get(&self.blocks[number].head) == Some(&(number as u32));
-        let is_hot = |block: &Block| block.reach == SHORT && !block.volatile && entered(block) >= ENTERED_MIN;
+        let is_hot =
+            |block: &Block| block.reach == SHORT && !block.volatile && entered(block) >= self.entered_min;
         (0..self.blocks.len()).filter(|&number| is_hot(&self.blocks[number]) && is_current(number)).collect()
     }
 
