@@ -79,7 +79,7 @@ def test_numpy_is_told_of_the_features_that_it_knows(features, expected):
 
 def test_numpy_does_without_the_features_and_does_not_warn(tmp_path: Path):
     """On this host's own features: which names are asked for makes no difference to NumPy."""
-    pytest.importorskip("numpy", reason="asks NumPy, which is not installed here")
+    pytest.importorskip("numpy", reason="is about NumPy, which is not installed")
     plain = dict(os.environ, NPY_DISABLE_CPU_FEATURES="")
     features = environment._numpy_features(plain)
     wanted = [name for name in features if name in (*AVX512.split(), "AVX2", "FMA3", "X86_V3")]
@@ -101,7 +101,7 @@ def test_numpy_does_without_the_features_and_does_not_warn(tmp_path: Path):
 
 def test_numpy_is_measured_without_avx512(measured_in, pytester):
     """Whatever this host has, the request names all of it."""
-    pytest.importorskip("numpy", reason="asks NumPy, which is not installed here")
+    pytest.importorskip("numpy", reason="is about NumPy, which is not installed")
     pytester.makepyfile(
         test_numpy="""
         import warnings

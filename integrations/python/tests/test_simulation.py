@@ -292,7 +292,7 @@ def test_the_first_run_equals_the_second_though_it_had_no_byte_code(pytester, si
 
 
 def test_workers_of_xdist_measure(pytester, simulated):
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist", reason="is about pytest-xdist, which is not installed")
     pytester.makepyfile(test_suite=SUITE)
     run = simulated("-n2")
     assert run.exit == 0, run.output
@@ -315,7 +315,7 @@ def test_a_terminal_is_relayed(pytester, simulated):
 
 @pytest.mark.parametrize("rival", ["pytest_benchmark", "pytest_codspeed"])
 def test_another_plugin_gives_the_fixture_up(rival, pytester, simulated):
-    pytest.importorskip(rival)
+    pytest.importorskip(rival, reason=f"is about {rival}, which is not installed")
     pytester.makepyfile("def test_it(benchmark): benchmark(sum, [1])")
     other = {"pytest_benchmark": "codspeed", "pytest_codspeed": "benchmark"}[rival]
     arguments = ["--benchmark-min-rounds=3"] if rival == "pytest_benchmark" else []
@@ -326,8 +326,8 @@ def test_another_plugin_gives_the_fixture_up(rival, pytester, simulated):
 
 
 def test_an_order_of_chance_and_coverage_are_switched_off(pytester, simulated):
-    pytest.importorskip("pytest_randomly")
-    pytest.importorskip("pytest_cov")
+    for name in ("pytest_randomly", "pytest_cov"):
+        pytest.importorskip(name, reason=f"is about {name}, which is not installed")
     pytester.makepyfile(
         test_suite="""
         import sys
