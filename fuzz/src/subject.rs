@@ -73,6 +73,8 @@ pub struct Bench {
     defect: Option<Defect>,
     /// What the way in and out counts, in each mode.
     empty: Option<Events>,
+    /// What belongs at [`layout::OPEN_CODE`].
+    open: Vec<u8>,
     /// What was tried.
     pub tally: Tally,
 }
@@ -84,13 +86,17 @@ impl Bench {
         let memory = Memory::new()?;
         let translator = Translator::new()
             .map_err(|errno| anyhow::anyhow!("cannot map the engine's memory: system error {errno}"))?;
-        Ok(Bench { memory, translator: Some(translator), defect, empty: None, tally: Tally::default() })
+        let open = vec![0; (layout::PROGRAMS * layout::PROGRAM_BYTES) as usize];
+        Ok(Bench { memory, translator: Some(translator), defect, empty: None, open, tally: Tally::default() })
     }
 
     /// Puts a program's code where it belongs.
     pub fn place(&mut self, program: &Program) {
         if let Some(code) = program.code() {
             self.memory.write_code(program.at, &code);
+            if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
+                self.open[offset as usize..][..code.len()].copy_from_slice(&code);
+            }
         }
     }
 
@@ -100,7 +106,7 @@ impl Bench {
         let thread = if program.looks_at_fs(&code) { Thread::Scratch } else { Thread::Own };
         self.set_up(&program, &code);
         let fault = run::natively(thread, None);
-        let native = End::read(&self.memory, fault.map(|fault| fault.signal));
+        let native = End::read(&self.memory, fault);
         self.memory.write_code(program.at, &code);
         if native.signal == Some(signals::NO_END) {
             return None;
@@ -124,6 +130,14 @@ impl Bench {
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
+        if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
+            // What an earlier run has left here and next door would be read by the next.
+            let slot = offset / layout::PROGRAM_BYTES;
+            let start = slot.saturating_sub(1) * layout::PROGRAM_BYTES;
+            let end = (slot + 2).min(layout::PROGRAMS) * layout::PROGRAM_BYTES;
+            let bytes = &self.open[start as usize..end as usize];
+            self.memory.write_code(layout::OPEN_CODE + start, bytes);
+        }
         self.memory.write_code(program.at, code);
         program.start.write(&mut self.memory, program.at);
     }
@@ -142,7 +156,7 @@ impl Bench {
     fn translate(&mut self, subject: &Subject, room: Room) -> (End, Translated) {
         self.set_up(&subject.program, &subject.code);
         let translated = self.translator().run(subject.thread, room);
-        let end = End::read(&self.memory, translated.fault.map(|fault| fault.signal));
+        let end = End::read(&self.memory, translated.fault);
         self.memory.write_code(subject.program.at, &subject.code);
         (end, translated)
     }

@@ -13,6 +13,7 @@ mod repeat;
 mod sensitivity;
 mod soak;
 mod suites;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// Everything that CI runs.
+    Test,
     /// The main job on real input: measure twice, compare, measure an improvement, report.
     Demo,
     /// Measure the examples again and again under other circumstances: every event must be the same.
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Test => test::test()?,
         Command::Demo => demo::demo()?,
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,

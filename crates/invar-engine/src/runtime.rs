@@ -126,6 +126,8 @@ pub struct Engine {
     map_is_stale: bool,
     blocks: Vec<Block>,
     by_head: BTreeMap<u64, u32>,
+    /// Blocks that can change behind our back, but not at any store.
+    watched: Vec<u32>,
     meanings: Meanings,
     /// Address of the displacement to patch, and the guest target.
     links: Vec<(u64, u64)>,
@@ -146,11 +148,12 @@ pub struct Engine {
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
     pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
-        let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
+        let features = if gate::cpuid(0, 0)[0] >= 7 { gate::cpuid(7, 0)[1] } else { 0 };
+        let (bmi1, bmi2) = (features & 1 << 3 != 0, features & 1 << 8 != 0);
         let mut engine = Engine {
             drain: match drain_kind {
                 DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
-                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi2))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi1))),
             },
             drain_kind,
             machine,
@@ -162,6 +165,7 @@ impl Engine {
             map_is_stale: true,
             blocks: Vec::new(),
             by_head: BTreeMap::new(),
+            watched: Vec::new(),
             meanings: Meanings::default(),
             links: Vec::new(),
             sites: Vec::new(),
@@ -217,10 +221,9 @@ impl Engine {
 
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
-        self.events = Events::default();
-        self.diagnostics = Diagnostics::default();
         self.take_drained();
         self.events = Events::default();
+        self.diagnostics = Diagnostics::default();
         if cold {
             match &mut self.drain {
                 Drain::Reference(caches) => caches.clear(),
@@ -239,9 +242,6 @@ impl Engine {
         gate::install(context);
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
-        if self.options.mode == Mode::Counts {
-            memory::clear_counters(self.meanings.paths.len());
-        }
         self.go_to(context, entry)
     }
 
@@ -317,9 +317,7 @@ impl Engine {
                         reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
                     }
                     Drain::Generated(drain) => {
-                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
-                        // Its paths tell when their counts are taken.
-                        Exactness::Exact
+                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer)
                     }
                 };
                 self.note(exactness);
@@ -460,6 +458,9 @@ impl Engine {
             }
             parts
         });
+        if copy.is_some() && !range.volatile {
+            self.watched.push(numbers.block);
+        }
         self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
         self.by_head.insert(head, numbers.block);
         Some(numbers.block as usize)
@@ -486,6 +487,7 @@ impl Engine {
         }
         self.blocks.clear();
         self.by_head.clear();
+        self.watched.clear();
         self.meanings = Meanings::default();
         self.links.clear();
         self.sites.clear();
@@ -516,7 +518,7 @@ impl Engine {
             let translated = self.pages.range(range.start..range.end).next().is_some();
             translated && !self.map.ranges().contains(range)
         });
-        gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block))
+        gone || !self.watched.iter().all(|&block| self.is_as_translated(&self.blocks[block as usize]))
     }
 
     fn special(&mut self, context: &mut Context, site: Site) -> u64 {

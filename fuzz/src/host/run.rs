@@ -178,7 +178,7 @@ impl Translator {
     pub fn run(&mut self, thread: Thread, room: Room) -> Translated {
         let engine = &mut self.engine;
         let mut trace = Vec::new();
-        signals::begin_translated(gate::leave_address());
+        signals::begin_translated(exit_address(), gate::leave_address());
         let (events, diagnostics) = with_thread_base(thread, || {
             let context: &mut Context = memory::context();
             let entry = engine.begin(context, program as *const () as u64, true);

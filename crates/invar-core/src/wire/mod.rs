@@ -12,6 +12,8 @@ pub mod config;
 pub mod explain;
 #[cfg(feature = "std")]
 pub mod list;
+#[cfg(feature = "std")]
+pub mod noise;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod report;

@@ -45,7 +45,9 @@ impl Engine {
                 let left = &mut context.repeats_after[usize::from(element)];
                 *left = left.wrapping_add(host[FRAME_RCX]);
             }
-            Lent::StandIn(register) => frame[FRAME_REGISTERS[usize::from(register)]] = context.spill,
+            Lent::StandIn(register) | Lent::Base(register) => {
+                frame[FRAME_REGISTERS[usize::from(register)]] = context.spill
+            }
             Lent::Branch => {
                 frame[FRAME_REGISTERS[usize::from(RCX)]] = context.branch_rcx;
                 if self.branch_lends_rax() {
@@ -86,7 +88,7 @@ impl Engine {
                 *left = left.wrapping_sub(host[FRAME_RCX]);
                 &[]
             }
-            Lent::StandIn(register) => &[register],
+            Lent::StandIn(register) | Lent::Base(register) => &[register],
             Lent::Branch if self.branch_lends_rax() => &[RCX, RAX],
             Lent::Branch => &[RCX],
         };
@@ -94,7 +96,7 @@ impl Engine {
             let place = FRAME_REGISTERS[usize::from(register)];
             if frame[place] != shown[place] {
                 match lent {
-                    Lent::StandIn(_) => context.spill = frame[place],
+                    Lent::StandIn(_) | Lent::Base(_) => context.spill = frame[place],
                     _ if register == RCX => context.branch_rcx = frame[place],
                     _ => context.branch_rax = frame[place],
                 }

@@ -184,6 +184,8 @@ pub enum Lent {
     Nothing,
     /// This one stands in for `r11`; its own value is in the spill's home.
     StandIn(u8),
+    /// This one is the base of an address; its own value is in the spill's home.
+    Base(u8),
     /// `rax` and `rcx`, which are in the homes of an indirect branch.
     Branch,
     /// No other; but counts-only mode has noted `rcx` before a repeated string instruction of this element size, and not
