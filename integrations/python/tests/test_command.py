@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-INVAR = shutil.which("invar")
+INVAR = shutil.which("invar") or ""
 
 pytestmark = pytest.mark.skipif(
-    INVAR is None, reason="is about the command `invar`, which is not on PATH (cargo build -p invar)"
+    not INVAR, reason="is about the command `invar`, which is not on PATH (cargo build -p invar)"
 )
 
 BENCHMARKS_FAILED = 3

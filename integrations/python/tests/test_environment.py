@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from pytest_invar import environment
 
 # What the environment of the measured process is, printed by a benchmark.

@@ -1,6 +1,7 @@
 """The fixture and the marker: the same under both instruments."""
 
 import pytest
+
 import runs
 
 SUITES = {
