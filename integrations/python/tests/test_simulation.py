@@ -365,4 +365,5 @@ def test_an_edit_elsewhere_hardly_moves_a_benchmark(pytester, simulated):
     assert after.exit == 0, after.output
     for name in ("test_fib[10]", "test_mix", "test_objects", "test_identities", "test_whole"):
         key = f"test_suite.py::{name}", "warm"
-        assert after.passes[key][0][0] == pytest.approx(before.passes[key][0][0], rel=0.005), name
+        # Most stay below 0.1 %; the hashes of older objects made it 0.6 % for test_mix on Debian's 3.11.2.
+        assert after.passes[key][0][0] == pytest.approx(before.passes[key][0][0], rel=0.01), name
