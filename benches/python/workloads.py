@@ -25,7 +25,8 @@ def mix(rows: int = 2000) -> int:
         for tag in row["tags"]:
             counts[tag] = counts.get(tag, 0) + 1
     again.sort(key=lambda row: row["name"])
-    return len(words) + sum(counts.values()) + again[0]["id"]
+    first: int = again[0]["id"]
+    return len(words) + sum(counts.values()) + first
 
 
 class Node:

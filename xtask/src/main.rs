@@ -9,6 +9,7 @@ mod demo;
 mod exactness;
 mod fuzz;
 mod prepare;
+mod python;
 mod repeat;
 mod sensitivity;
 mod soak;
@@ -87,6 +88,12 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         plant_defect: Option<String>,
     },
+    /// Lint the project's Python, and test pytest-invar on every Python that is here.
+    Python {
+        /// The quicker selection on each, the default one too.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check the rules of the house that no compiler checks.
     Tidy,
 }
@@ -113,6 +120,7 @@ fn run() -> anyhow::Result<()> {
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }
+        Command::Python { quick } => python::check(&python::others()?, quick)?,
         Command::Tidy => tidy::tidy()?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());

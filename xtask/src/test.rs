@@ -2,12 +2,11 @@
 //!
 //! Installs what the steps need and says what. What takes long (fuzzing for hours, the soak) has commands of its own.
 
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{exactness, fuzz, prepare, repeat, sensitivity, tidy};
+use crate::{exactness, fuzz, prepare, python, repeat, sensitivity, tidy};
 
 /// Manifests of the packages beside the house's workspace.
 const BESIDE: [&str; 3] = ["integrations/c/Cargo.toml", "integrations/python/Cargo.toml", "fuzz/Cargo.toml"];
@@ -45,7 +44,7 @@ pub fn test() -> Result<()> {
     })?;
     step("counts beside callgrind's", exactness::exactness)?;
     step("programs of chance, natively and translated", || fuzz::translate(FUZZ_MINUTES, 1, 0, None))?;
-    step("pytest-invar", pytest_invar)?;
+    step("pytest-invar, on every Python", || python::check(&python::others()?, false))?;
     step("more work is reported as just that much", sensitivity::sensitivity)?;
     step("the examples, again and again", || repeat::repeat(REPETITIONS, None))?;
     println!("\nall steps passed in {} minutes", started.elapsed().as_secs().div_ceil(60));
@@ -65,11 +64,4 @@ fn each_beside(before: &[&str], after: &[&str]) -> Result<()> {
         prepare::run(prepare::cargo().args(before).args(["--manifest-path", manifest]).args(after))?;
     }
     Ok(())
-}
-
-fn pytest_invar() -> Result<()> {
-    let python = prepare::python(&prepare::default_python()?, &["pytest-asyncio", "pytest-xdist"])?;
-    let mut pytest = Command::new(python);
-    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "integrations/python/tests"]);
-    prepare::run(pytest.current_dir(prepare::root()))
 }

@@ -265,6 +265,6 @@ fn no_integration(failure: Failure, python: &str) -> Failure {
     failure
         .help("nothing in the command spoke to Invar: is pytest-invar installed in the Python that runs the tests?")
         .help(format!("{python} -m pip show pytest-invar"))
-        .help(format!("{python} -m pip install pytest-invar"))
+        .help(format!("in a checkout of Invar: {python} -m pip install ./integrations/python"))
         .help("what else may be missing: invar doctor")
 }
