@@ -1,5 +1,8 @@
 //! Runs a program every way there is and says what differs.
 
+use std::ops::Range;
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use invar_core::diagnostic::Diagnostic;
 use invar_core::event::{Event, Events};
 use invar_engine::region::Mode;
@@ -13,6 +16,9 @@ use crate::oracle::{self, Account};
 use crate::program::Program;
 use crate::state::End;
 
+/// The stack pointer's hardware number.
+const RSP: usize = 4;
+
 /// A program that has been run natively.
 pub struct Subject {
     /// The program.
@@ -22,6 +28,22 @@ pub struct Subject {
     native: End,
     expected: Option<Account>,
     simulated: Option<Events>,
+}
+
+impl Subject {
+    /// Where on the stack the return address of a call to nowhere would be, if that is how the program ended. Natively an
+    /// address that cannot be one faults before anything is pushed; the engine pushes first (METHODOLOGY.md, "What a program
+    /// could notice").
+    fn pushed_in_vain(&self) -> Option<Range<usize>> {
+        let Step { at, registers } =
+            self.native.seen.filter(|_| self.native.signal == Some(libc::SIGSEGV))?;
+        let code = self.code.get(usize::try_from(at.checked_sub(self.program.at)?).ok()?..)?;
+        let call = Decoder::with_ip(64, code, at, DecoderOptions::NONE).decode();
+        let start = usize::try_from(registers[RSP].checked_sub(layout::STACK + 8)?).ok()?;
+        let place = start..start.checked_add(8)?;
+        let is_of_stack = place.end <= self.native.stack.len();
+        (call.flow_control() == FlowControl::IndirectCall && is_of_stack).then_some(place)
+    }
 }
 
 /// How much was really tried: a fuzzer whose programs all fault finds nothing.
@@ -156,7 +178,10 @@ impl Bench {
     fn translate(&mut self, subject: &Subject, room: Room) -> (End, Translated) {
         self.set_up(&subject.program, &subject.code);
         let translated = self.translator().run(subject.thread, room);
-        let end = End::read(&self.memory, translated.fault);
+        let mut end = End::read(&self.memory, translated.fault);
+        if let Some(place) = subject.pushed_in_vain() {
+            end.stack[place.clone()].copy_from_slice(&subject.native.stack[place]);
+        }
         self.memory.write_code(subject.program.at, &subject.code);
         (end, translated)
     }
