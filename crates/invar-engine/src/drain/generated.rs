@@ -125,6 +125,11 @@ impl Generated {
         exactness
     }
 
+    /// May a path's counter be other than zero?
+    pub fn has_counted(&self) -> bool {
+        self.counted
+    }
+
     /// What was counted since the last call. The paths' counters are cleared.
     pub fn take_events(&mut self, meanings: &Meanings) -> (Events, Exactness) {
         let mut exactness = Exactness::Exact;
