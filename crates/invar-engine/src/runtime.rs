@@ -296,7 +296,11 @@ impl Engine {
             }
             Mode::Simulation => {
                 self.collect(context);
-                self.reform();
+                if let Drain::Generated(drain) = &self.drain
+                    && drain.has_counted()
+                {
+                    self.reform();
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use invar_sim::{Hierarchy, Settling};
 
 use super::code_lines::CodeWords;
 use super::reference::{self, Exactness, Meanings};
-use super::thunk::{self, CODE_IS_SETTLED, DATA_PLACES};
+use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::thunks;
@@ -125,6 +125,11 @@ impl Generated {
         exactness
     }
 
+    /// May a path's counter be other than zero?
+    pub fn has_counted(&self) -> bool {
+        self.counted
+    }
+
     /// What was counted since the last call. The paths' counters are cleared.
     pub fn take_events(&mut self, meanings: &Meanings) -> (Events, Exactness) {
         let mut exactness = Exactness::Exact;
@@ -159,9 +164,10 @@ pub struct Draining<'a> {
 
 impl Draining<'_> {
     /// A record of an exit that may change something. `told` is the first operation to go through, as those before it
-    /// change nothing, and perhaps [`CODE_IS_SETTLED`].
+    /// change nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
     pub fn record(&mut self, exit: u32, slots: &[u64], told: u32) {
-        let (start, code_is_settled) = (told & !CODE_IS_SETTLED, told & CODE_IS_SETTLED != 0);
+        let start = told & !(CODE_IS_SETTLED | DATA_IS_SETTLED);
+        let (code_is_settled, data_is_settled) = (told & CODE_IS_SETTLED != 0, told & DATA_IS_SETTLED != 0);
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
@@ -174,6 +180,7 @@ impl Draining<'_> {
                         caches.fetch(*address, u32::from(*bytes), code);
                     }
                 }
+                Op::Touch(_) if data_is_settled => {}
                 Op::Touch(reference) => {
                     let address = reference::address(reference, slots, self.fs_base);
                     let bytes = u32::from(reference.bytes);

@@ -29,6 +29,9 @@ pub const PLACE_BITS: u32 = DATA_PLACES_LOG << 8 | LINE_LOG;
 /// only fetches change what the cache of instructions holds.
 pub const CODE_IS_SETTLED: u32 = 1 << 31;
 
+/// The same of the record's data: then there is nothing to do but fetches.
+pub const DATA_IS_SETTLED: u32 = 1 << 30;
+
 /// Says where a line of code has its bit.
 pub trait CodeLines {
     /// The number of the line's word, and its bit there: set unless the line is known to be settled.
@@ -93,22 +96,27 @@ pub fn thunk(
     thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
     thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
     let mut always = None;
-    match spans(ops) {
+    let bits = match spans(ops) {
         Some(spans) => {
             let bits = bits(ops, lines);
-            let first_span = spans.iter().map(|span| span.op).min().unwrap_or(ops.len());
-            for (index, bits_here) in bits.iter().enumerate() {
-                let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(first_span).min(first_span);
-                thunk.check_bits(bits_here, op as u32);
-            }
+            // Data first: where it is settled and code is not, which is what large programs do, only fetches are left.
             thunk.check_spans(&spans);
+            for (index, bits_here) in bits.iter().enumerate() {
+                let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(bits_here.op);
+                thunk.check_bits(bits_here);
+                thunk.unless_settled(op as u32 | DATA_IS_SETTLED);
+            }
+            bits
         }
-        None => always = Some(thunk.code.jump()),
-    }
+        None => {
+            always = Some(thunk.code.jump());
+            Vec::new()
+        }
+    };
     let end = thunk.code.here();
     thunk.code.advance_record(8 + 8 * u32::from(exit.slots));
     thunk.code.raw(&next());
-    thunk.finish(always, end);
+    thunk.finish(always, end, &bits);
     thunk.code.bytes
 }
 
@@ -196,11 +204,11 @@ struct Thunk {
 }
 
 impl Thunk {
-    fn check_bits(&mut self, bits: &Bits, told: u32) {
+    /// Finds out whether lines of code are settled.
+    fn check_bits(&mut self, bits: &Bits) {
         self.code.raw(&[0x41, 0xf7, 0x86]); // test dword ptr [r14 + ...], bits
         self.code.raw(&(layout::CODE_LINES + 4 * bits.word).to_le_bytes());
         self.code.raw(&bits.bits.to_le_bytes());
-        self.unless_settled(told);
     }
 
     fn unless_settled(&mut self, told: u32) {
@@ -213,7 +221,7 @@ impl Thunk {
         let mut held: Option<(Origin, i64)> = None;
         for (index, span) in spans.iter().enumerate() {
             let op = spans[index..].iter().map(|span| span.op).min().unwrap_or(span.op);
-            let told = op as u32 | CODE_IS_SETTLED;
+            let told = op as u32;
             let absolute = Origin { base: NO_SLOT, index: NO_SLOT, shift: 0, fs: false, short: None };
             if span.origin == absolute {
                 let (first, last) = (span.first as u64 / LINE_BYTES, span.last as u64 / LINE_BYTES);
@@ -339,8 +347,9 @@ impl Thunk {
     }
 
     /// What stands behind the straight line, whose end goes on to the next record.
-    fn finish(&mut self, always: Option<u32>, end: u32) {
-        let mut slow = Vec::new();
+    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits]) {
+        let (mut data, mut call, mut all): (Vec<u32>, Vec<u32>, Vec<u32>) =
+            (Vec::new(), Vec::new(), Vec::from_iter(always));
         for Aside { from, told, again } in core::mem::take(&mut self.asides) {
             self.code.bind(from);
             let origin = self.code.origin;
@@ -354,20 +363,33 @@ impl Thunk {
                 self.code.bind(other);
             }
             self.code.load_immediate(RDX, u64::from(told));
-            slow.push(self.code.jump());
+            let jumps = if told & DATA_IS_SETTLED == 0 { &mut data } else { &mut call };
+            jumps.push(self.code.jump());
         }
-        if let Some(from) = always {
-            self.code.bind(from);
+        if all.is_empty() && data.is_empty() && call.is_empty() {
+            return;
+        }
+        if !data.is_empty() {
+            data.into_iter().for_each(|from| self.code.bind(from));
+            for bits in bits {
+                self.check_bits(bits);
+                // A fetch in front of the data that is in doubt may be it.
+                all.push(self.code.jump_if(NOT_EQUAL));
+            }
+            self.code.raw(&[0x81, 0xca]); // or edx, CODE_IS_SETTLED
+            self.code.raw(&CODE_IS_SETTLED.to_le_bytes());
+            call.push(self.code.jump());
+        }
+        if !all.is_empty() {
+            all.into_iter().for_each(|from| self.code.bind(from));
             self.code.load_immediate(RDX, 0);
         }
-        if always.is_some() || !slow.is_empty() {
-            slow.into_iter().for_each(|from| self.code.bind(from));
-            self.code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
-            self.code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
-            self.code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
-            self.code.raw(&at::DRAIN_RECORD.to_le_bytes());
-            self.code.jump_to(self.code.origin + u64::from(end));
-        }
+        call.into_iter().for_each(|from| self.code.bind(from));
+        self.code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
+        self.code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
+        self.code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
+        self.code.raw(&at::DRAIN_RECORD.to_le_bytes());
+        self.code.jump_to(self.code.origin + u64::from(end));
     }
 }
 
