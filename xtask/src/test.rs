@@ -13,7 +13,7 @@ const BESIDE: [&str; 3] = ["integrations/c/Cargo.toml", "integrations/python/Car
 /// Minutes of fuzzing: enough to see that it works and that nothing is grossly wrong.
 const FUZZ_MINUTES: f64 = 1.0;
 /// How often the examples are measured; `cargo xtask repeat` does it ten times.
-const REPETITIONS: usize = 5;
+const REPETITIONS: usize = 3;
 
 /// Runs everything.
 pub fn test() -> Result<()> {
