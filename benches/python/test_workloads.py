@@ -1,6 +1,7 @@
 """The workloads as benchmarks: `invar run -- pytest benches/python`."""
 
 import pytest
+
 from workloads import WORKLOADS
 
 

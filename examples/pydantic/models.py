@@ -45,7 +45,7 @@ class Position(BaseModel):
     count: int = Field(ge=1)
     price: Decimal
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def total(self) -> Decimal:
         return self.price * self.count

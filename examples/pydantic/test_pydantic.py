@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from models import Address, Customer, Measure, Node, Order, Payment, Point, Range, customer, order, tree
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model, validate_call
+
+from models import Address, Customer, Measure, Node, Order, Payment, Point, Range, customer, order, tree
 
 SIZES = [1, 20]
 

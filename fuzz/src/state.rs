@@ -4,6 +4,7 @@ use iced_x86::Register;
 
 use crate::host::memory::Memory;
 use crate::host::run;
+use crate::host::signals::{Fault, Step};
 use crate::layout;
 use crate::random::Random;
 
@@ -162,6 +163,8 @@ fn vectors(random: &mut Random) -> [u8; layout::VECTORS_BYTES] {
 pub struct End {
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// What its handler has seen, if it has seen the program.
+    pub seen: Option<Step>,
     /// General registers; zero after a fault.
     pub registers: [u64; 16],
     /// Flags; zero after a fault.
@@ -176,14 +179,15 @@ pub struct End {
 
 impl End {
     /// What is in memory now.
-    pub fn read(memory: &Memory, signal: Option<i32>) -> End {
+    pub fn read(memory: &Memory, fault: Option<Fault>) -> End {
+        let signal = fault.map(|fault| fault.signal);
+        let seen = fault.and_then(|fault| fault.state);
         let mut scratch = vec![0; layout::SCRATCH_BYTES as usize];
         memory.read(layout::SCRATCH, &mut scratch);
         let mut stack = vec![0; layout::STACK_BYTES as usize];
         memory.read(layout::STACK, &mut stack);
         if signal.is_some() {
-            // Registers at a fault are a known gap of the translator: one may be in a stand-in.
-            return End { signal, registers: [0; 16], flags: 0, vectors: Vec::new(), scratch, stack };
+            return End { signal, seen, registers: [0; 16], flags: 0, vectors: Vec::new(), scratch, stack };
         }
         let word = |index: usize| memory.read_word(layout::REGISTERS_OUT + 8 * index as u64);
         let mut vectors = vec![0; layout::VECTORS_BYTES];
@@ -198,6 +202,7 @@ impl End {
         vectors[512..576].fill(0); // Which components are in their initial state.
         End {
             signal,
+            seen,
             registers: core::array::from_fn(word),
             flags: memory.read_word(layout::FLAGS_OUT) & !0x100,
             vectors,
@@ -216,12 +221,13 @@ impl End {
             found.push(format!("natively {}, translated {}", name(self.signal), name(translated.signal)));
             return found;
         }
-        for (number, (native, other)) in self.registers.iter().zip(translated.registers).enumerate() {
-            if *native != other {
-                let name = Register::RAX + number as u32;
-                found.push(format!("{name:?}: natively {native:#x}, translated {other:#x}"));
+        if let (Some(native), Some(other)) = (&self.seen, &translated.seen) {
+            if native.at != other.at {
+                found.push(format!("fault: natively at {:#x}, translated at {:#x}", native.at, other.at));
             }
+            compare_registers("at the fault, ", &native.registers, &other.registers, &mut found);
         }
+        compare_registers("", &self.registers, &translated.registers, &mut found);
         if self.flags != translated.flags {
             let (native, other) = (self.flags, translated.flags);
             found.push(format!("flags: natively {native:#x}, translated {other:#x}"));
@@ -242,5 +248,14 @@ impl End {
             }
         }
         found
+    }
+}
+
+fn compare_registers(when: &str, native: &[u64; 16], translated: &[u64; 16], found: &mut Vec<String>) {
+    for (number, (native, other)) in native.iter().zip(translated).enumerate() {
+        if native != other {
+            let name = Register::RAX + number as u32;
+            found.push(format!("{when}{name:?}: natively {native:#x}, translated {other:#x}"));
+        }
     }
 }

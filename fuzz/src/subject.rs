@@ -1,5 +1,8 @@
 //! Runs a program every way there is and says what differs.
 
+use std::ops::Range;
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use invar_core::diagnostic::Diagnostic;
 use invar_core::event::{Event, Events};
 use invar_engine::region::Mode;
@@ -13,6 +16,9 @@ use crate::oracle::{self, Account};
 use crate::program::Program;
 use crate::state::End;
 
+/// The stack pointer's hardware number.
+const RSP: usize = 4;
+
 /// A program that has been run natively.
 pub struct Subject {
     /// The program.
@@ -22,6 +28,22 @@ pub struct Subject {
     native: End,
     expected: Option<Account>,
     simulated: Option<Events>,
+}
+
+impl Subject {
+    /// Where on the stack the return address of a call to nowhere would be, if that is how the program ended. Natively an
+    /// address that cannot be one faults before anything is pushed; the engine pushes first (METHODOLOGY.md, "What a program
+    /// could notice").
+    fn pushed_in_vain(&self) -> Option<Range<usize>> {
+        let Step { at, registers } =
+            self.native.seen.filter(|_| self.native.signal == Some(libc::SIGSEGV))?;
+        let code = self.code.get(usize::try_from(at.checked_sub(self.program.at)?).ok()?..)?;
+        let call = Decoder::with_ip(64, code, at, DecoderOptions::NONE).decode();
+        let start = usize::try_from(registers[RSP].checked_sub(layout::STACK + 8)?).ok()?;
+        let place = start..start.checked_add(8)?;
+        let is_of_stack = place.end <= self.native.stack.len();
+        (call.flow_control() == FlowControl::IndirectCall && is_of_stack).then_some(place)
+    }
 }
 
 /// How much was really tried: a fuzzer whose programs all fault finds nothing.
@@ -73,6 +95,8 @@ pub struct Bench {
     defect: Option<Defect>,
     /// What the way in and out counts, in each mode.
     empty: Option<Events>,
+    /// What belongs at [`layout::OPEN_CODE`].
+    open: Vec<u8>,
     /// What was tried.
     pub tally: Tally,
 }
@@ -84,13 +108,17 @@ impl Bench {
         let memory = Memory::new()?;
         let translator = Translator::new()
             .map_err(|errno| anyhow::anyhow!("cannot map the engine's memory: system error {errno}"))?;
-        Ok(Bench { memory, translator: Some(translator), defect, empty: None, tally: Tally::default() })
+        let open = vec![0; (layout::PROGRAMS * layout::PROGRAM_BYTES) as usize];
+        Ok(Bench { memory, translator: Some(translator), defect, empty: None, open, tally: Tally::default() })
     }
 
     /// Puts a program's code where it belongs.
     pub fn place(&mut self, program: &Program) {
         if let Some(code) = program.code() {
             self.memory.write_code(program.at, &code);
+            if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
+                self.open[offset as usize..][..code.len()].copy_from_slice(&code);
+            }
         }
     }
 
@@ -100,7 +128,7 @@ impl Bench {
         let thread = if program.looks_at_fs(&code) { Thread::Scratch } else { Thread::Own };
         self.set_up(&program, &code);
         let fault = run::natively(thread, None);
-        let native = End::read(&self.memory, fault.map(|fault| fault.signal));
+        let native = End::read(&self.memory, fault);
         self.memory.write_code(program.at, &code);
         if native.signal == Some(signals::NO_END) {
             return None;
@@ -124,6 +152,14 @@ impl Bench {
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
+        if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
+            // What an earlier run has left here and next door would be read by the next.
+            let slot = offset / layout::PROGRAM_BYTES;
+            let start = slot.saturating_sub(1) * layout::PROGRAM_BYTES;
+            let end = (slot + 2).min(layout::PROGRAMS) * layout::PROGRAM_BYTES;
+            let bytes = &self.open[start as usize..end as usize];
+            self.memory.write_code(layout::OPEN_CODE + start, bytes);
+        }
         self.memory.write_code(program.at, code);
         program.start.write(&mut self.memory, program.at);
     }
@@ -142,7 +178,10 @@ impl Bench {
     fn translate(&mut self, subject: &Subject, room: Room) -> (End, Translated) {
         self.set_up(&subject.program, &subject.code);
         let translated = self.translator().run(subject.thread, room);
-        let end = End::read(&self.memory, translated.fault.map(|fault| fault.signal));
+        let mut end = End::read(&self.memory, translated.fault);
+        if let Some(place) = subject.pushed_in_vain() {
+            end.stack[place.clone()].copy_from_slice(&subject.native.stack[place]);
+        }
         self.memory.write_code(subject.program.at, &subject.code);
         (end, translated)
     }
@@ -167,6 +206,9 @@ impl Bench {
     /// Runs it with a trace: first translated as it goes, then linked, then with a trace buffer that is always full.
     pub fn simulate(&mut self, subject: &mut Subject) -> Vec<String> {
         let empty = self.empty(subject);
+        // Every other program is formed again at once, so that its second run goes along its first.
+        let entered = if self.tally.programs.is_multiple_of(2) { 1 } else { u64::MAX };
+        self.translator().form_again_after(entered);
         self.tally.programs += 1;
         self.tally.faulted += u64::from(subject.native.signal.is_some());
         self.tally.stepped += u64::from(subject.expected.is_some());
@@ -217,6 +259,8 @@ impl Bench {
     /// Runs it with counts only: first translated as it goes, then linked.
     pub fn count(&mut self, subject: &Subject) -> Vec<String> {
         let empty = self.empty(subject);
+        let entered = if self.tally.programs.is_multiple_of(2) { 1 } else { u64::MAX };
+        self.translator().form_again_after(entered);
         let mut found = Vec::new();
         for label in ["with counts", "with counts, linked"] {
             let (end, translated) = self.translate(subject, Room::Usual);

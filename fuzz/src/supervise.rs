@@ -20,6 +20,9 @@ const PROGRESS: Duration = Duration::from_secs(10);
 struct Findings<'a> {
     options: &'a Options,
     shown: usize,
+    /// What differed among other programs and not alone: a program that has strayed into its neighbours, most often. Printed,
+    /// and no finding, since there is nothing to repeat.
+    unrepeated: usize,
     start: Instant,
     said: Instant,
     tally: Tally,
@@ -32,8 +35,15 @@ pub fn translate(options: &Options) -> Result<bool> {
     let start = Instant::now();
     let limit = options.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let end = options.from.saturating_add(options.programs);
-    let mut findings =
-        Findings { options, shown: 0, start, said: start, tally: Tally::default(), seen: BTreeSet::new() };
+    let mut findings = Findings {
+        options,
+        shown: 0,
+        unrepeated: 0,
+        start,
+        said: start,
+        tally: Tally::default(),
+        seen: BTreeSet::new(),
+    };
     let mut from = options.from;
     eprintln!("seed {}, from program {from}", options.seed);
     while from < end && findings.shown < FINDINGS_MAX {
@@ -92,7 +102,7 @@ impl Findings<'_> {
             }
         }
         if self.shown == shown {
-            self.shown += 1;
+            self.unrepeated += 1;
             println!(
                 "\nprograms {at} to {batch_end}: together they end a worker with {status}, none does alone"
             );
@@ -107,13 +117,14 @@ impl Findings<'_> {
         let percent = |part: u64| part as f64 * 100.0 / programs.max(1) as f64;
         eprintln!(
             "{seconds:6.0} s  {programs} programs  {:.0}/s  next {at}  (faulted {:.0} %, stepped {:.0} %, addresses \
-             exact {:.0} %, engine let go {:.1} %)  findings {}",
+             exact {:.0} %, engine let go {:.1} %)  findings {}, unrepeated {}",
             programs as f64 / seconds.max(0.001),
             percent(faulted),
             percent(stepped),
             percent(exact),
             percent(left),
-            self.shown
+            self.shown,
+            self.unrepeated
         );
     }
 
@@ -141,6 +152,8 @@ impl Findings<'_> {
         let mut kept: Vec<usize> = (0..program.items.len()).filter(|&item| program.kept[item]).collect();
         let (same, mut text) = self.check(index, Some(kept.clone()))?;
         if same {
+            self.shown -= 1;
+            self.unrepeated += 1;
             println!("  it differs among other programs only:\n{}", program.listing());
             return Ok(());
         }

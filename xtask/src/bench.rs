@@ -1,6 +1,6 @@
 //! `cargo xtask bench engine`: what measuring costs, as ratios to native time, all taken in one run.
 //!
-//! A benchmark and no test: nothing fails, however slow. `benches/python/ratios.py` takes the times.
+//! A benchmark and no test: nothing fails, however slow. `benches/python/ratios.py` and `fixed_costs.py` take the times.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -20,6 +20,10 @@ pub fn engine(json: bool) -> Result<()> {
     let mut ours = fixed_layout(&python);
     let ours = prepare::output(ours.arg("ratios.py").arg(&library).current_dir(&directory))?;
     let ours: BTreeMap<String, Value> = serde_json::from_str(&ours).context("ratios.py printed no JSON")?;
+    let mut fixed = fixed_layout(&python);
+    let fixed = prepare::output(fixed.arg("fixed_costs.py").arg(&library).current_dir(&directory))?;
+    let fixed: BTreeMap<String, f64> =
+        serde_json::from_str(&fixed).context("fixed_costs.py printed no JSON")?;
     eprintln!("timing under callgrind --cache-sim=yes ...");
     let mut callgrind = Command::new("valgrind");
     callgrind.args(["--tool=callgrind", "--cache-sim=yes", "--callgrind-out-file=/dev/null", "--quiet"]);
@@ -45,7 +49,8 @@ pub fn engine(json: bool) -> Result<()> {
         rows.insert(name.clone(), row);
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        let both = serde_json::json!({ "workloads": rows, "fixed": fixed });
+        println!("{}", serde_json::to_string_pretty(&both)?);
         return Ok(());
     }
     println!(
@@ -64,6 +69,13 @@ pub fn engine(json: bool) -> Result<()> {
             number("callgrind_by_simulated"),
         );
     }
+    let fixed = |key: &str| fixed.get(key).copied().unwrap_or(f64::NAN);
+    println!(
+        "\nattaching {:.1} ms, an empty warm region {:.0} us, an instruction that is new {:.2} us",
+        fixed("attach_ms"),
+        fixed("empty_us"),
+        fixed("translation_us"),
+    );
     println!(
         "\nRatios to native CPU time, warm; the least of several repetitions. One run of `cargo xtask bench engine`."
     );

@@ -9,10 +9,12 @@ mod demo;
 mod exactness;
 mod fuzz;
 mod prepare;
+mod python;
 mod repeat;
 mod sensitivity;
 mod soak;
 mod suites;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Build everything that a user installs: the command, the engine's library, pytest-invar in an environment of its own.
     Build,
+    /// Everything that CI runs.
+    Test,
     /// The main job on real input: measure twice, compare, measure an improvement, report.
     Demo,
     /// Measure the examples again and again under other circumstances: every event must be the same.
@@ -84,6 +88,12 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         plant_defect: Option<String>,
     },
+    /// Lint the project's Python, and test pytest-invar on every Python that is here.
+    Python {
+        /// The quicker selection on each, the default one too.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check the rules of the house that no compiler checks.
     Tidy,
 }
@@ -100,6 +110,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Test => test::test()?,
         Command::Demo => demo::demo()?,
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
@@ -109,6 +120,7 @@ fn run() -> anyhow::Result<()> {
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }
+        Command::Python { quick } => python::check(&python::others()?, quick)?,
         Command::Tidy => tidy::tidy()?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());

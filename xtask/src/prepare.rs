@@ -4,6 +4,7 @@
 //! already is used as it is.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,14 +77,38 @@ pub fn default_python() -> Result<PathBuf> {
 ///
 /// Made once for each Python and set of packages; pytest-invar is installed anew each time, so that it is the checkout's.
 pub fn python(python: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let own = environment(python, "python", &[&["maturin>=1.7,<2", "pytest>=7"], packages].concat())?;
+    let mut pip = Command::new(&own);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--no-build-isolation", "--force-reinstall"]).arg(root().join("integrations/python"));
+    // maturin is a program of that environment.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let home = own.parent().context("an interpreter lies in a directory")?;
+    run(pip.env("PATH", format!("{}:{path}", home.display())))?;
+    Ok(own)
+}
+
+/// Builds pytest-invar as a wheel, which every Python can install; returns its path. `python` is what maturin runs on.
+pub fn wheel(python: &Path) -> Result<PathBuf> {
+    let own = environment(python, "maturin", &["maturin>=1.7,<2"])?;
+    let folder = scratch()?.join("wheel");
+    let _ = fs::remove_dir_all(&folder);
+    let mut maturin = Command::new(&own);
+    maturin.args(["-m", "maturin", "build", "--quiet", "--release", "--interpreter"]).arg(&own);
+    maturin.arg("--out").arg(&folder).stderr(Stdio::null());
+    run(maturin.current_dir(root().join("integrations/python")))?;
+    let built = fs::read_dir(&folder)?.next().context("maturin has built no wheel")?;
+    Ok(built?.path())
+}
+
+/// A virtual environment of `python` with `packages` (words for `pip install`, at the root of the checkout); returns its
+/// own `python`. Made once for each Python, purpose and set of packages.
+pub fn environment(python: &Path, purpose: &str, packages: &[&str]) -> Result<PathBuf> {
     let asked =
         output(Command::new(python).args(["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]))?;
-    let mut name = format!("python-{}", asked.trim());
-    for package in packages {
-        name.push('-');
-        name.extend(package.chars().filter(|character| character.is_ascii_alphanumeric()));
-    }
-    name.truncate(80);
+    let mut hasher = DefaultHasher::new();
+    packages.hash(&mut hasher);
+    let name = format!("{purpose}-{}-{:08x}", asked.trim(), hasher.finish() as u32);
     let home = scratch()?.join(name);
     let own = home.join("bin/python");
     if !home.join("complete").exists() {
@@ -94,24 +119,10 @@ pub fn python(python: &Path, packages: &[&str]) -> Result<PathBuf> {
             run(Command::new(python).args(["-m", "venv"]).arg(&home))?;
         }
         let mut pip = Command::new(&own);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "maturin>=1.7,<2",
-            "pytest>=7",
-        ]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         run(pip.args(packages).current_dir(root()))?;
         fs::write(home.join("complete"), "")?;
     }
-    let mut pip = Command::new(&own);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-    pip.args(["--no-build-isolation", "--force-reinstall"]).arg(root().join("integrations/python"));
-    // maturin is a program of that environment.
-    let path = std::env::var("PATH").unwrap_or_default();
-    run(pip.env("PATH", format!("{}:{path}", home.join("bin").display())))?;
     Ok(own)
 }
 

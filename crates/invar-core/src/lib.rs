@@ -30,6 +30,8 @@ pub mod measurement;
 #[cfg(feature = "std")]
 pub mod nearest;
 #[cfg(feature = "std")]
+pub mod noise;
+#[cfg(feature = "std")]
 pub mod number;
 #[cfg(feature = "std")]
 pub mod report;

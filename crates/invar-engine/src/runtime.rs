@@ -8,6 +8,7 @@
 //! tables are cleared the code is gone too.
 
 mod fault;
+mod reform;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -31,9 +32,9 @@ use crate::host::gate::{self, Reason};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::syscall;
-use crate::translate::block::trace_path;
+use crate::translate::block::{self, Path, Reach, trace_path};
 use crate::translate::emit;
-use crate::translate::{Mode, Numbers, Options, Site, Special, assemble};
+use crate::translate::{Mode, Numbers, Options, Site, Special, Turn, assemble};
 
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
@@ -41,6 +42,9 @@ const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) a
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
 const BLOCK_BYTES_MAX: u64 = 64 << 10;
+
+/// Branches are looked at when the trace was full so often, twice as often, and so on.
+const FILLINGS_MIN: u32 = 8;
 
 /// A translated superblock.
 #[derive(Debug)]
@@ -57,6 +61,11 @@ struct Block {
     volatile: bool,
     /// It has a check in the indirect-branch table.
     indirect: bool,
+    /// Number of its first exit, and how many it has.
+    exits: (u32, u32),
+    /// What its path was traced with: how far, and which branches are followed where they are taken.
+    reach: Reach,
+    taken: u32,
 }
 
 /// Code that makes the system calls which start threads and processes.
@@ -126,7 +135,13 @@ pub struct Engine {
     map_is_stale: bool,
     blocks: Vec<Block>,
     by_head: BTreeMap<u64, u32>,
+    /// Blocks that can change behind our back, but not at any store.
+    watched: Vec<u32>,
     meanings: Meanings,
+    /// Where paths leave their blocks, by their numbers.
+    turns: Vec<Option<Turn>>,
+    /// How often the trace was full in this region.
+    fillings: u32,
     /// Address of the displacement to patch, and the guest target.
     links: Vec<(u64, u64)>,
     sites: Vec<Site>,
@@ -141,16 +156,19 @@ pub struct Engine {
     births: Births,
     /// The fault that a handler of the guest is looking at.
     fault: Option<Fault>,
+    /// A block that was entered so often is formed again.
+    entered_min: u64,
 }
 
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
     pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
-        let bmi2 = gate::cpuid(0, 0)[0] >= 7 && gate::cpuid(7, 0)[1] & 1 << 8 != 0;
+        let features = if gate::cpuid(0, 0)[0] >= 7 { gate::cpuid(7, 0)[1] } else { 0 };
+        let (bmi1, bmi2) = (features & 1 << 3 != 0, features & 1 << 8 != 0);
         let mut engine = Engine {
             drain: match drain_kind {
                 DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
-                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi2))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi1))),
             },
             drain_kind,
             machine,
@@ -162,7 +180,10 @@ impl Engine {
             map_is_stale: true,
             blocks: Vec::new(),
             by_head: BTreeMap::new(),
+            watched: Vec::new(),
             meanings: Meanings::default(),
+            turns: Vec::new(),
+            fillings: 0,
             links: Vec::new(),
             sites: Vec::new(),
             pages: BTreeSet::new(),
@@ -172,6 +193,7 @@ impl Engine {
             system_call: (0, [0; 6]),
             births: Births::default(),
             fault: None,
+            entered_min: reform::ENTERED_MIN,
         };
         engine.drop_translations();
         engine
@@ -210,6 +232,11 @@ impl Engine {
         &self.meanings
     }
 
+    /// Forms blocks again that were entered so often, for those who check that it changes nothing.
+    pub fn form_again_after(&mut self, entered: u64) {
+        self.entered_min = entered;
+    }
+
     /// How traces become events.
     pub fn drain_kind(&self) -> DrainKind {
         self.drain_kind
@@ -217,10 +244,9 @@ impl Engine {
 
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
-        self.events = Events::default();
-        self.diagnostics = Diagnostics::default();
         self.take_drained();
         self.events = Events::default();
+        self.diagnostics = Diagnostics::default();
         if cold {
             match &mut self.drain {
                 Drain::Reference(caches) => caches.clear(),
@@ -231,6 +257,7 @@ impl Engine {
         context.trace_pointer = TRACE_START;
         context.trace_limit =
             TRACE_START + u64::from(layout::TRACE_BYTES) - u64::from(layout::RECORD_BYTES_MAX);
+        self.fillings = 0;
         context.read_clock = 0;
         context.read_random = 0;
         context.ended_natively = 0;
@@ -239,9 +266,6 @@ impl Engine {
         gate::install(context);
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
-        if self.options.mode == Mode::Counts {
-            memory::clear_counters(self.meanings.paths.len());
-        }
         self.go_to(context, entry)
     }
 
@@ -252,7 +276,7 @@ impl Engine {
             // The trace since the last visit of the runtime is lost with `r11`.
             self.diagnostics.insert(Diagnostic::LeftTranslation);
         }
-        self.collect(context);
+        self.look_at_branches(context);
         if context.read_clock != 0 {
             self.diagnostics.insert(Diagnostic::ReadClock);
         }
@@ -261,6 +285,24 @@ impl Engine {
         }
         self.take_drained();
         (self.events, self.diagnostics)
+    }
+
+    /// At the end of a region: what was seen of its branches is good for the next.
+    fn look_at_branches(&mut self, context: &mut Context) {
+        match self.options.mode {
+            Mode::Counts => {
+                self.reform();
+                self.collect(context);
+            }
+            Mode::Simulation => {
+                self.collect(context);
+                if let Drain::Generated(drain) = &self.drain
+                    && drain.has_counted()
+                {
+                    self.reform();
+                }
+            }
+        }
     }
 
     /// Adds what the drain has counted since it was last asked.
@@ -294,8 +336,13 @@ impl Engine {
             reason if reason == Reason::Link as u64 => self.follow_link(context, number),
             reason if reason == Reason::Indirect as u64 => self.follow_indirect(context, context.target),
             reason if reason == Reason::Full as u64 => {
-                let entry = self.blocks[number].entry;
+                let Block { head, entry, .. } = self.blocks[number];
                 self.collect(context);
+                self.fillings += 1;
+                if self.fillings.is_power_of_two() && self.fillings >= FILLINGS_MIN {
+                    self.reform();
+                    return self.go_to(context, head);
+                }
                 entry
             }
             reason if reason == Reason::Special as u64 => self.special(context, self.sites[number]),
@@ -317,9 +364,7 @@ impl Engine {
                         reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
                     }
                     Drain::Generated(drain) => {
-                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer);
-                        // Its paths tell when their counts are taken.
-                        Exactness::Exact
+                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer)
                     }
                 };
                 self.note(exactness);
@@ -420,16 +465,15 @@ impl Engine {
             self.map_is_stale = false;
         }
         let range = *self.map.find(head)?;
-        let tables_are_full = self.meanings.paths.len() + 256 > layout::COUNTERS_MAX;
-        if self.code_next + BLOCK_BYTES_MAX > CODE_END || tables_are_full {
+        if self.code_next + BLOCK_BYTES_MAX > CODE_END || self.tables_are_nearly_full() {
             self.collect(context);
             self.drop_translations();
         }
-        self.translate(head, range, way)
+        let path = trace_path(&self.map, head, block::SHORT, |_, _| false)?;
+        Some(self.translate(head, &path, block::SHORT, range, way))
     }
 
-    fn translate(&mut self, head: u64, range: Executable, way: Way) -> Option<usize> {
-        let path = trace_path(&self.map, head)?;
+    fn translate(&mut self, head: u64, path: &Path, reach: Reach, range: Executable, way: Way) -> usize {
         let indirect = way == Way::Indirect && !range.volatile;
         let mut code = if indirect { self.indirect_check(head) } else { Vec::new() };
         let numbers = Numbers {
@@ -439,12 +483,14 @@ impl Engine {
             site: self.sites.len() as u32,
         };
         let entry = self.code_next + code.len() as u64;
-        let translation = emit::translate(&path, entry, numbers, self.options);
+        let translation = emit::translate(path, entry, numbers, self.options);
         code.extend_from_slice(&translation.code);
         self.append_code(&code);
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        self.turns.extend_from_slice(&translation.turns);
+        let exits = (numbers.exit, translation.exits.len() as u32);
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
         }
@@ -460,9 +506,26 @@ impl Engine {
             }
             parts
         });
-        self.blocks.push(Block { head, first_op, entry, copy, volatile: range.volatile, indirect });
+        if copy.is_some() && !range.volatile {
+            self.watched.push(numbers.block);
+        }
+        self.blocks.push(Block {
+            head,
+            first_op,
+            entry,
+            copy,
+            volatile: range.volatile,
+            indirect,
+            exits,
+            reach,
+            taken: path.taken,
+        });
         self.by_head.insert(head, numbers.block);
-        Some(numbers.block as usize)
+        numbers.block as usize
+    }
+
+    fn tables_are_nearly_full(&self) -> bool {
+        self.meanings.paths.len() + 256 > layout::COUNTERS_MAX
     }
 
     fn append_code(&mut self, code: &[u8]) {
@@ -486,7 +549,9 @@ impl Engine {
         }
         self.blocks.clear();
         self.by_head.clear();
+        self.watched.clear();
         self.meanings = Meanings::default();
+        self.turns.clear();
         self.links.clear();
         self.sites.clear();
         self.pages.clear();
@@ -509,14 +574,23 @@ impl Engine {
 
     /// Something that was translated is no longer what it was. Asks the kernel for its mappings.
     fn code_has_changed(&mut self) -> bool {
-        let before: Vec<Executable> = self.map.ranges().to_vec();
-        self.map.refresh();
-        self.map_is_stale = false;
-        let gone = before.iter().any(|range| {
-            let translated = self.pages.range(range.start..range.end).next().is_some();
-            translated && !self.map.ranges().contains(range)
-        });
-        gone || !self.blocks.iter().all(|block| block.volatile || self.is_as_translated(block))
+        let is_translated =
+            |pages: &BTreeSet<u64>, range: &Executable| pages.range(range.start..range.end).next().is_some();
+        let gone = match self.map.still_has(|range| is_translated(&self.pages, range)) {
+            Some(all) => {
+                self.map_is_stale = true;
+                !all
+            }
+            None => {
+                let before: Vec<Executable> = self.map.ranges().to_vec();
+                self.map.refresh();
+                self.map_is_stale = false;
+                before
+                    .iter()
+                    .any(|range| is_translated(&self.pages, range) && !self.map.ranges().contains(range))
+            }
+        };
+        gone || !self.watched.iter().all(|&block| self.is_as_translated(&self.blocks[block as usize]))
     }
 
     fn special(&mut self, context: &mut Context, site: Site) -> u64 {

@@ -24,12 +24,13 @@ pub(crate) struct Ended {
     pub interrupted_by: Option<i32>,
 }
 
-/// Starts the command, with its output where [`Output`] says.
+/// Starts the command, with its output where [`Output`] says, and with these variables beside its own.
 pub(crate) fn start(
     command: &[OsString],
     directory: &Path,
     run_directory: &Path,
     output: Output,
+    variables: &[(&str, String)],
 ) -> Result<(Child, Option<Relay>), RunError> {
     let (program, arguments) = command.split_first().ok_or(RunError::EmptyCommand)?;
     let start = |source| RunError::Start { command: lossy(program), source };
@@ -40,6 +41,7 @@ pub(crate) fn start(
     let spawned = Command::new(program)
         .args(arguments)
         .current_dir(directory)
+        .envs(variables.iter().map(|(name, value)| (*name, value)))
         .env(VARIABLE, run_directory)
         .env_remove(MARK)
         .stdout(output)

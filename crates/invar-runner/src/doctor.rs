@@ -258,7 +258,7 @@ fn python(python: Option<&Python>) -> Check {
 fn plugin(python: Option<&Python>) -> Check {
     const NAME: &str = "pytest-invar";
     const OURS: &str = env!("CARGO_PKG_VERSION");
-    const INSTALL: &str = "Install it where the suite's pytest is: `pip install pytest-invar`.";
+    const INSTALL: &str = "Install it where the suite's pytest is, from a checkout of Invar: `pip install ./integrations/python`.";
     match python.map(|python| &python.plugin) {
         None => problem(NAME, "there is no Python to look in", INSTALL),
         Some(Ok(version)) if version == OURS => ok(NAME, version.clone()),

@@ -78,7 +78,7 @@ fn pinned(machine: &Machine, host_has_avx512: bool) -> Vec<Pinned> {
         (
             NUMPY,
             &numpy,
-            "NumPy does not use AVX-512 where the host has it; elsewhere the value is as many blanks.",
+            "NumPy does not use AVX-512 where the host has it; elsewhere the value is as many blanks, and so is each name that the suite's NumPy does not know.",
         ),
         ("NUMEXPR_NUM_THREADS", "1", ONE_THREAD),
         ("OMP_NUM_THREADS", "1", ONE_THREAD),
@@ -93,7 +93,7 @@ fn pinned(machine: &Machine, host_has_avx512: bool) -> Vec<Pinned> {
         (
             "PATH",
             "/usr/local/bin:/usr/bin:/bin",
-            "Its length and the programs found by it differ between users; a suite that starts programs from elsewhere names PATH in `pass_env`.",
+            "Its length and the programs found by it differ between users. The directory of the Python that measures is put in front; a suite that starts programs from elsewhere names PATH in `pass_env`.",
         ),
         ("POLARS_MAX_THREADS", "1", ONE_THREAD),
         ("PYTHONDONTWRITEBYTECODE", "1", "No run leaves byte code behind that the next one would find."),

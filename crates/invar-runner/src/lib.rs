@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod child;
+pub mod disturbance;
 pub mod doctor;
 pub mod environment;
 mod event;
@@ -30,6 +31,7 @@ use invar_core::run::{Run, Timestamp};
 use invar_core::wire::collect::{self, CollectError};
 use invar_core::wire::raw::{self, ReadRawError, Record};
 
+use crate::disturbance::{Disturbance, Load};
 pub use crate::event::Event;
 use crate::progress::Progress;
 use crate::run_directory::RunDirectory;
@@ -139,6 +141,16 @@ pub fn run(
     options: &Options,
     on_event: &mut dyn FnMut(Event),
 ) -> Result<Run, RunError> {
+    run_disturbed(command, options, &Disturbance::default(), on_event)
+}
+
+/// As [`run`], under circumstances that must not matter.
+pub fn run_disturbed(
+    command: &[OsString],
+    options: &Options,
+    disturbance: &Disturbance,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Run, RunError> {
     // The run directory's descriptor has one number, and signals go to one command.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -161,7 +173,9 @@ pub fn run(
     let (started, clock) = (now(), Instant::now());
     let mut progress = Progress::default();
     let watch = signals::Watch::begin();
-    let (mut child, mut relay) = child::start(command, &options.directory, directory.path(), options.output)?;
+    let load = disturbance.load.then(Load::start);
+    let (mut child, mut relay) =
+        child::start(command, &options.directory, directory.path(), options.output, &disturbance.variables)?;
     let ended = child::wait(&mut child, &watch, || {
         if let Some(relay) = &mut relay {
             relay.follow(&mut |line| on_event(Event::Output { line }));
@@ -171,6 +185,7 @@ pub fn run(
     if let Some(relay) = relay {
         relay.end(&mut |line| on_event(Event::Output { line }));
     }
+    drop(load);
     let lost = |source| RunError::Start { command: command[0].to_string_lossy().into_owned(), source };
     let ended = ended.map_err(lost)?;
     progress.follow(directory.path(), on_event);

@@ -7,7 +7,10 @@
 //! bit is set. Whoever is told which lines are ([`Settling`]) need not ask about them again; that is what makes a fast
 //! drain fast, and exact.
 //!
-//! Invariant: a line is in at most one way of its set. Before a set is full its empty ways come last.
+//! Searches compare all ways of a set without a branch: which way has a line is as good as random, and a branch that is
+//! mispredicted costs more than all comparisons.
+//!
+//! Invariant: a line is in at most one way of its set. Before a set is full its empty ways are the next to be taken.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -35,15 +38,22 @@ impl Settling for () {
 pub struct Level {
     ways: usize,
     set_mask: u64,
-    /// `ways` lines a set. With LRU the most recent first.
+    /// `ways` lines a set.
     lines: Vec<u64>,
     replacement: Replacement,
+    /// For every [`CHUNK_SETS`] sets: some of them may hold a line. What was never used need not be cleared.
+    used: Vec<bool>,
 }
+
+/// Sets that are cleared together.
+const CHUNK_SETS: usize = 64;
 
 #[derive(Debug, Clone)]
 enum Replacement {
-    /// The order of the lines says it all.
-    Lru,
+    /// A word a set: its ways, four bits each, the most recent in the lowest.
+    Lru { orders: Vec<u64> },
+    /// More ways than fit in a word: the most recent line of a set comes first.
+    WideLru,
     /// A word a set, a bit a way: touched since the others were cleared.
     BitPlru { touched: Vec<u64>, all: u64 },
 }
@@ -58,21 +68,30 @@ impl Level {
         let sets = cache.sets().expect("a machine's cache has a power of two of sets");
         let ways = cache.ways as usize;
         let replacement = match cache.policy {
-            Policy::Lru => Replacement::Lru,
+            Policy::Lru if ways <= ORDER_WAYS => Replacement::Lru { orders: vec![ORDER; sets as usize] },
+            Policy::Lru => Replacement::WideLru,
             Policy::BitPlru => {
                 Replacement::BitPlru { touched: vec![0; sets as usize], all: u64::MAX >> (64 - ways) }
             }
         };
-        Level { ways, set_mask: sets - 1, lines: vec![EMPTY; sets as usize * ways], replacement }
+        Level {
+            ways,
+            set_mask: sets - 1,
+            lines: vec![EMPTY; sets as usize * ways],
+            replacement,
+            used: vec![false; (sets as usize).div_ceil(CHUNK_SETS)],
+        }
     }
 
     /// Touches a line: is it there? Afterwards it is, and settled.
     #[inline]
     pub fn touch(&mut self, line: u64, told: &mut impl Settling) -> bool {
         let set = (line & self.set_mask) as usize;
+        self.used[set / CHUNK_SETS] = true;
         let lines = &mut self.lines[set * self.ways..][..self.ways];
         match &mut self.replacement {
-            Replacement::Lru => touch_lru(lines, line, told),
+            Replacement::Lru { orders } => touch_lru(lines, &mut orders[set], line, told),
+            Replacement::WideLru => touch_wide_lru(lines, line, told),
             Replacement::BitPlru { touched, all } => {
                 touch_bit_plru(lines, &mut touched[set], *all, line, told)
             }
@@ -81,14 +100,72 @@ impl Level {
 
     /// Empties the cache.
     pub fn clear(&mut self) {
-        self.lines.fill(EMPTY);
-        if let Replacement::BitPlru { touched, .. } = &mut self.replacement {
-            touched.fill(0);
+        let sets = self.set_mask as usize + 1;
+        for (chunk, used) in self.used.iter_mut().enumerate() {
+            if core::mem::take(used) {
+                let sets = chunk * CHUNK_SETS..sets.min((chunk + 1) * CHUNK_SETS);
+                self.lines[sets.start * self.ways..sets.end * self.ways].fill(EMPTY);
+                match &mut self.replacement {
+                    Replacement::Lru { orders } => orders[sets].fill(ORDER),
+                    Replacement::WideLru => {}
+                    Replacement::BitPlru { touched, .. } => touched[sets].fill(0),
+                }
+            }
         }
     }
 }
 
-fn touch_lru(lines: &mut [u64], line: u64, told: &mut impl Settling) -> bool {
+/// How many ways fit in a word, and the first of all orders.
+const ORDER_WAYS: usize = 16;
+const ORDER: u64 = 0xfedc_ba98_7654_3210;
+
+/// The order with `way`, which is in it, made the most recent.
+#[inline]
+fn made_recent(order: u64, way: usize) -> u64 {
+    const ONES: u64 = 0x1111_1111_1111_1111;
+    let differs = order ^ (way as u64 * ONES);
+    // The lowest of these bits is the highest of the four that do not differ.
+    let equal = differs.wrapping_sub(ONES) & !differs & (ONES << 3);
+    let place = equal.trailing_zeros() - 3;
+    let moved = u64::MAX >> (60 - place);
+    order & !moved | (order << 4) & moved | way as u64
+}
+
+/// The way that has a line, if one has.
+#[inline(always)]
+fn find(lines: &[u64], line: u64) -> Option<usize> {
+    fn bits<const WAYS: usize>(lines: &[u64; WAYS], line: u64) -> u64 {
+        let mut bits = 0;
+        for (way, &other) in lines.iter().enumerate() {
+            bits |= u64::from(other == line) << way;
+        }
+        bits
+    }
+    let bits = if let Ok(lines) = lines.try_into() {
+        bits::<8>(lines, line)
+    } else if let Ok(lines) = lines.try_into() {
+        bits::<16>(lines, line)
+    } else {
+        return lines.iter().position(|&other| other == line);
+    };
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
+}
+
+#[inline]
+fn touch_lru(lines: &mut [u64], order: &mut u64, line: u64, told: &mut impl Settling) -> bool {
+    // The search needs nothing that the order says, so that the host's cache may be slow with both at once.
+    let found = find(lines, line);
+    let recent = *order as usize % ORDER_WAYS;
+    let last = (*order >> (4 * (lines.len() - 1))) as usize % ORDER_WAYS;
+    let way = found.unwrap_or(last);
+    told.unsettled(lines[recent]);
+    told.settled(line);
+    lines[way] = line;
+    *order = made_recent(*order, way);
+    found.is_some()
+}
+
+fn touch_wide_lru(lines: &mut [u64], line: u64, told: &mut impl Settling) -> bool {
     if lines[0] == line {
         told.settled(line);
         return true;
@@ -113,7 +190,7 @@ fn touch_bit_plru(
     line: u64,
     told: &mut impl Settling,
 ) -> bool {
-    let found = lines.iter().position(|&other| other == line);
+    let found = find(lines, line);
     // Only a cache of one way has all bits set at this point.
     let victim = || if *touched == all { 0 } else { (!*touched).trailing_zeros() as usize };
     let way = found.unwrap_or_else(victim);
@@ -155,6 +232,13 @@ mod tests {
     fn lru_keeps_a_working_set_that_fits_and_loses_a_cycle_that_does_not() {
         check(Policy::Lru, "abcdabcdabcd", "abcdABCDABCD");
         check(Policy::Lru, "abcdeabcde", "abcdeabcde");
+    }
+
+    #[test]
+    fn an_order_moves_what_was_more_recent_by_one() {
+        assert_eq!(made_recent(ORDER, 0), ORDER);
+        assert_eq!(made_recent(ORDER, 3), 0xfedc_ba98_7654_2103);
+        assert_eq!(made_recent(ORDER, 15), 0xedcb_a987_6543_210f);
     }
 
     #[test]

@@ -7,7 +7,12 @@
 //! An access is one read, write or fetch and counts at most one miss a level, whatever lines it straddles. A level that
 //! is asked is asked for all of the access's lines (callgrind, `sim.c`: `cachesim_ref`).
 //!
+//! What misses the first level waits in a queue, in order, and is answered by the levels behind it later: these know nothing
+//! of the first, and a loop over many misses waits for the host's memory for several at once.
+//!
 //! `told` learns about settled lines of the first level, of instructions or of data, whichever is asked.
+
+use alloc::vec::Vec;
 
 use invar_core::event::{Event, Events};
 use invar_core::machine::{LINE_BYTES, Machine};
@@ -22,7 +27,12 @@ pub struct Hierarchy {
     l2: Option<Level>,
     l3: Level,
     events: Events,
+    /// What has missed the first level and was not asked for behind it yet.
+    missed: Vec<Lines>,
 }
+
+/// So many misses are answered together.
+const MISSED_MAX: usize = 256;
 
 impl Hierarchy {
     /// Empty caches, nothing counted.
@@ -33,6 +43,7 @@ impl Hierarchy {
             l2: machine.l2.as_ref().map(Level::new),
             l3: Level::new(&machine.l3),
             events: Events::default(),
+            missed: Vec::with_capacity(MISSED_MAX),
         }
     }
 
@@ -74,11 +85,13 @@ impl Hierarchy {
 
     /// What was counted since [`Hierarchy::take_events`] was last called.
     pub fn take_events(&mut self) -> Events {
+        self.answer_misses();
         core::mem::take(&mut self.events)
     }
 
     /// Empties the caches.
     pub fn clear(&mut self) {
+        self.answer_misses();
         self.l1i.clear();
         self.l1d.clear();
         if let Some(l2) = &mut self.l2 {
@@ -105,18 +118,26 @@ impl Hierarchy {
         }
     }
 
-    /// Asks the levels behind the first.
+    /// Will ask the levels behind the first.
+    #[inline]
     fn miss(&mut self, lines: Lines) {
-        if let Some(l2) = &mut self.l2 {
-            if lines.touch(l2, &mut ()) {
-                return;
-            }
-            self.events.add(Event::L2Misses, 1);
+        self.missed.push(lines);
+        if self.missed.len() == MISSED_MAX {
+            self.answer_misses();
         }
-        let fetched = (lines.first..=lines.last).filter(|&line| !self.l3.touch(line, &mut ())).count() as u64;
-        if fetched > 0 {
-            self.events.add(Event::L3Misses, 1);
-            self.events.add(Event::MemoryAccesses, fetched);
+    }
+
+    /// Asks the levels behind the first.
+    fn answer_misses(&mut self) {
+        let Hierarchy { l2, l3, events, missed, .. } = self;
+        if let Some(l2) = l2 {
+            missed.retain(|lines| !lines.touch(l2, &mut ()));
+            events.add(Event::L2Misses, missed.len() as u64);
+        }
+        for lines in missed.drain(..) {
+            let fetched = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u64;
+            events.add(Event::L3Misses, u64::from(fetched > 0));
+            events.add(Event::MemoryAccesses, fetched);
         }
     }
 }
@@ -279,14 +300,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lru_agrees_with_its_definition_by_times(lines in proptest::collection::vec(0u64..40, 0..400)) {
+        fn lru_agrees_with_its_definition_by_times(
+            lines in proptest::collection::vec(0u64..150, 0..1000),
+            ways in proptest::sample::select(&[1usize, 3, 8, 15, 16, 17, 32])
+        ) {
             let cache = invar_core::machine::Cache {
-                bytes: 4 * 3 * LINE_BYTES,
-                ways: 3,
+                bytes: 4 * ways as u64 * LINE_BYTES,
+                ways: ways as u32,
                 policy: invar_core::machine::Policy::Lru,
             };
             let mut level = Level::new(&cache);
-            let mut timed = TimedLru { sets: 4, ways: 3, clock: 0, held: Vec::new() };
+            let mut timed = TimedLru { sets: 4, ways, clock: 0, held: Vec::new() };
             for line in lines {
                 prop_assert_eq!(level.touch(line, &mut ()), timed.touch(line));
             }

@@ -63,6 +63,7 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(Run),
+    Verify(Verify),
     Compare(Compare),
     Report(Report),
     List(List),
@@ -111,6 +112,30 @@ pub struct Run {
     pub explain_environment: bool,
     /// The command, after `--`
     #[arg(last = true, value_name = "COMMAND", required_unless_present = "explain_environment")]
+    pub command: Vec<OsString>,
+}
+
+/// Prove that the numbers repeat: measure a suite under unlike circumstances and show how far each benchmark moves
+///
+/// The suite is run eight times: as usual, with other homes, languages and environments, with every CPU busy. Nothing is
+/// stored. A benchmark that moves is shown with what moved, and with what the engine noted about it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar verify -- pytest benchmarks/
+  invar verify --json -- tox -e bench > noise.json")]
+pub struct Verify {
+    /// The simulated CPU, as for `invar run`
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
+    /// Write no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The command, after `--`
+    #[arg(last = true, value_name = "COMMAND", required = true)]
     pub command: Vec<OsString>,
 }
 

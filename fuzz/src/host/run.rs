@@ -164,6 +164,11 @@ impl Translator {
         Translator { engine: self.engine.replaced_by(machine(), mode, DrainKind::Generated) }
     }
 
+    /// Forms superblocks again that were entered so often.
+    pub fn form_again_after(&mut self, entered: u64) {
+        self.engine.form_again_after(entered);
+    }
+
     /// With a trace or with counts.
     pub fn mode(&self) -> Mode {
         self.engine.mode()
@@ -178,7 +183,7 @@ impl Translator {
     pub fn run(&mut self, thread: Thread, room: Room) -> Translated {
         let engine = &mut self.engine;
         let mut trace = Vec::new();
-        signals::begin_translated(gate::leave_address());
+        signals::begin_translated(exit_address(), gate::leave_address());
         let (events, diagnostics) = with_thread_base(thread, || {
             let context: &mut Context = memory::context();
             let entry = engine.begin(context, program as *const () as u64, true);

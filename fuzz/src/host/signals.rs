@@ -16,6 +16,9 @@ use crate::layout;
 pub struct Fault {
     /// The signal's number.
     pub signal: i32,
+    /// The state that the handler was shown, if that was the program's and not the engine's.
+    /// Flags are left out: dead ones may be the engine's by then.
+    pub state: Option<Step>,
 }
 
 /// The state before an instruction.
@@ -30,14 +33,21 @@ pub struct Step {
 /// The signal of a program that came to no end: of a timer that counts the processor's time.
 pub const NO_END: i32 = libc::SIGVTALRM;
 
-const TICK_MICROSECONDS: i64 = 100_000;
+/// Short, so that ticks come at every place of the engine, too: in generated code, in the runtime, in another handler.
+const TICK_MICROSECONDS: i64 = 3_000;
 /// A native run that lasts so many ticks has no end.
-const NATIVE_TICKS: u64 = 2;
+const NATIVE_TICKS: u64 = 60;
 /// Under translation it gets more, since it is slower.
-const TRANSLATED_TICKS: u64 = 30;
+const TRANSLATED_TICKS: u64 = 900;
 const STEPS_MAX: usize = 8192;
 
+/// Where a fault goes whose handler sees the program.
+static PROGRAMS_WAY_OUT: AtomicU64 = AtomicU64::new(0);
+/// Where a fault goes whose handler sees generated code.
 static WAY_OUT: AtomicU64 = AtomicU64::new(0);
+/// Registers and address of the fault, if its handler has seen the program.
+static FAULT: [AtomicU64; 17] = [const { AtomicU64::new(0) }; 17];
+static FAULT_IS_SEEN: AtomicBool = AtomicBool::new(false);
 static NATIVE: AtomicBool = AtomicBool::new(false);
 static STEPPING: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicU64 = AtomicU64::new(0);
@@ -76,15 +86,17 @@ pub fn install() -> Result<()> {
 
 /// A native run begins; faults go to `way_out`.
 pub fn begin_native(way_out: u64, stepping: bool) {
-    begin(way_out, true, stepping);
+    begin([way_out, way_out], true, stepping);
 }
 
-/// A run by the engine begins; faults go to `way_out`.
-pub fn begin_translated(way_out: u64) {
-    begin(way_out, false, false);
+/// A run by the engine begins. Faults whose handler sees the program go to `programs_way_out`, others to `way_out`.
+pub fn begin_translated(programs_way_out: u64, way_out: u64) {
+    begin([programs_way_out, way_out], false, false);
 }
 
-fn begin(way_out: u64, native: bool, stepping: bool) {
+fn begin([programs_way_out, way_out]: [u64; 2], native: bool, stepping: bool) {
+    FAULT_IS_SEEN.store(false, Ordering::SeqCst);
+    PROGRAMS_WAY_OUT.store(programs_way_out, Ordering::SeqCst);
     SIGNAL.store(0, Ordering::SeqCst);
     TICKS.store(0, Ordering::SeqCst);
     STEPS.store(0, Ordering::SeqCst);
@@ -104,7 +116,10 @@ pub fn end(steps: Option<&mut Vec<Step>>) -> Option<Fault> {
         }
     }
     let signal = SIGNAL.load(Ordering::SeqCst);
-    (signal != 0).then_some(Fault { signal: signal as i32 })
+    let word = |index: usize| FAULT[index].load(Ordering::Relaxed);
+    let seen = FAULT_IS_SEEN.load(Ordering::SeqCst);
+    let state = seen.then(|| Step { at: word(16), registers: core::array::from_fn(word) });
+    (signal != 0).then_some(Fault { signal: signal as i32, state })
 }
 
 /// The kernel's order of general registers in a context, by hardware number.
@@ -135,9 +150,8 @@ extern "C" fn handle(signal: i32, _info: *mut libc::siginfo_t, context: *mut lib
     let way_out = WAY_OUT.load(Ordering::SeqCst);
     let native = NATIVE.load(Ordering::SeqCst);
     if signal == libc::SIGTRAP && STEPPING.load(Ordering::SeqCst) {
-        let of_program = (layout::CODE..layout::STACK + 0x1000_0000).contains(&at);
         let count = STEPS.load(Ordering::SeqCst);
-        if of_program && count < STEPS_MAX {
+        if is_of_program(at) && count < STEPS_MAX {
             for (index, register) in ORDER.into_iter().enumerate() {
                 LOG[count][index].store(registers[register as usize] as u64, Ordering::Relaxed);
             }
@@ -166,8 +180,20 @@ extern "C" fn handle(signal: i32, _info: *mut libc::siginfo_t, context: *mut lib
         give_up(signal, at);
     }
     SIGNAL.store(signal as u64, Ordering::SeqCst);
+    let seen = is_of_program(at);
+    if seen {
+        for (index, register) in ORDER.into_iter().chain([libc::REG_RIP]).enumerate() {
+            FAULT[index].store(registers[register as usize] as u64, Ordering::Relaxed);
+        }
+        FAULT_IS_SEEN.store(true, Ordering::SeqCst);
+    }
+    let way_out = if seen { PROGRAMS_WAY_OUT.load(Ordering::SeqCst) } else { way_out };
     registers[libc::REG_RIP as usize] = way_out as i64;
     registers[libc::REG_EFL as usize] = 2;
+}
+
+fn is_of_program(at: u64) -> bool {
+    (layout::CODE..layout::CODE + 0x1000_0000).contains(&at)
 }
 
 /// The fuzzer's and the engine's own code: a fault there is a defect.

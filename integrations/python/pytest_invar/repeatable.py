@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from . import __version__, _native
+from .environment import canonical
 
 # Options with which pytest measures nothing.
 _LOOKS_ONLY = (
@@ -37,15 +38,16 @@ def restart() -> None:
     # The path by which a virtual environment is recognised, always spelled out.
     arguments[0] = sys.executable
     _native.process(runtime(), integration(), packages())
-    _write_byte_code(arguments)
+    environment = canonical()
+    _write_byte_code(arguments, environment)
     sys.stdout.flush()
     sys.stderr.flush()
-    _native.replace_process(sys.executable, arguments)
+    _native.replace_process(sys.executable, arguments, environment)
 
 
-def _write_byte_code(arguments: list[str]) -> None:
+def _write_byte_code(arguments: list[str], environment: dict[str, str]) -> None:
     """Collects the suite once, so that the first measured run finds as much byte code as the second."""
-    environment = dict(_native.environment(), INVAR="warm")
+    environment = dict(environment, INVAR="warm")
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     options = environment.get("PYTEST_ADDOPTS", "")
     environment["PYTEST_ADDOPTS"] = f"{options} --collect-only -q -p no:cacheprovider".lstrip()

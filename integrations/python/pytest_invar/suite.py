@@ -148,7 +148,9 @@ class Suite:
         elif isinstance(self._instrument, Disabled):
             return
         elif self._instrument.count:
-            terminalreporter.write_line(f"invar: measured {self._instrument.count} benchmarks by simulation")
+            count = self._instrument.count
+            noun = "benchmark" if count == 1 else "benchmarks"
+            terminalreporter.write_line(f"invar: measured {count} {noun} by simulation")
 
 
 def _first_line(call: "pytest.CallInfo[None]") -> str:

@@ -28,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use crate::progress::{collected, failed, finished, process, started, warning};
     #[pymodule_export]
-    use crate::reexecute::{environment, is_repeatable, replace_process};
+    use crate::reexecute::{environment, is_repeatable, kept, replace_process};
     #[pymodule_export]
     use crate::region::{attach, describe, flush, measure, warm_up};
     #[pymodule_export]

@@ -17,10 +17,16 @@ use crate::run_directory;
 /// The usual limit. With another the kernel places libraries elsewhere.
 const STACK_BYTES: u64 = 8 << 20;
 
-/// The canonical environment, for a child that warms byte code.
+/// The canonical environment, as far as `invar run` knows it.
 #[pyfunction]
 pub fn environment() -> PyResult<BTreeMap<OsString, OsString>> {
     Ok(request()?.environment())
+}
+
+/// The names of those variables of it that keep the value which they have here.
+#[pyfunction]
+pub fn kept() -> PyResult<Vec<String>> {
+    Ok(request()?.kept())
 }
 
 /// Is the memory layout of this process the same in every run?
@@ -29,21 +35,21 @@ pub fn is_repeatable() -> bool {
     host::layout_is_fixed()
 }
 
-/// Executes `program` with `arguments` in the place of this process, repeatably. Returns only by an exception.
+/// Executes `program` with `arguments` and `environment` in the place of this process, repeatably. Returns only by an exception.
 ///
 /// Standard input becomes empty. An output that is a terminal becomes a pipe whose other end this process writes to the
 /// terminal: Python treats terminals differently (buffers, colours, width).
 #[pyfunction]
-pub fn replace_process(program: PathBuf, arguments: Vec<OsString>) -> PyResult<()> {
-    let request = request()?;
+pub fn replace_process(
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+) -> PyResult<()> {
     let text = |text: OsString| CString::new(std::os::unix::ffi::OsStringExt::into_vec(text));
     let program = text(program.into_os_string())?;
     let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let environment = request
-        .environment()
-        .iter()
-        .map(|(name, value)| entry(name, value))
-        .collect::<io::Result<Vec<_>>>()?;
+    let environment =
+        environment.iter().map(|(name, value)| entry(name, value)).collect::<io::Result<Vec<_>>>()?;
 
     run_directory::hold(&directory()?, OnExecute::Keep)?;
     // Says who measures; that it cannot be written is no reason not to.

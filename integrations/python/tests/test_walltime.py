@@ -126,7 +126,7 @@ def test_options_of_pytest_benchmark_are_accepted(pytester, plainly):
 
 
 def test_workers_of_xdist_do_not_time(pytester, plainly):
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist", reason="is about pytest-xdist, which is not installed")
     pytester.makepyfile(TWO)
     result = plainly("-n2")
     result.assert_outcomes(passed=3)
@@ -135,7 +135,7 @@ def test_workers_of_xdist_do_not_time(pytester, plainly):
 
 @pytest.mark.parametrize("rival", ["pytest_benchmark", "pytest_codspeed"])
 def test_another_plugin_keeps_the_fixture(rival, pytester):
-    pytest.importorskip(rival)
+    pytest.importorskip(rival, reason=f"is about {rival}, which is not installed")
     pytester.makepyfile("def test_it(benchmark): assert type(benchmark).__module__.startswith('%s')" % rival)
     other = {"pytest_benchmark": "codspeed", "pytest_codspeed": "benchmark"}[rival]
     result = pytester.runpytest_subprocess("-p", f"no:{other}", "-v")

@@ -17,6 +17,8 @@ pub mod explain;
 pub mod history;
 #[cfg(feature = "std")]
 pub mod list;
+#[cfg(feature = "std")]
+pub mod noise;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod report;

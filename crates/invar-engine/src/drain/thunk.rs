@@ -1,10 +1,13 @@
-//! Code that drains the records of one exit: what the reference drain would do for them, unrolled.
+//! Code that drains the records of one exit: what the reference drain would do for them, where that is nothing.
 //!
-//! Pure: an exit and its operations in, host code out. A thunk asks for each line whether it is *settled*
-//! (`invar_sim::cache`) and calls back where it is not; so it computes addresses, compares, and little else.
+//! Pure: an exit and its operations in, host code out. A thunk counts its exit, then asks whether every line that the record
+//! touches is *settled* (`invar_sim::cache`). If so the whole record changes nothing, in whatever order its lines are
+//! asked about: neighbouring operands are asked about at once, and each line once. If not, nothing has changed so far,
+//! and the record is handed to a callback that goes through it in program order.
 //!
-//! What holds at every thunk's entry: `r12` is the record, `r13` what callbacks are given, `r14` the arena's start, the
-//! stack is aligned. A thunk uses `rax`, `rcx`, `rdx`, `rsi`, `rdi`, and ends by a jump to the next record's thunk.
+//! What holds at every thunk's entry: `r12` is the record, `r13` what callbacks are given, `r14` the arena's start, `r15`
+//! the places of data lines, `ebp` [`PLACE_BITS`], the stack is aligned. A thunk uses `rax`, `rdx`, `rsi`, `rdi`, and ends by
+//! a jump to the next record's thunk.
 
 use alloc::vec::Vec;
 
@@ -13,100 +16,108 @@ use invar_core::machine::LINE_BYTES;
 use crate::host::context::at;
 use crate::host::layout;
 use crate::translate::assemble::Assembler;
-use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch};
+use crate::translate::{Exit, NO_SLOT, Op, Reference};
 
 /// Lines of data that can be known to be settled at once; each has one place.
-pub const DATA_PLACES: usize = 4096;
+pub const DATA_PLACES: usize = 1 << DATA_PLACES_LOG;
+const DATA_PLACES_LOG: u32 = 14;
+const LINE_LOG: u32 = LINE_BYTES.trailing_zeros();
+/// Which bits of an address say which place its line has, as `bextr` wants to be told.
+pub const PLACE_BITS: u32 = DATA_PLACES_LOG << 8 | LINE_LOG;
 
-/// How a callback is told what to touch: bytes, and the kind in the upper half.
-pub mod told {
-    #![expect(missing_docs, reason = "the names of `Touch`, and a fetch")]
-    pub const READ: u32 = 0 << 16;
-    pub const WRITE: u32 = 1 << 16;
-    pub const READ_WRITE: u32 = 2 << 16;
-    pub const FETCH: u32 = 3 << 16;
-}
+/// Tells the callback, beside the first operation that it must go through, that the record's code is settled. Then it stays so:
+/// only fetches change what the cache of instructions holds.
+pub const CODE_IS_SETTLED: u32 = 1 << 31;
 
-/// Gives a line of code its number: the place of its byte that says whether it is settled.
+/// The same of the record's data: then there is nothing to do but fetches.
+pub const DATA_IS_SETTLED: u32 = 1 << 30;
+
+/// Says where a line of code has its bit.
 pub trait CodeLines {
-    /// The number of a line.
-    fn number(&mut self, line: u64) -> u32;
+    /// The number of the line's word, and its bit there: set unless the line is known to be settled.
+    fn bit(&mut self, line: u64) -> (u32, u32);
 }
 
-/// A callback that stands behind the straight line: from the jumps at `from`, back to `back`.
+/// What addresses have in common that differ by a constant only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Origin {
+    base: u8,
+    index: u8,
+    shift: u8,
+    fs: bool,
+    /// Cut to 32 bits behind this constant: nothing is known about its neighbours.
+    short: Option<u64>,
+}
+
+/// Bytes that are touched, relative to an origin.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    origin: Origin,
+    first: i64,
+    last: i64,
+    /// The first operation that touches some of them.
+    op: usize,
+    /// The first operation with this origin.
+    origin_op: usize,
+}
+
+/// Bits of one word of code lines.
+#[derive(Debug, Clone, Copy)]
+struct Bits {
+    word: u32,
+    bits: u32,
+    op: usize,
+}
+
+/// The farthest that a span's last byte may be from its first: all in between is in the lines of these two.
+const REACH: i64 = LINE_BYTES as i64;
+/// Up to so far a span is rather in one line than in two.
+const NEAR: i64 = 16;
+
+/// A check that has failed: bound to the jumps at `from`.
 struct Aside {
-    from: [Option<u32>; 2],
-    back: u32,
-    what: u32,
-    /// For fetches, whose address no register holds.
-    address: Option<u64>,
+    from: u32,
+    /// What the callback is told: no operation before this one needs to be gone through again.
+    told: u32,
+    /// Not hopeless yet: ask about both lines and go back.
+    again: Option<(i32, i32, u32)>,
 }
 
-/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations, the first of them number `first_op`.
+/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations.
 pub fn thunk(
     origin: u64,
     number: u32,
     exit: &Exit,
     ops: &[Op],
-    first_op: u32,
     lines: &mut impl CodeLines,
-    bmi2: bool,
+    bmi1: bool,
 ) -> Vec<u8> {
-    let mut code = Assembler::new(origin);
-    let mut asides = Vec::new();
-    code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
-    code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
-    for (index, op) in ops.iter().enumerate() {
-        match op {
-            Op::Fetch { address, bytes } => {
-                let (first, last) =
-                    (address / LINE_BYTES, address.saturating_add(u64::from(*bytes) - 1) / LINE_BYTES);
-                let one = unless_code_is_settled(&mut code, lines.number(first));
-                let other = (first != last).then(|| unless_code_is_settled(&mut code, lines.number(last)));
-                asides.push(Aside {
-                    from: [Some(one), other],
-                    back: code.here(),
-                    what: told::FETCH | u32::from(*bytes),
-                    address: Some(*address),
-                });
+    let mut thunk = Thunk { code: Assembler::new(origin), asides: Vec::new(), bmi1 };
+    thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
+    thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
+    let mut always = None;
+    let bits = match spans(ops) {
+        Some(spans) => {
+            let bits = bits(ops, lines);
+            // Data first: where it is settled and code is not, which is what large programs do, only fetches are left.
+            thunk.check_spans(&spans);
+            for (index, bits_here) in bits.iter().enumerate() {
+                let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(bits_here.op);
+                thunk.check_bits(bits_here);
+                thunk.unless_settled(op as u32 | DATA_IS_SETTLED);
             }
-            Op::Touch(reference) => {
-                compute_address(&mut code, reference);
-                let from = unless_data_is_settled(&mut code, reference.bytes, bmi2);
-                let kind = match reference.touch {
-                    Touch::Read => told::READ,
-                    Touch::Write => told::WRITE,
-                    Touch::ReadWrite => told::READ_WRITE,
-                };
-                asides.push(Aside {
-                    from: [Some(from), None],
-                    back: code.here(),
-                    what: kind | u32::from(reference.bytes),
-                    address: None,
-                });
-            }
-            Op::Repeat(_) => {
-                code.load_immediate(2, u64::from(first_op + index as u32)); // edx
-                code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
-                call_back(&mut code, at::DRAIN_REPEAT);
-            }
+            bits
         }
-    }
-    code.raw(&[0x49, 0x81, 0xc4]); // add r12, record size
-    code.raw(&(8 + 8 * u32::from(exit.slots)).to_le_bytes());
-    code.raw(&next());
-    for aside in asides {
-        for from in aside.from.into_iter().flatten() {
-            code.bind(from);
+        None => {
+            always = Some(thunk.code.jump());
+            Vec::new()
         }
-        if let Some(address) = aside.address {
-            code.load_immediate(6, address); // rsi
-        }
-        code.load_immediate(2, u64::from(aside.what)); // edx
-        call_back(&mut code, at::DRAIN_TOUCH);
-        code.jump_to(origin + u64::from(aside.back));
-    }
-    code.bytes
+    };
+    let end = thunk.code.here();
+    thunk.code.advance_record(8 + 8 * u32::from(exit.slots));
+    thunk.code.raw(&next());
+    thunk.finish(always, end, &bits);
+    thunk.code.bytes
 }
 
 /// To the thunk of the record at `r12`.
@@ -116,78 +127,310 @@ pub fn next() -> [u8; 12] {
     code
 }
 
-fn call_back(code: &mut Assembler, pointer: u32) {
-    code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
-    code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
-    code.raw(&pointer.to_le_bytes());
+/// The bits of all lines of code, one entry a word.
+fn bits(ops: &[Op], lines: &mut impl CodeLines) -> Vec<Bits> {
+    let mut words: Vec<Bits> = Vec::new();
+    for (op, operation) in ops.iter().enumerate() {
+        let &Op::Fetch { address, bytes } = operation else { continue };
+        let last = address.saturating_add(u64::from(bytes) - 1);
+        for line in address / LINE_BYTES..=last / LINE_BYTES {
+            let (word, bits) = lines.bit(line);
+            match words.iter_mut().find(|other| other.word == word) {
+                Some(known) => known.bits |= bits,
+                None => words.push(Bits { word, bits, op }),
+            }
+        }
+    }
+    words
 }
 
-/// Returns the jump that is taken if the line is not settled.
-fn unless_code_is_settled(code: &mut Assembler, line: u32) -> u32 {
-    code.raw(&[0x41, 0x80, 0xbe]); // cmp byte ptr [r14 + ...], 0
-    code.raw(&(layout::CODE_LINES + line).to_le_bytes());
-    code.raw(&[0]);
-    code.jump_if(4) // je
+/// What is touched of data, neighbours as one; those of one origin are side by side. `None` if the record cannot be
+/// without effect: repeats count as they go, and save areas lie in many lines.
+fn spans(ops: &[Op]) -> Option<Vec<Span>> {
+    let mut spans: Vec<Span> = Vec::new();
+    for (op, operation) in ops.iter().enumerate() {
+        match operation {
+            Op::Fetch { .. } => {}
+            Op::Repeat(_) => return None,
+            Op::Touch(reference) => {
+                let span = span(reference, op);
+                if span.last - span.first > REACH {
+                    return None;
+                }
+                spans.push(span);
+            }
+        }
+    }
+    spans.sort_unstable_by_key(|span| (span.origin, span.first, span.op));
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(before)
+                if before.origin == span.origin
+                    && span.last.checked_sub(before.first).is_some_and(|reach| reach <= REACH) =>
+            {
+                before.last = before.last.max(span.last);
+                before.op = before.op.min(span.op);
+            }
+            _ => merged.push(span),
+        }
+    }
+    let mut rest = &mut merged[..];
+    while let Some(first) = rest.first() {
+        let origin = first.origin;
+        let alike = rest.iter().take_while(|span| span.origin == origin).count();
+        let (these, others) = rest.split_at_mut(alike);
+        let op = these.iter().map(|span| span.op).min().unwrap_or(0);
+        these.iter_mut().for_each(|span| span.origin_op = op);
+        rest = others;
+    }
+    merged.sort_by_key(|span| span.origin_op);
+    Some(merged)
 }
 
-/// Puts the address of an operand into `rsi`.
-fn compute_address(code: &mut Assembler, reference: &Reference) {
-    let constant = i32::try_from(reference.constant as i64).ok();
-    if reference.base == NO_SLOT && reference.index == NO_SLOT {
-        code.load_immediate(6, reference.constant);
-    } else {
-        if reference.base == NO_SLOT {
-            code.raw(&[0x31, 0xf6]); // xor esi, esi
+fn span(reference: &Reference, op: usize) -> Span {
+    let last = i64::from(reference.bytes.max(1)) - 1;
+    let &Reference { constant, base, index, fs, .. } = reference;
+    let shift = if index == NO_SLOT { 0 } else { reference.shift };
+    let (short, first) = if reference.short { (Some(constant), 0) } else { (None, constant as i64) };
+    let origin = Origin { base, index, shift, fs, short };
+    Span { origin, first, last: first.saturating_add(last), op, origin_op: op }
+}
+
+struct Thunk {
+    code: Assembler,
+    asides: Vec<Aside>,
+    bmi1: bool,
+}
+
+impl Thunk {
+    /// Finds out whether lines of code are settled.
+    fn check_bits(&mut self, bits: &Bits) {
+        self.code.raw(&[0x41, 0xf7, 0x86]); // test dword ptr [r14 + ...], bits
+        self.code.raw(&(layout::CODE_LINES + 4 * bits.word).to_le_bytes());
+        self.code.raw(&bits.bits.to_le_bytes());
+    }
+
+    fn unless_settled(&mut self, told: u32) {
+        let from = self.code.jump_if(NOT_EQUAL);
+        self.asides.push(Aside { from, told, again: None });
+    }
+
+    fn check_spans(&mut self, spans: &[Span]) {
+        // What `rsi` holds: this origin, plus this constant.
+        let mut held: Option<(Origin, i64)> = None;
+        for (index, span) in spans.iter().enumerate() {
+            let op = spans[index..].iter().map(|span| span.op).min().unwrap_or(span.op);
+            let told = op as u32;
+            let absolute = Origin { base: NO_SLOT, index: NO_SLOT, shift: 0, fs: false, short: None };
+            if span.origin == absolute {
+                let (first, last) = (span.first as u64 / LINE_BYTES, span.last as u64 / LINE_BYTES);
+                self.check_line(first, told);
+                if last != first {
+                    self.check_line(last, told);
+                }
+                continue;
+            }
+            let reached = held.filter(|(origin, _)| *origin == span.origin).and_then(|(_, constant)| {
+                let first = i32::try_from(span.first.checked_sub(constant)?).ok()?;
+                let last = i32::try_from(span.last.checked_sub(constant)?).ok()?;
+                Some((first, last))
+            });
+            let (first, last) = match reached {
+                Some(reached) => reached,
+                None => {
+                    let near = i32::try_from(span.first).is_ok() && i32::try_from(span.last).is_ok();
+                    let constant = if near { 0 } else { span.first };
+                    self.load_origin(&span.origin, constant);
+                    held = Some((span.origin, constant));
+                    ((span.first - constant) as i32, (span.last - constant) as i32)
+                }
+            };
+            self.check_span(first, last, told);
+        }
+    }
+
+    /// `rsi` = an origin plus a constant.
+    fn load_origin(&mut self, origin: &Origin, constant: i64) {
+        let code = &mut self.code;
+        match (origin.base, origin.index) {
+            (NO_SLOT, NO_SLOT) => code.raw(&[0x31, 0xf6]), // xor esi, esi
+            (NO_SLOT, index) => {
+                code.load_slot(RSI, index);
+                code.raw(&[0x48, 0xc1, 0xe6, origin.shift]); // shl rsi, shift
+            }
+            (base, index) => {
+                code.load_slot(RSI, base);
+                if index != NO_SLOT {
+                    code.load_slot(RAX, index);
+                    code.raw(&[0x48, 0x8d, 0x34, 0x06 | origin.shift << 6]); // lea rsi, [rsi + (rax << shift)]
+                }
+            }
+        }
+        let constant = origin.short.unwrap_or(constant as u64);
+        if constant != 0 {
+            code.load_immediate(RAX, constant);
+            code.raw(&[0x48, 0x01, 0xc6]); // add rsi, rax
+        }
+        if origin.short.is_some() {
+            code.raw(&[0x89, 0xf6]); // mov esi, esi
+        }
+        if origin.fs {
+            code.raw(&[0x49, 0x03, 0xb6]); // add rsi, [r14 + ...]
+            code.raw(&at::DRAIN_FS_BASE.to_le_bytes());
+        }
+    }
+
+    fn check_span(&mut self, first: i32, last: i32, told: u32) {
+        let reach = i64::from(last) - i64::from(first);
+        if reach > NEAR {
+            self.check_point(first);
+            self.unless_settled(told);
+            self.check_point(last);
+            self.unless_settled(told);
+        } else if reach == 0 {
+            self.check_point(first);
+            self.unless_settled(told);
         } else {
-            code.raw(&[0x49, 0x8b, 0xb4, 0x24]); // mov rsi, [r12 + ...]
-            code.raw(&slot(reference.base).to_le_bytes());
-        }
-        if reference.index != NO_SLOT {
-            code.raw(&[0x49, 0x8b, 0x84, 0x24]); // mov rax, [r12 + ...]
-            code.raw(&slot(reference.index).to_le_bytes());
-            code.raw(&[0x48, 0x8d, 0x34, 0x06 | reference.shift << 6]); // lea rsi, [rsi + (rax << shift)]
-        }
-        match constant {
-            Some(0) => {}
-            Some(constant) => {
-                code.raw(&[0x48, 0x81, 0xc6]); // add rsi, constant
-                code.raw(&constant.to_le_bytes());
+            // The place is that of the first byte's line, the comparison is with the last byte's: neighbours have unlike
+            // places, so a match says that both are in one line, too.
+            self.code.address_from_rsi(RDX, last);
+            self.line_of_rdx();
+            if first == 0 {
+                self.place(RSI);
+            } else {
+                self.code.address_from_rsi(RAX, first);
+                self.place(RAX);
             }
-            None => {
-                code.load_immediate(0, reference.constant);
-                code.raw(&[0x48, 0x01, 0xc6]); // add rsi, rax
-            }
+            self.compare();
+            let from = self.code.jump_if(NOT_EQUAL);
+            // Natural alignment keeps up to eight bytes in one line.
+            let again = (reach >= 8).then_some((first, last, self.code.here()));
+            self.asides.push(Aside { from, told, again });
         }
     }
-    if reference.short {
-        code.raw(&[0x89, 0xf6]); // mov esi, esi
+
+    /// Compares the line of the byte at `rsi + offset` with what is at its place.
+    fn check_point(&mut self, offset: i32) {
+        self.code.address_from_rsi(RDX, offset);
+        self.place(RDX);
+        self.line_of_rdx();
+        self.compare();
     }
-    if reference.fs {
-        code.raw(&[0x49, 0x03, 0xb6]); // add rsi, [r14 + ...]
-        code.raw(&at::DRAIN_FS_BASE.to_le_bytes());
+
+    fn check_line(&mut self, line: u64, told: u32) {
+        self.code.load_immediate(RDX, line);
+        self.code.raw(&[0x49, 0x39, 0x97]); // cmp [r15 + ...], rdx
+        self.code.raw(&(8 * (line as u32 % DATA_PLACES as u32)).to_le_bytes());
+        self.unless_settled(told);
+    }
+
+    fn line_of_rdx(&mut self) {
+        self.code.raw(&[0x48, 0xc1, 0xea, LINE_LOG as u8]); // shr rdx, 6
+    }
+
+    /// `eax` = the place of the line that the address in `register` is in.
+    fn place(&mut self, register: u8) {
+        if self.bmi1 {
+            self.code.raw(&[0xc4, 0xe2, 0x50, 0xf7, 0xc0 | register]); // bextr eax, register, ebp
+        } else {
+            if register != RAX {
+                self.code.raw(&[0x89, 0xc0 | register << 3]); // mov eax, register
+            }
+            self.code.raw(&[0xc1, 0xe8, LINE_LOG as u8, 0x25]); // shr eax, 6; and eax, DATA_PLACES - 1
+            self.code.raw(&(DATA_PLACES as u32 - 1).to_le_bytes());
+        }
+    }
+
+    fn compare(&mut self) {
+        self.code.raw(&[0x49, 0x39, 0x14, 0xc7]); // cmp [r15 + rax * 8], rdx
+    }
+
+    /// What stands behind the straight line, whose end goes on to the next record.
+    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits]) {
+        let (mut data, mut call, mut all): (Vec<u32>, Vec<u32>, Vec<u32>) =
+            (Vec::new(), Vec::new(), Vec::from_iter(always));
+        for Aside { from, told, again } in core::mem::take(&mut self.asides) {
+            self.code.bind(from);
+            let origin = self.code.origin;
+            if let Some((first, last, back)) = again {
+                self.check_point(first);
+                let one = self.code.jump_if(NOT_EQUAL);
+                self.check_point(last);
+                let other = self.code.jump_if(NOT_EQUAL);
+                self.code.jump_to(origin + u64::from(back));
+                self.code.bind(one);
+                self.code.bind(other);
+            }
+            self.code.load_immediate(RDX, u64::from(told));
+            let jumps = if told & DATA_IS_SETTLED == 0 { &mut data } else { &mut call };
+            jumps.push(self.code.jump());
+        }
+        if all.is_empty() && data.is_empty() && call.is_empty() {
+            return;
+        }
+        if !data.is_empty() {
+            data.into_iter().for_each(|from| self.code.bind(from));
+            for bits in bits {
+                self.check_bits(bits);
+                // A fetch in front of the data that is in doubt may be it.
+                all.push(self.code.jump_if(NOT_EQUAL));
+            }
+            self.code.raw(&[0x81, 0xca]); // or edx, CODE_IS_SETTLED
+            self.code.raw(&CODE_IS_SETTLED.to_le_bytes());
+            call.push(self.code.jump());
+        }
+        if !all.is_empty() {
+            all.into_iter().for_each(|from| self.code.bind(from));
+            self.code.load_immediate(RDX, 0);
+        }
+        call.into_iter().for_each(|from| self.code.bind(from));
+        self.code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
+        self.code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
+        self.code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
+        self.code.raw(&at::DRAIN_RECORD.to_le_bytes());
+        self.code.jump_to(self.code.origin + u64::from(end));
     }
 }
 
-fn slot(index: u8) -> u32 {
-    8 + 8 * u32::from(index)
-}
+const RAX: u8 = 0;
+const RDX: u8 = 2;
+const RSI: u8 = 6;
+/// The condition, as the hardware numbers it.
+const NOT_EQUAL: u8 = 5;
 
-/// Returns the jump that is taken unless the operand at `rsi` lies in one line that is settled.
-///
-/// The place is that of the first byte's line, the comparison is with the last byte's: neighbours have unlike places, so a
-/// match says that both are in one line, too.
-fn unless_data_is_settled(code: &mut Assembler, bytes: u16, bmi2: bool) -> u32 {
-    code.raw(&[0x48, 0x8d, 0x96]); // lea rdx, [rsi + bytes - 1]
-    code.raw(&u32::from(bytes.max(1) - 1).to_le_bytes());
-    code.raw(&[0x48, 0xc1, 0xea, LINE_BYTES.trailing_zeros() as u8]); // shr rdx, 6
-    if bmi2 {
-        code.raw(&[0xc4, 0xe3, 0x7b, 0xf0, 0xc6, LINE_BYTES.trailing_zeros() as u8]); // rorx eax, esi, 6
-    } else {
-        code.raw(&[0x89, 0xf0, 0xc1, 0xe8, LINE_BYTES.trailing_zeros() as u8]); // mov eax, esi; shr eax, 6
+/// What only thunks need.
+impl Assembler {
+    /// `mov register, [r12 + ...]`: a slot of the record.
+    fn load_slot(&mut self, register: u8, slot: u8) {
+        let offset = 8 + 8 * u32::from(slot);
+        if offset < 0x80 {
+            self.raw(&[0x49, 0x8b, 0x44 | register << 3, 0x24, offset as u8]);
+        } else {
+            self.raw(&[0x49, 0x8b, 0x84 | register << 3, 0x24]);
+            self.raw(&offset.to_le_bytes());
+        }
     }
-    code.raw(&[0x25]); // and eax, DATA_PLACES - 1
-    code.raw(&(DATA_PLACES as u32 - 1).to_le_bytes());
-    code.raw(&[0x49, 0x39, 0x94, 0xc6]); // cmp [r14 + rax * 8 + ...], rdx
-    code.raw(&layout::DATA_LINES.to_le_bytes());
-    code.jump_if(5) // jne
+
+    /// `lea register, [rsi + offset]`
+    fn address_from_rsi(&mut self, register: u8, offset: i32) {
+        if offset == 0 {
+            self.raw(&[0x48, 0x89, 0xf0 | register]); // mov register, rsi
+        } else if let Ok(offset) = i8::try_from(offset) {
+            self.raw(&[0x48, 0x8d, 0x46 | register << 3, offset as u8]);
+        } else {
+            self.raw(&[0x48, 0x8d, 0x86 | register << 3]);
+            self.raw(&offset.to_le_bytes());
+        }
+    }
+
+    /// `add r12, bytes`
+    fn advance_record(&mut self, bytes: u32) {
+        if bytes < 0x80 {
+            self.raw(&[0x49, 0x83, 0xc4, bytes as u8]);
+        } else {
+            self.raw(&[0x49, 0x81, 0xc4]);
+            self.raw(&bytes.to_le_bytes());
+        }
+    }
 }

@@ -38,17 +38,25 @@ fn parse_line(line: &[u8]) -> Option<Executable> {
     }
     let (offset, device, inode) = (fields.next()?, fields.next()?, fields.next()?);
     let path = fields.next().unwrap_or_default();
-    let mut identity = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
-    for byte in [offset, device, inode].into_iter().flatten() {
-        identity = (identity ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    }
+    let colon = device.iter().position(|&byte| byte == b':')?;
+    let (major, minor) = (hexadecimal(&device[..colon])?, hexadecimal(&device[colon + 1..])?);
+    let number = core::str::from_utf8(inode).ok()?.parse().ok()?;
     Some(Executable {
         start,
         end,
         volatile: permissions.get(1) == Some(&b'w') || permissions.get(3) == Some(&b's'),
         file: inode != b"0" || path == b"[vdso]" || path == b"[vsyscall]",
-        identity,
+        identity: identity([hexadecimal(offset)?, major, minor, number]),
     })
+}
+
+/// Folds offset, major and minor number of the device, and inode.
+pub fn identity(parts: [u64; 4]) -> u64 {
+    let mut identity = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
+    for byte in parts.into_iter().flat_map(u64::to_le_bytes) {
+        identity = (identity ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    identity
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u64> {

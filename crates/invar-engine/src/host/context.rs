@@ -71,10 +71,8 @@ pub struct Context {
     pub handlers: [[u64; 2]; 32],
     /// Set while the runtime runs. Still set after the region: a signal handler has jumped out of it.
     pub in_runtime: u64,
-    /// For thunks: the callback for a touch.
-    pub drain_touch: u64,
-    /// For thunks: the callback for a repeated string instruction.
-    pub drain_repeat: u64,
+    /// For thunks: the callback for a record that may change something.
+    pub drain_record: u64,
     /// For thunks: the guest's `fs` base while the trace was written.
     pub drain_fs_base: u64,
 }
@@ -133,10 +131,8 @@ pub mod at {
         HANDLERS = handlers;
         /// [`Context::in_runtime`].
         IN_RUNTIME = in_runtime;
-        /// [`Context::drain_touch`].
-        DRAIN_TOUCH = drain_touch;
-        /// [`Context::drain_repeat`].
-        DRAIN_REPEAT = drain_repeat;
+        /// [`Context::drain_record`].
+        DRAIN_RECORD = drain_record;
         /// [`Context::drain_fs_base`].
         DRAIN_FS_BASE = drain_fs_base;
     }

@@ -32,10 +32,10 @@ pub const EXIT_END: u32 = COUNTERS_MAX as u32 - 1;
 
 /// Offset of the places that say which lines of data are settled.
 pub const DATA_LINES: u32 = 0x1f00_0000;
-/// Offset of the bytes that say which lines of code are settled.
+/// Offset of the words whose bits say which lines of code are not known to be settled.
 pub const CODE_LINES: u32 = 0x1f10_0000;
 /// How many of these there can be.
-pub const CODE_LINES_MAX: usize = 0x00f0_0000;
+pub const CODE_LINES_MAX: usize = 0x00f0_0000 / 4;
 
 /// Offset of the code cache.
 pub const CODE: u32 = 0x2000_0000;

@@ -181,9 +181,9 @@ pub fn data_lines() -> &'static mut [u64] {
     unsafe { core::slice::from_raw_parts_mut(start, crate::drain::thunk::DATA_PLACES) }
 }
 
-/// Which lines of code are settled, by their numbers. The slice must be gone before thunks run on.
-pub fn code_lines() -> &'static mut [u8] {
-    let start = (ARENA + u64::from(layout::CODE_LINES)) as *mut u8;
+/// Which lines of code are not known to be settled, a bit each. The slice must be gone before thunks run on.
+pub fn code_lines() -> &'static mut [u32] {
+    let start = (ARENA + u64::from(layout::CODE_LINES)) as *mut u32;
     // SAFETY: as in `data_lines`.
     unsafe { core::slice::from_raw_parts_mut(start, layout::CODE_LINES_MAX) }
 }

@@ -15,7 +15,9 @@ pub mod number {
     pub const MPROTECT: u64 = 10;
     pub const MUNMAP: u64 = 11;
     pub const RT_SIGACTION: u64 = 13;
+    pub const RT_SIGPROCMASK: u64 = 14;
     pub const RT_SIGRETURN: u64 = 15;
+    pub const IOCTL: u64 = 16;
     pub const MREMAP: u64 = 25;
     pub const MADVISE: u64 = 28;
     pub const SHMAT: u64 = 30;
@@ -104,6 +106,18 @@ impl File {
         // SAFETY: the kernel writes within `buffer`.
         let result = unsafe { syscall(number::READ, arguments) };
         if result < 0 { Err(-result as i32) } else { Ok(result as usize) }
+    }
+
+    /// Asks the driver behind the file. `argument` is what `request` says, numbers and addresses that the kernel may use.
+    ///
+    /// # Safety
+    ///
+    /// The kernel may write to `argument` and to what its addresses say.
+    pub unsafe fn control<T>(&mut self, request: u64, argument: &mut T) -> Result<(), i32> {
+        let arguments = [self.descriptor, request, &raw mut *argument as u64, 0, 0, 0];
+        // SAFETY: the caller answers for the argument.
+        let result = unsafe { syscall(number::IOCTL, arguments) };
+        if result < 0 { Err(-result as i32) } else { Ok(()) }
     }
 
     /// How long the file is.

@@ -9,12 +9,12 @@ use super::context::at;
 use super::layout::{self, ARENA};
 use super::memory;
 use crate::drain::generated::Draining;
+use crate::drain::thunk;
 
 /// Drains the trace from its start to `end` with the thunks of its records.
 pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     let context = memory::context();
-    context.drain_touch = touch as *const () as u64;
-    context.drain_repeat = repeat as *const () as u64;
+    context.drain_record = record as *const () as u64;
     context.drain_fs_base = fs_base;
     memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
     memory::end_trace(end, layout::EXIT_END);
@@ -35,9 +35,13 @@ extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
         "mov r12, rsi",
         "mov r13, rdi",
         "mov r14, {arena}",
+        "lea r15, [r14 + {data_lines}]",
+        "mov ebp, {place_bits}",
         "mov eax, [r12]",
         "jmp [r14 + rax * 8 + {table}]",
         arena = const ARENA,
+        data_lines = const layout::DATA_LINES,
+        place_bits = const thunk::PLACE_BITS,
         table = const layout::THUNK_TABLE,
     )
 }
@@ -66,13 +70,7 @@ extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
     draining.generate(exit, &mut memory::code_memory())
 }
 
-extern "C" fn touch(draining: *mut Draining<'_>, address: u64, what: u32) {
-    // SAFETY: as in `make`.
-    let draining = unsafe { &mut *draining };
-    draining.touch(address, what);
-}
-
-extern "C" fn repeat(draining: *mut Draining<'_>, record: *const u64, op: u32) {
+extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: a record starts with the number of its exit.
@@ -81,7 +79,7 @@ extern "C" fn repeat(draining: *mut Draining<'_>, record: *const u64, op: u32) {
     let slots = unsafe { record.add(1) };
     // SAFETY: generated code has written as many as the exit says.
     let slots = unsafe { core::slice::from_raw_parts(slots, draining.slots(exit)) };
-    draining.repeat(slots, op);
+    draining.record(exit, slots, told);
 }
 
-const _: () = assert!(at::DRAIN_TOUCH < layout::TABLE, "the context lies before everything else");
+const _: () = assert!(at::DRAIN_RECORD < layout::TABLE, "the context lies before everything else");

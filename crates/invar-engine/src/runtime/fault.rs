@@ -45,7 +45,9 @@ impl Engine {
                 let left = &mut context.repeats_after[usize::from(element)];
                 *left = left.wrapping_add(host[FRAME_RCX]);
             }
-            Lent::StandIn(register) => frame[FRAME_REGISTERS[usize::from(register)]] = context.spill,
+            Lent::StandIn(register) | Lent::Base(register) => {
+                frame[FRAME_REGISTERS[usize::from(register)]] = context.spill
+            }
             Lent::Branch => {
                 frame[FRAME_REGISTERS[usize::from(RCX)]] = context.branch_rcx;
                 if self.branch_lends_rax() {
@@ -86,7 +88,7 @@ impl Engine {
                 *left = left.wrapping_sub(host[FRAME_RCX]);
                 &[]
             }
-            Lent::StandIn(register) => &[register],
+            Lent::StandIn(register) | Lent::Base(register) => &[register],
             Lent::Branch if self.branch_lends_rax() => &[RCX, RAX],
             Lent::Branch => &[RCX],
         };
@@ -94,7 +96,7 @@ impl Engine {
             let place = FRAME_REGISTERS[usize::from(register)];
             if frame[place] != shown[place] {
                 match lent {
-                    Lent::StandIn(_) => context.spill = frame[place],
+                    Lent::StandIn(_) | Lent::Base(_) => context.spill = frame[place],
                     _ if register == RCX => context.branch_rcx = frame[place],
                     _ => context.branch_rax = frame[place],
                 }
@@ -107,6 +109,7 @@ impl Engine {
     fn count_until_fault(&mut self, context: &mut Context, first_op: u32, before: Exit) {
         let number = self.meanings.paths.len();
         self.meanings.paths.push(Path { first_op, exit: before });
+        self.turns.push(None);
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(number..number + 1);
         }
@@ -123,7 +126,8 @@ impl Engine {
     fn boundary(&self, host: u64) -> Option<(u32, Boundary)> {
         let after = self.blocks.partition_point(|block| block.entry <= host);
         let block = self.blocks[..after].last()?;
-        let path = trace_path(&self.map, block.head)?;
+        let path =
+            trace_path(&self.map, block.head, block.reach, |branch, _| block.taken & 1 << branch != 0)?;
         // Numbers stand in immediates, which are as long whatever they say.
         let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
         let translation = emit::translate(&path, block.entry, numbers, self.options);

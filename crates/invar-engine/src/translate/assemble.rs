@@ -17,7 +17,7 @@ pub struct Assembler {
 impl Assembler {
     /// Nothing yet, to stand at `origin`.
     pub fn new(origin: u64) -> Assembler {
-        Assembler { bytes: Vec::with_capacity(512), origin }
+        Assembler { bytes: Vec::with_capacity(1024), origin }
     }
 
     /// Offset of the next byte.

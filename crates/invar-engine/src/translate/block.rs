@@ -6,12 +6,24 @@ use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic
 
 use super::Special;
 
-/// A superblock ends after so many instructions.
-pub const INSTRUCTIONS_MAX: usize = 64;
-/// It ends after so many conditional branches.
-pub const BRANCHES_MAX: usize = 12;
 /// Calls are followed so deep.
 pub const CALLS_MAX: usize = 4;
+
+/// How far a path goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// It ends after so many instructions.
+    pub instructions: usize,
+    /// It ends after so many conditional branches.
+    pub branches: usize,
+    /// It passes an address so often: loops are unrolled.
+    pub visits: usize,
+}
+
+/// While nothing is known about where branches go.
+pub const SHORT: Reach = Reach { instructions: 64, branches: 12, visits: 1 };
+/// Where it was seen.
+pub const LONG: Reach = Reach { instructions: 128, branches: 24, visits: 3 };
 
 /// Reads the guest's code.
 pub trait Source {
@@ -77,39 +89,59 @@ pub struct Path {
     pub steps: Vec<Step>,
     /// How it ends.
     pub end: End,
+    /// Which of its conditional branches are followed where they are taken, the first of them in the lowest bit.
+    pub taken: u32,
 }
 
-/// The path from `head`, or `None` where nothing may be executed.
+/// The path from `head`, or `None` where nothing may be executed. Conditional branches are followed where they are taken if
+/// `is_taken` says so of the branch by its number on the path and its address.
 ///
 /// Where the code can be written while it is executed the path ends at the first branch, and after the first write to
 /// memory, so that no instruction is stale when it is reached.
-pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
+pub fn trace_path(
+    source: &impl Source,
+    head: u64,
+    reach: Reach,
+    is_taken: impl Fn(usize, u64) -> bool,
+) -> Option<Path> {
     source.code(head)?;
     let cautious = source.is_volatile(head);
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<Step> = Vec::with_capacity(reach.instructions);
+    // Where it has jumped to.
     let mut visited: Vec<u64> = Vec::new();
     let mut calls: Vec<u64> = Vec::new();
     let mut branches = 0;
+    let mut taken = 0;
     let mut at = head;
     let follows = |target| !cautious && source.code(target).is_some() && source.alike(head, target);
+    // At what lies straight ahead, if it was looked at already.
+    let mut ahead: Option<(Decoder<'_>, &[u8])> = None;
     loop {
-        if steps.len() == INSTRUCTIONS_MAX || visited.contains(&at) {
-            return Some(Path { steps, end: End::Direct { target: at } });
+        // Only who jumps comes back to where the path has been.
+        let been_here =
+            ahead.is_none() && visited.iter().filter(|&&visited| visited == at).count() >= reach.visits;
+        if steps.len() == reach.instructions || been_here {
+            return Some(Path { steps, end: End::Direct { target: at }, taken });
         }
-        // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
-        let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
-            return Some(Path { steps, end: End::Direct { target: at } });
+        let (decoder, code) = match &mut ahead {
+            Some(ahead) if ahead.0.can_decode() => ahead,
+            _ => {
+                // At the end of what may be executed the path is cut; whoever gets there takes the guest's own fault.
+                let Some(code) = source.code(at).filter(|_| source.alike(head, at)) else {
+                    return Some(Path { steps, end: End::Direct { target: at }, taken });
+                };
+                visited.push(at);
+                ahead.insert((Decoder::with_ip(64, code, at, DecoderOptions::NONE), code))
+            }
         };
-        let code = &code[..code.len().min(15)];
-        let mut decoder = Decoder::with_ip(64, code, at, DecoderOptions::NONE);
+        let start = decoder.position();
         let instruction = decoder.decode();
         if instruction.is_invalid() || !is_known(&instruction) {
-            return Some(Path { steps, end: End::Unknown { at } });
+            return Some(Path { steps, end: End::Unknown { at }, taken });
         }
         let mut bytes = [0; 15];
-        bytes[..instruction.len()].copy_from_slice(&code[..instruction.len()]);
+        bytes[..instruction.len()].copy_from_slice(&code[start..][..instruction.len()]);
         steps.push(Step { instruction, bytes });
-        visited.push(at);
         at = instruction.next_ip();
         let end = match instruction.flow_control() {
             FlowControl::Next => match special(&instruction) {
@@ -120,13 +152,24 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
             FlowControl::UnconditionalBranch => {
                 at = instruction.near_branch_target();
                 if follows(at) {
+                    ahead = None;
                     continue;
                 }
                 End::Direct { target: at }
             }
             FlowControl::ConditionalBranch => {
+                let target = instruction.near_branch_target();
+                // The others cannot be turned round.
+                if instruction.is_jcc_short_or_near()
+                    && is_taken(branches, instruction.ip())
+                    && follows(target)
+                {
+                    taken |= 1 << branches;
+                    at = target;
+                    ahead = None;
+                }
                 branches += 1;
-                if branches < BRANCHES_MAX && !cautious {
+                if branches < reach.branches && !cautious {
                     continue;
                 }
                 End::Direct { target: at }
@@ -139,6 +182,7 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
                 if calls.len() < CALLS_MAX && follows(target) {
                     calls.push(at);
                     at = target;
+                    ahead = None;
                     continue;
                 }
                 End::Call { target }
@@ -148,6 +192,7 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
             FlowControl::Return => match calls.pop() {
                 Some(caller) => {
                     at = caller;
+                    ahead = None;
                     continue;
                 }
                 None => End::Return,
@@ -158,7 +203,7 @@ pub fn trace_path(source: &impl Source, head: u64) -> Option<Path> {
                 End::Unknown { at: instruction.ip() }
             }
         };
-        return Some(Path { steps, end });
+        return Some(Path { steps, end, taken });
     }
 }
 

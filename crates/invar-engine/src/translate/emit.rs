@@ -5,6 +5,10 @@
 //! record being written, in counts-only mode it is free. No instruction that the engine adds changes a flag, except
 //! where the flags are saved or shown to be dead.
 
+mod copies;
+mod operands;
+mod stubs;
+
 use alloc::vec::Vec;
 
 use iced_x86::{
@@ -18,11 +22,14 @@ use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
     Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
-    Special, Touch, Translation,
+    Special, Touch, Translation, Turn,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
 use crate::host::layout;
+
+use copies::replace_r11;
+pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, system_call_with_child};
 
 /// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
 /// leaves.
@@ -37,16 +44,20 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
         code: Assembler::new(origin),
         encoder: Encoder::new(64),
         infos: InstructionInfoFactory::new(),
+        used: Used::default(),
         options,
         numbers,
         out: Translation::default(),
         values: [None; 16],
         progress: Progress::default(),
         fetched: None,
+        taken: path.taken,
         calls: Vec::new(),
         tails: Vec::new(),
         literals: Vec::new(),
     };
+    emitter.out.boundaries.reserve(path.steps.len());
+    emitter.out.ops.reserve(2 * path.steps.len());
     emitter.head(path);
     for (index, step) in path.steps.iter().enumerate() {
         let last = index + 1 == path.steps.len();
@@ -90,6 +101,33 @@ struct Progress {
     approximate: bool,
 }
 
+/// What the instruction at hand uses. Asked for once an instruction: nothing else takes as long in a translation.
+#[derive(Default)]
+struct Used {
+    /// General registers, a bit each.
+    registers: u16,
+    /// Those of them that are written, perhaps.
+    written: u16,
+    memories: Vec<UsedMemory>,
+}
+
+impl Used {
+    fn by(&mut self, instruction: &Instruction, infos: &mut InstructionInfoFactory) {
+        let info = infos.info(instruction);
+        (self.registers, self.written) = (0, 0);
+        for register in info.used_registers() {
+            if let Some(number) = registers::number(register.register()) {
+                self.registers |= 1 << number;
+                if !matches!(register.access(), OpAccess::Read | OpAccess::CondRead) {
+                    self.written |= 1 << number;
+                }
+            }
+        }
+        self.memories.clear();
+        self.memories.extend_from_slice(info.used_memory());
+    }
+}
+
 /// Code that stands behind the block, out of the straight line.
 enum Tail {
     /// A side exit: bound to the branch at `from`.
@@ -106,6 +144,7 @@ struct Emitter {
     code: Assembler,
     encoder: Encoder,
     infos: InstructionInfoFactory,
+    used: Used,
     options: Options,
     numbers: Numbers,
     out: Translation,
@@ -113,6 +152,8 @@ struct Emitter {
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,
+    /// Which of the conditional branches to come are followed where they are taken.
+    taken: u32,
     /// Return addresses of the calls that the path is in.
     calls: Vec<u64>,
     tails: Vec<Tail>,
@@ -146,6 +187,7 @@ impl Emitter {
 
     /// Counts an instruction and its fetch.
     fn fetch(&mut self, instruction: &Instruction) {
+        self.used.by(instruction, &mut self.infos);
         let (start, bytes) = (instruction.ip(), instruction.len() as u64);
         let before = self.exit(self.progress, 0);
         self.out.boundaries.push(Boundary {
@@ -175,7 +217,7 @@ impl Emitter {
                 self.progress.branches += 1;
                 return instruction.near_branch_target();
             }
-            FlowControl::ConditionalBranch => self.conditional(step),
+            FlowControl::ConditionalBranch => return self.conditional(step),
             FlowControl::Call => {
                 self.touch_memory(instruction, None);
                 self.progress.branches += 1;
@@ -221,10 +263,15 @@ impl Emitter {
         }
     }
 
-    fn conditional(&mut self, step: &Step) {
+    /// A conditional branch; says where the path goes on.
+    fn conditional(&mut self, step: &Step) -> u64 {
         let instruction = &step.instruction;
+        let follows_taken = self.taken & 1 != 0;
+        self.taken >>= 1;
         let from = if instruction.is_jcc_short_or_near() {
-            self.code.jump_if(condition_number(instruction.condition_code()))
+            let condition = condition_number(instruction.condition_code());
+            // The lowest bit of a condition's number turns it round.
+            self.code.jump_if(condition ^ u8::from(follows_taken))
         } else {
             // These reach 128 bytes only: hop over a jump that reaches everywhere.
             let bytes = step.bytes();
@@ -233,15 +280,20 @@ impl Emitter {
             self.values[usize::from(RCX)] = None;
             self.code.jump()
         };
-        let mut taken = self.progress;
-        taken.branches += 1;
-        let exit = self.push_exit(taken, 0);
-        self.tails.push(Tail::Side {
-            from,
-            exit,
-            target: instruction.near_branch_target(),
-            slots: self.progress.slots,
-        });
+        let straight = self.progress;
+        let taken = Progress { branches: straight.branches + 1, ..straight };
+        let target = instruction.near_branch_target();
+        let (side, side_target, next) = if follows_taken {
+            self.progress = taken;
+            (straight, instruction.next_ip(), target)
+        } else {
+            (taken, target, instruction.next_ip())
+        };
+        let exit = self.push_exit(side, 0);
+        let turn = self.out.turns.last_mut().expect("an exit has been pushed");
+        *turn = Some(Turn { at: instruction.ip(), taken: !follows_taken });
+        self.tails.push(Tail::Side { from, exit, target: side_target, slots: side.slots });
+        next
     }
 
     fn exit(&self, progress: Progress, system_calls: u8) -> Exit {
@@ -260,6 +312,7 @@ impl Emitter {
     fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
         let number = self.numbers.exit + self.out.exits.len() as u32;
         self.out.exits.push(self.exit(progress, system_calls));
+        self.out.turns.push(None);
         number
     }
 
@@ -421,330 +474,6 @@ impl Emitter {
         self.encode(&load);
     }
 
-    /// Notes the operands that `instruction` touches, and stores what their addresses are made of. `stand_in` is the
-    /// register that holds the guest's `r11` at the moment.
-    fn touch_memory(&mut self, instruction: &Instruction, stand_in: Option<u8>) {
-        // Copied, since the factory is borrowed. `enter` has up to 64.
-        let memories = self.infos.info(instruction).used_memory().to_vec();
-        // The string's start stands for the place in it.
-        self.progress.approximate |= self.simulates() && tests_bits_anywhere(instruction);
-        for memory in memories {
-            self.touch(&memory, stand_in);
-        }
-    }
-
-    fn touch(&mut self, memory: &UsedMemory, stand_in: Option<u8>) {
-        let touch = match memory.access() {
-            OpAccess::Read | OpAccess::CondRead => Touch::Read,
-            OpAccess::Write | OpAccess::CondWrite => Touch::Write,
-            OpAccess::ReadWrite | OpAccess::ReadCondWrite => Touch::ReadWrite,
-            OpAccess::None | OpAccess::NoMemAccess => return,
-        };
-        if matches!(touch, Touch::Read | Touch::ReadWrite) {
-            self.progress.reads += 1;
-        }
-        if matches!(touch, Touch::Write | Touch::ReadWrite) {
-            self.progress.writes += 1;
-        }
-        if !self.simulates() {
-            return;
-        }
-        let mut reference = Reference {
-            constant: memory.displacement(),
-            base: NO_SLOT,
-            index: NO_SLOT,
-            shift: memory.scale().trailing_zeros() as u8,
-            fs: memory.segment() == Register::FS,
-            short: matches!(memory.address_size(), iced_x86::CodeSize::Code32),
-            touch,
-            bytes: memory.memory_size().size() as u16,
-        };
-        if reference.bytes == 0 {
-            // Save areas, whose size depends on the processor's state.
-            reference.bytes = LINE_BYTES as u16;
-            self.progress.approximate = true;
-        }
-        if let Some(number) = registers::number(memory.base()) {
-            let value = self.value(number, stand_in);
-            reference.base = value.slot;
-            reference.constant = reference.constant.wrapping_add(value.offset);
-        }
-        if memory.index() == Register::AL {
-            // `xlat`: the table's start is known, which byte of it is not.
-            self.progress.approximate = true;
-        } else if let Some(number) = registers::number(memory.index()) {
-            let value = self.value(number, stand_in);
-            reference.index = value.slot;
-            reference.constant = reference.constant.wrapping_add(value.offset << reference.shift);
-        } else if memory.index() != Register::None {
-            // Gather or scatter: the index is a vector.
-            self.progress.approximate = true;
-        }
-        self.out.ops.push(Op::Touch(reference));
-    }
-
-    /// Where a register's present value is in the record; stores it there if it is not yet.
-    fn value(&mut self, number: u8, stand_in: Option<u8>) -> Value {
-        if let Some(value) = self.values[usize::from(number)] {
-            return value;
-        }
-        let held_in = if number == R11 { stand_in.unwrap_or(R11) } else { number };
-        let slot = self.store_slot(held_in);
-        let value = Value { slot, offset: 0 };
-        self.values[usize::from(number)] = Some(value);
-        value
-    }
-
-    fn store_slot(&mut self, register: u8) -> u8 {
-        let slot = self.progress.slots;
-        self.progress.slots += 1;
-        self.code.store_trace(8 + 8 * u32::from(slot), register);
-        slot
-    }
-
-    /// Copies an instruction, with what its operands need.
-    fn copy(&mut self, step: &Step) {
-        let instruction = &step.instruction;
-        match instruction.mnemonic() {
-            Mnemonic::Rdtsc | Mnemonic::Rdtscp => self.code.store_gs_u32(at::READ_CLOCK, 1),
-            Mnemonic::Rdrand | Mnemonic::Rdseed => self.code.store_gs_u32(at::READ_RANDOM, 1),
-            _ => {}
-        }
-        if instruction.is_string_instruction()
-            && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
-        {
-            self.repeat(step);
-            return;
-        }
-        if is_about_shadow_stacks(instruction) {
-            return;
-        }
-        let mut used = 0u16;
-        let mut writes_r11 = false;
-        for register in self.infos.info(instruction).used_registers() {
-            if let Some(number) = registers::number(register.register()) {
-                used |= 1 << number;
-                if number == R11 {
-                    writes_r11 |= !matches!(register.access(), OpAccess::Read | OpAccess::CondRead);
-                }
-            }
-        }
-        let uses_r11 = used & 1 << R11 != 0;
-        let stand_in = uses_r11.then(|| free_register(used));
-        if let Some(register) = stand_in {
-            self.lend(Lent::StandIn(register));
-            self.code.store_gs(at::SPILL, register);
-            self.code.load_gs(register, at::R11);
-        }
-        self.touch_memory(instruction, stand_in);
-        if stand_in.is_none() && !instruction.is_ip_rel_memory_operand() {
-            self.code.raw(step.bytes());
-        } else {
-            let mut copy = *instruction;
-            if let Some(register) = stand_in {
-                replace_r11(&mut copy, register);
-            }
-            if copy.is_ip_rel_memory_operand() {
-                self.copy_ip_relative(copy);
-            } else {
-                self.encode(&copy);
-            }
-        }
-        if let Some(register) = stand_in {
-            if writes_r11 {
-                self.code.store_gs(at::R11, register);
-            }
-            self.code.load_gs(register, at::SPILL);
-        }
-        self.number_values(instruction);
-    }
-
-    /// The code cache is too far away for the guest's displacements: the address goes into a register.
-    fn copy_ip_relative(&mut self, mut copy: Instruction) {
-        let address = copy.ip_rel_memory_address();
-        match copy.code() {
-            Code::Lea_r64_m => {
-                let number = registers::number(copy.op0_register()).expect("lea has a general register");
-                self.code.load_immediate(number, address);
-                return;
-            }
-            // Never through rsp: a signal between the two would find no stack.
-            Code::Mov_r64_rm64
-                if copy.segment_prefix() == Register::None && copy.op0_register() != Register::RSP =>
-            {
-                let number = registers::number(copy.op0_register()).expect("this mov has a general register");
-                self.code.load_immediate(number, address);
-                self.code.load_through(number);
-                return;
-            }
-            _ => {}
-        }
-        // The address size is kept: with 32 bits a bit string wraps around sooner.
-        let (base_0, base_11) = match copy.memory_base() {
-            Register::EIP => (Register::EAX, Register::R11D),
-            _ => (Register::RAX, Register::R11),
-        };
-        copy.set_memory_displacement64(0);
-        copy.set_memory_displ_size(0);
-        if let Some(used) = high_bytes(&copy) {
-            // `ah` and its kin exist without REX prefix only, and `r11` needs one.
-            let base = free_register(used);
-            self.code.store_gs(at::SPILL, base);
-            self.code.load_immediate(base, address);
-            copy.set_memory_base(base_0 + u32::from(base));
-            self.encode(&copy);
-            self.code.load_gs(base, at::SPILL);
-            return;
-        }
-        if self.simulates() {
-            self.code.store_gs(at::TRACE_POINTER, R11);
-        }
-        self.code.load_immediate(R11, address);
-        copy.set_memory_base(base_11);
-        self.encode(&copy);
-        if self.simulates() {
-            self.code.load_gs(R11, at::TRACE_POINTER);
-        }
-    }
-
-    fn encode(&mut self, instruction: &Instruction) {
-        self.encoder
-            .encode(instruction, self.code.address())
-            .expect("an instruction that was decoded can be encoded with another register");
-        let bytes = self.encoder.take_buffer();
-        self.code.raw(&bytes);
-        self.encoder.set_buffer(Vec::with_capacity(16));
-    }
-
-    fn repeat(&mut self, step: &Step) {
-        let instruction = &step.instruction;
-        let (source, target, element) = match instruction.mnemonic() {
-            Mnemonic::Movsb => (Some(Touch::Read), Some(Touch::Write), 0),
-            Mnemonic::Movsw => (Some(Touch::Read), Some(Touch::Write), 1),
-            Mnemonic::Movsd => (Some(Touch::Read), Some(Touch::Write), 2),
-            Mnemonic::Movsq => (Some(Touch::Read), Some(Touch::Write), 3),
-            Mnemonic::Stosb => (None, Some(Touch::Write), 0),
-            Mnemonic::Stosw => (None, Some(Touch::Write), 1),
-            Mnemonic::Stosd => (None, Some(Touch::Write), 2),
-            Mnemonic::Stosq => (None, Some(Touch::Write), 3),
-            Mnemonic::Lodsb => (Some(Touch::Read), None, 0),
-            Mnemonic::Lodsw => (Some(Touch::Read), None, 1),
-            Mnemonic::Lodsd => (Some(Touch::Read), None, 2),
-            Mnemonic::Lodsq => (Some(Touch::Read), None, 3),
-            Mnemonic::Cmpsb => (Some(Touch::Read), Some(Touch::Read), 0),
-            Mnemonic::Cmpsw => (Some(Touch::Read), Some(Touch::Read), 1),
-            Mnemonic::Cmpsd => (Some(Touch::Read), Some(Touch::Read), 2),
-            Mnemonic::Cmpsq => (Some(Touch::Read), Some(Touch::Read), 3),
-            Mnemonic::Scasb => (None, Some(Touch::Read), 0),
-            Mnemonic::Scasw => (None, Some(Touch::Read), 1),
-            Mnemonic::Scasd => (None, Some(Touch::Read), 2),
-            Mnemonic::Scasq => (None, Some(Touch::Read), 3),
-            mnemonic => unreachable!("{mnemonic:?} is privileged"),
-        };
-        for touch in [source, target].into_iter().flatten() {
-            match touch {
-                Touch::Read => self.progress.reads += 1,
-                _ => self.progress.writes += 1,
-            }
-        }
-        let short = has_short_addresses(instruction);
-        if self.simulates() {
-            let slot = self.store_slot(RCX);
-            self.store_slot(RSI);
-            self.store_slot(RDI);
-            self.code.raw(step.bytes());
-            self.store_slot(RCX);
-            self.store_slot(RSI);
-            self.store_slot(RDI);
-            assert_eq!(self.progress.slots, slot + REPEAT_SLOTS);
-            let fs = instruction.segment_prefix() == Register::FS;
-            self.out.ops.push(Op::Repeat(Repeat { slot, element, short, fs, source, target }));
-        } else {
-            self.lend(Lent::Repeat(element));
-            self.sum_rcx(at::REPEATS_BEFORE + 8 * u32::from(element), short);
-            self.code.raw(step.bytes());
-            self.sum_rcx(at::REPEATS_AFTER + 8 * u32::from(element), short);
-        }
-        for register in [RCX, RSI, RDI, RAX] {
-            self.values[usize::from(register)] = None;
-        }
-    }
-
-    fn sum_rcx(&mut self, sum: u32, short: bool) {
-        self.code.load_gs(R11, sum);
-        if short {
-            self.code.store_gs(at::SPILL, RCX);
-            self.code.clear_high_half_of_rcx();
-        }
-        self.code.add_rcx_to_r11();
-        if short {
-            self.code.load_gs(RCX, at::SPILL);
-        }
-        self.code.store_gs(sum, R11);
-    }
-
-    /// Keeps track of which registers still are a slot plus a constant.
-    fn number_values(&mut self, instruction: &Instruction) {
-        if !self.simulates() {
-            return;
-        }
-        let destination = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
-            .then(|| registers::number(instruction.op0_register()))
-            .flatten();
-        let known = |emitter: &Emitter, register: Register| {
-            registers::number(register).and_then(|number| emitter.values[usize::from(number)])
-        };
-        let shifted = |value: Option<Value>, by: u64| {
-            value.map(|value| Value { offset: value.offset.wrapping_add(by), ..value })
-        };
-        let next = match instruction.code() {
-            Code::Mov_r64_rm64 | Code::Mov_rm64_r64 if instruction.op1_kind() == OpKind::Register => {
-                known(self, instruction.op1_register())
-            }
-            Code::Lea_r64_m
-                if instruction.memory_index() == Register::None
-                    && instruction.memory_base().is_gpr64()
-                    && !instruction.is_ip_rel_memory_operand() =>
-            {
-                shifted(known(self, instruction.memory_base()), instruction.memory_displacement64())
-            }
-            Code::Add_rm64_imm8 | Code::Add_rm64_imm32 | Code::Add_RAX_imm32
-                if instruction.op0_kind() == OpKind::Register =>
-            {
-                shifted(known(self, instruction.op0_register()), instruction.immediate(1))
-            }
-            Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 | Code::Sub_RAX_imm32
-                if instruction.op0_kind() == OpKind::Register =>
-            {
-                shifted(known(self, instruction.op0_register()), instruction.immediate(1).wrapping_neg())
-            }
-            _ => None,
-        };
-        let stack = self.values[usize::from(RSP)];
-        let moved_stack = match instruction.mnemonic() {
-            Mnemonic::Push | Mnemonic::Pop if instruction.stack_pointer_increment().unsigned_abs() == 8 => {
-                shifted(stack, instruction.stack_pointer_increment() as i64 as u64)
-            }
-            Mnemonic::Call | Mnemonic::Ret => {
-                shifted(stack, instruction.stack_pointer_increment() as i64 as u64)
-            }
-            _ => None,
-        };
-        for register in self.infos.info(instruction).used_registers() {
-            if let (Some(number), false) = (
-                registers::number(register.register()),
-                matches!(register.access(), OpAccess::Read | OpAccess::CondRead),
-            ) {
-                self.values[usize::from(number)] = None;
-            }
-        }
-        if let (Some(number), Some(value)) = (destination, next) {
-            self.values[usize::from(number)] = Some(value);
-        } else if moved_stack.is_some() && destination != Some(RSP) {
-            self.values[usize::from(RSP)] = moved_stack;
-        }
-    }
-
     /// Everything that stands behind the straight line.
     fn finish(&mut self) {
         // Side exits first: they add links, whose tails come after.
@@ -790,141 +519,8 @@ impl Emitter {
     }
 }
 
-/// Shadow stacks see the calls of compiled code only, so the guest is told that there are none: `rdssp` leaves its
-/// register as it is where they are off, and then nobody executes `incssp`. The unwinder of C++ exceptions asks.
-fn is_about_shadow_stacks(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.mnemonic(),
-        Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Incsspd | Mnemonic::Incsspq
-    )
-}
-
-/// A bit test in memory whose bit number is in a register: it may lie far from the operand's address.
-fn tests_bits_anywhere(instruction: &Instruction) -> bool {
-    matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
-        && instruction.op0_kind() == OpKind::Memory
-        && instruction.op1_kind() == OpKind::Register
-}
-
-/// A general register that is not in the set `used`.
-fn free_register(used: u16) -> u8 {
-    // Never rsp; the common ones first, whose encodings are shortest.
-    const CANDIDATES: [u8; 14] = [0, 2, 1, 3, 6, 7, 5, 8, 9, 10, 12, 13, 14, 15];
-    CANDIDATES
-        .into_iter()
-        .find(|&number| used & 1 << number == 0)
-        .expect("no instruction uses fourteen general registers")
-}
-
-/// The general registers that the instruction names, if one of them is `ah`, `ch`, `dh` or `bh`.
-fn high_bytes(instruction: &Instruction) -> Option<u16> {
-    let mut high = false;
-    // `cmpxchg` uses `al` without naming it.
-    let mut used = 1 << RAX;
-    for operand in 0..instruction.op_count() {
-        if instruction.op_kind(operand) == OpKind::Register {
-            let register = instruction.op_register(operand);
-            high |= matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
-            used |= registers::number(register).map_or(0, |number| 1 << number);
-        }
-    }
-    high.then_some(used)
-}
-
-/// Puts `stand_in` wherever the instruction names `r11`.
-fn replace_r11(instruction: &mut Instruction, stand_in: u8) {
-    for operand in 0..instruction.op_count() {
-        if instruction.op_kind(operand) == OpKind::Register {
-            let register = instruction.op_register(operand);
-            if registers::number(register) == Some(R11) {
-                instruction.set_op_register(operand, registers::part(stand_in, register));
-            }
-        }
-    }
-    if registers::number(instruction.memory_base()) == Some(R11) {
-        let base = instruction.memory_base();
-        instruction.set_memory_base(registers::part(stand_in, base));
-    }
-    if registers::number(instruction.memory_index()) == Some(R11) {
-        let index = instruction.memory_index();
-        instruction.set_memory_index(registers::part(stand_in, index));
-    }
-}
-
-/// A string instruction with an address-size override: it uses `esi`, `edi` and `ecx`.
-fn has_short_addresses(instruction: &Instruction) -> bool {
-    (0..instruction.op_count()).any(|operand| {
-        matches!(
-            instruction.op_kind(operand),
-            OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI
-        )
-    })
-}
-
 fn condition_number(condition: ConditionCode) -> u8 {
     condition as u8 - ConditionCode::o as u8
-}
-
-/// Code that checks whether `rcx` is the guest address `target` and restores the guest's registers; the block's own code
-/// follows, or a jump to it. On a mismatch it goes to `next`, the chain's next check or the gate's own stub.
-pub fn indirect_check(origin: u64, target: u64, next: u64, mode: Mode) -> Vec<u8> {
-    let scratch = branch_scratch(mode);
-    let mut code = Assembler::new(origin);
-    code.load_immediate(scratch, target.wrapping_neg());
-    code.add_to_rcx(scratch);
-    let mut miss = Assembler::new(0);
-    miss.load_immediate(scratch, target);
-    miss.add_to_rcx(scratch);
-    code.skip_if_rcx_zero(miss.here() as u8 + 5);
-    code.raw(&miss.bytes);
-    code.jump_to(next);
-    if scratch == RAX {
-        code.load_gs(RAX, at::BRANCH_RAX);
-    }
-    code.load_gs(RCX, at::BRANCH_RCX);
-    code.bytes
-}
-
-/// A jump to a host address.
-pub fn jump(origin: u64, host: u64) -> Vec<u8> {
-    let mut code = Assembler::new(origin);
-    code.jump_to(host);
-    code.bytes
-}
-
-/// The register that indirect branches compute with, besides `rcx`: in counts-only mode `r11` is free.
-pub fn branch_scratch(mode: Mode) -> u8 {
-    if mode == Mode::Simulation { RAX } else { R11 }
-}
-
-/// Code at the end of every chain of checks: into the runtime, which finds the guest's `rax` in its home.
-pub fn indirect_miss(mode: Mode) -> Vec<u8> {
-    let mut code = Assembler::new(0);
-    if branch_scratch(mode) != RAX {
-        code.store_gs(at::BRANCH_RAX, RAX);
-    }
-    code.jump_gs(Gate::Indirect.offset());
-    code.bytes
-}
-
-/// Code that makes a system call which starts a process or a thread: the child goes on natively at `next`, the parent
-/// comes back to the runtime. The child may share all memory with the parent, so it writes none of the engine's.
-pub fn system_call_with_child(origin: u64, next: u64) -> Vec<u8> {
-    let mut code = Assembler::new(origin);
-    code.raw(&[0x0f, 0x05]); // syscall
-    code.copy_rax_to_rcx();
-    let mut parent = Assembler::new(0);
-    parent.store_gs(at::R11, R11);
-    parent.load_gs(R11, at::TRACE_POINTER);
-    parent.load_immediate(RCX, next);
-    parent.jump_gs(Gate::SystemCallDone.offset());
-    code.skip_if_rcx_zero(parent.here() as u8);
-    code.raw(&parent.bytes);
-    code.load_immediate(RCX, next);
-    let literal = code.jump_literal();
-    code.bind(literal);
-    code.raw(&next.to_le_bytes());
-    code.bytes
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Guest instructions in, host code out. Pure: bytes and numbers in, bytes and numbers out; nothing here touches the
 //! guest, the cache or the kernel, so all of it can be fuzzed.
 //!
-//! A *superblock* ([`block`]) is a path of up to [`block::INSTRUCTIONS_MAX`] instructions, entered at its head
-//! only; conditional branches leave it sideways, direct jumps are followed. [`emit`] copies its instructions, lets every
+//! A *superblock* ([`block`]) is a path of up to so many instructions as its [`block::Reach`] says, entered at
+//! its head only; conditional branches leave it sideways, direct jumps are followed. [`emit`] copies its instructions, lets every
 //! way out write a record of the path taken, and says what each record means: an [`Exit`] with its [`Op`]s.
 //!
 //! # The trace
@@ -142,6 +142,15 @@ pub struct Exit {
     pub approximate: bool,
 }
 
+/// The conditional branch at which an exit leaves its superblock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Address of the branch.
+    pub at: u64,
+    /// Whether it is taken there.
+    pub taken: bool,
+}
+
 /// A direct way out that can be linked to the block at its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
@@ -184,6 +193,8 @@ pub enum Lent {
     Nothing,
     /// This one stands in for `r11`; its own value is in the spill's home.
     StandIn(u8),
+    /// This one is the base of an address; its own value is in the spill's home.
+    Base(u8),
     /// `rax` and `rcx`, which are in the homes of an indirect branch.
     Branch,
     /// No other; but counts-only mode has noted `rcx` before a repeated string instruction of this element size, and not
@@ -211,8 +222,10 @@ pub struct Translation {
     pub code: Vec<u8>,
     /// Operations of the whole path.
     pub ops: Vec<Op>,
-    /// Ways out.
+    /// Ways out, in the order in which the path comes by them.
     pub exits: Vec<Exit>,
+    /// For each of them the branch that it leaves by, if it is one.
+    pub turns: Vec<Option<Turn>>,
     /// Of those the direct ones.
     pub links: Vec<Link>,
     /// Of those the special ones.

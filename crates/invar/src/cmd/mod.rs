@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod serve;
 mod show;
+mod verify;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Code, Failure};
@@ -18,6 +19,7 @@ use crate::exit::{Code, Failure};
 pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments, &common).await,
+        Command::Verify(arguments) => verify::verify(arguments, &common),
         Command::Compare(arguments) => compare::compare(arguments, &common).await,
         Command::Report(arguments) => report::report(arguments, &common).await,
         Command::List(arguments) => list::list(arguments, &common).await,

@@ -41,7 +41,7 @@ enum Integration {
 /// Runs a suite, shows its results and keeps them.
 pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure> {
     let place = Place::find(common)?;
-    let machine = machine(&arguments, &place)?;
+    let machine = machine(arguments.machine.as_deref(), &place)?;
     if arguments.explain_environment {
         return explain_environment(&arguments, &machine, &place, common);
     }
@@ -123,8 +123,8 @@ fn heading(options: &Options) -> String {
 }
 
 /// The machine of the command line, else of `invar.toml`, else the default.
-fn machine(arguments: &args::Run, place: &Place) -> Result<Machine, Failure> {
-    let asked = arguments.machine.as_ref().or(place.config.run.machine.as_ref());
+pub fn machine(asked: Option<&str>, place: &Place) -> Result<Machine, Failure> {
+    let asked = asked.or(place.config.run.machine.as_deref());
     let Some(name) = asked else { return Ok(Machine::reference_1()) };
     place.config.machine(name).map_err(|error| {
         let failure = Failure::of(Code::Usage, &error);
@@ -197,7 +197,7 @@ fn show(
 }
 
 /// Why there is no Run, and what to do.
-fn not_run(error: &RunError) -> Failure {
+pub fn not_run(error: &RunError) -> Failure {
     let code = match error {
         RunError::EmptyCommand => Code::Usage,
         RunError::RunDirectory { .. } => Code::Storage,
@@ -265,6 +265,6 @@ fn no_integration(failure: Failure, python: &str) -> Failure {
     failure
         .help("nothing in the command spoke to Invar: is pytest-invar installed in the Python that runs the tests?")
         .help(format!("{python} -m pip show pytest-invar"))
-        .help(format!("{python} -m pip install pytest-invar"))
+        .help(format!("in a checkout of Invar: {python} -m pip install ./integrations/python"))
         .help("what else may be missing: invar doctor")
 }

@@ -69,7 +69,7 @@ mod tests {
         let all = [
             check("processor", State::Ok, None),
             check("git", State::Note, Some("install it")),
-            check("python", State::Problem, Some("pip install pytest-invar")),
+            check("python", State::Problem, Some("pip install ./integrations/python")),
         ];
         insta::assert_snapshot!(checks(&all, wide()));
         assert!(checks(&all[..2], wide()).ends_with("\n  This machine can measure.\n"));

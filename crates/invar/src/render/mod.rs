@@ -12,6 +12,7 @@ pub mod report;
 pub mod run;
 pub mod show;
 pub mod table;
+pub mod verify;
 
 use invar_core::compare::{Judged, Reading, Verdict};
 use invar_core::event::Event;

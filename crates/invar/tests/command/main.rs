@@ -6,3 +6,4 @@ mod exchange;
 mod run;
 mod sandbox;
 mod serve;
+mod verify;

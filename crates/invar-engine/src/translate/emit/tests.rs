@@ -27,7 +27,7 @@ impl block::Source for Bytes<'_> {
 }
 
 fn translated(bytes: &[u8], mode: Mode) -> Translation {
-    let path = trace_path(&Bytes(bytes), AT).expect("there is code");
+    let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
     translate(&path, ORIGIN, numbers, Options { mode, rorx: true })
 }
@@ -108,7 +108,7 @@ fn a_table_that_al_looks_up_is_known_by_its_start() {
 /// Are the flags dead at the head of `bytes`?
 #[track_caller]
 fn check_dead(bytes: &[u8], expected: bool) {
-    let path = trace_path(&Bytes(bytes), AT).expect("there is code");
+    let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
     assert_eq!(flags_are_dead(&path), expected);
 }
 
@@ -163,4 +163,43 @@ fn a_repeat_downwards_starts_at_its_last_element() {
         [2, 0, 0x2008, 0, 0, 0x1ff8],
         reference::Extent { iterations: 2, bytes: 16, source: 0, target: 0x2000 },
     );
+}
+
+/// dec ecx; jnz to the first instruction; ret
+const LOOP: [u8; 5] = [0xff, 0xc9, 0x75, 0xfc, 0xc3];
+
+/// The loop, its branches followed as `is_taken` says, in counts-only mode.
+fn looped(is_taken: impl Fn(usize, u64) -> bool) -> (block::Path, Translation) {
+    let path = trace_path(&Bytes(&LOOP), AT, block::LONG, is_taken).expect("there is code");
+    let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
+    let translation = translate(&path, ORIGIN, numbers, Options { mode: Mode::Counts, rorx: true });
+    (path, translation)
+}
+
+#[test]
+fn a_loop_is_unrolled_and_left_where_the_branch_is_not_taken() {
+    let (path, translation) = looped(|_, _| true);
+    assert_eq!((path.steps.len(), path.taken), (2 * block::LONG.visits, 0b111));
+    assert_eq!(path.end, block::End::Direct { target: AT });
+    let counted: Vec<(u8, u8)> =
+        translation.exits.iter().map(|exit| (exit.instructions, exit.branches)).collect();
+    // Left after one, two or three turns the last branch was not taken; behind the third it was.
+    assert_eq!(counted, [(2, 0), (4, 1), (6, 2), (6, 3)]);
+    let left = Some(Turn { at: AT + 2, taken: false });
+    assert_eq!(translation.turns, [left, left, left, None]);
+    let targets: Vec<u64> = translation.links.iter().map(|link| link.target).collect();
+    assert_eq!(targets, [AT, AT + 4, AT + 4, AT + 4]);
+    let conditions = Decoder::with_ip(64, &translation.code, ORIGIN, DecoderOptions::NONE)
+        .into_iter()
+        .map(|instruction| instruction.mnemonic())
+        .filter(|mnemonic| matches!(mnemonic, Mnemonic::Je | Mnemonic::Jne));
+    assert!(conditions.eq([Mnemonic::Je; 3]));
+}
+
+#[test]
+fn a_branch_that_is_followed_straight_on_is_left_where_it_is_taken() {
+    let (path, translation) = looped(|_, _| false);
+    assert_eq!((path.steps.len(), path.taken), (3, 0));
+    assert_eq!(translation.turns, [Some(Turn { at: AT + 2, taken: true }), None]);
+    assert_eq!(translation.exits.iter().map(|exit| exit.branches).collect::<Vec<_>>(), [1, 1]);
 }
