@@ -108,6 +108,13 @@ impl Asked {
         format!("{}{}", self.path, query_text(&query))
     }
 
+    /// The same request without a value.
+    pub fn without(&self, name: &str) -> Asked {
+        let mut asked = self.clone();
+        asked.query.remove(name);
+        asked
+    }
+
     /// This page as it is.
     pub fn here(&self) -> String {
         format!("{}{}", self.path, query_text(&self.query))

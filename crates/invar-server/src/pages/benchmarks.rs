@@ -21,6 +21,8 @@ use crate::words::{Shown, change};
 
 /// How many commits a small line goes back.
 pub const COMMITS: u32 = 30;
+/// How many benchmarks are on a page: each is a line of its own.
+const ON_A_PAGE: usize = 500;
 
 #[derive(Template)]
 #[template(path = "benchmarks.html")]
@@ -37,6 +39,8 @@ struct Page {
     sort: Sort,
     sorts: Vec<(Sort, String)>,
     is_empty: bool,
+    before: Option<String>,
+    next: Option<String>,
 }
 
 /// Benchmarks of a file.
@@ -142,10 +146,14 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
         Form::Csv => return csv_text(csv::series(&series)),
         Form::Html => {}
     }
+    let found = series.len();
+    let page_number = asked.value("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
+    let first = (page_number - 1).saturating_mul(ON_A_PAGE).min(found);
+    let last = (first + ON_A_PAGE).min(found);
     let newest = recent.as_ref().and_then(|recent| recent.runs.last());
     let newest_id = newest.map(|run| run.id.as_str());
     let mut files: Vec<File> = Vec::new();
-    for series in &series {
+    for series in &series[first..last] {
         let row = Row::of(series, newest_id, &app);
         let file = Benchmark::named(&series.benchmark).file.unwrap_or_default();
         match files.last_mut().filter(|last| sort != Sort::Name || last.name == file) {
@@ -160,9 +168,12 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
             row.name.clone_from(&row.full_name);
         }
     }
+    let first_page = asked.without("page");
     page(&Page {
         frame: Frame::new(&app, &asked, "Benchmarks", "/benchmarks"),
-        found: series.len(),
+        found,
+        before: (page_number > 1).then(|| asked.with("page", &(page_number - 1).to_string())),
+        next: (last < found).then(|| asked.with("page", &(page_number + 1).to_string())),
         files,
         branches: app.store().branches(BRANCHES).await?,
         branch: branch.unwrap_or_default(),
@@ -171,7 +182,7 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
         machine: newest.map(|run| run.machine.clone()).unwrap_or_default(),
         instrument: newest.map_or("", |run| run.instrument.name()),
         sort,
-        sorts: Sort::ALL.into_iter().map(|sort| (sort, asked.with("sort", sort.name()))).collect(),
+        sorts: Sort::ALL.into_iter().map(|sort| (sort, first_page.with("sort", sort.name()))).collect(),
         is_empty: recent.is_none(),
     })
 }

@@ -1,7 +1,5 @@
 //! Two runs, benchmark by benchmark: the report, as on a pull request.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::http::StatusCode;
 use invar_core::compare::{Change, Reading, Verdict};
@@ -194,10 +192,7 @@ pub async fn compare(app: App, asked: Asked) -> Answer {
 /// Five counters; the one that is pressed lets go.
 fn chips(report: &Report, asked: &Asked, pressed: Option<Verdict>) -> Vec<Chip> {
     let order = [Verdict::Improved, Verdict::Regressed, Verdict::Unchanged, Verdict::New, Verdict::Dropped];
-    let without_page = Asked {
-        query: asked.query.clone().into_iter().filter(|(name, _)| name != "page").collect::<BTreeMap<_, _>>(),
-        ..asked.clone()
-    };
+    let first_page = asked.without("page");
     let chip = |verdict: Verdict| {
         let is_pressed = pressed == Some(verdict);
         Chip {
@@ -205,7 +200,7 @@ fn chips(report: &Report, asked: &Asked, pressed: Option<Verdict>) -> Vec<Chip> 
             sign: sign(verdict),
             count: report.counts.of(verdict),
             word: verdict.name(),
-            href: without_page.with("verdict", if is_pressed { "" } else { verdict.name() }),
+            href: first_page.with("verdict", if is_pressed { "" } else { verdict.name() }),
             pressed: is_pressed,
         }
     };

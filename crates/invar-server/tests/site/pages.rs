@@ -173,6 +173,20 @@ async fn a_list_goes_on_where_its_page_ends() {
 }
 
 #[tokio::test]
+async fn many_benchmarks_are_several_pages() {
+    let names: Vec<String> = (0..600).map(|number| format!("t.py::a{number:03}")).collect();
+    let costs = |cycles| names.iter().map(|name| (name.as_str(), cycles)).collect::<Vec<_>>();
+    let asking = Asking::of(&[run(1, "main", &costs(1000)), run(2, "main", &costs(2000))]).await;
+    let (first, second) = (asking.page("/benchmarks").await, asking.page("/benchmarks?page=2").await);
+    assert_eq!([&first, &second].map(|page| page.matches("href=\"/b/").count()), [500, 100]);
+    assert!(first.contains("page=2") && second.contains("page=1"));
+    assert_eq!(json(&asking.page("/benchmarks.json").await)["series"].as_array().unwrap().len(), 600);
+    let (first, third) =
+        (asking.page("/compare/01c0ffee...main").await, asking.page("/compare/01c0ffee...main?page=3").await);
+    assert_eq!([&first, &third].map(|page| page.matches("<summary>Details").count()), [200, 200]);
+}
+
+#[tokio::test]
 async fn what_is_measured_meanwhile_is_shown() {
     let asking = Asking::of(&history()).await;
     assert!(asking.page("/").await.contains("will improve performance"));
