@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod demo_server;
 mod exactness;
 mod fuzz;
 mod prepare;
@@ -36,7 +37,11 @@ enum Command {
     /// Everything that CI runs.
     Test,
     /// The main job on real input: measure twice, compare, measure an improvement, report.
-    Demo,
+    Demo {
+        /// A measured history of 300 commits instead, shown in a browser until Ctrl-C.
+        #[arg(long)]
+        serve: bool,
+    },
     /// Measure the examples again and again under other circumstances: every event must be the same.
     Repeat {
         /// How often each.
@@ -111,7 +116,8 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test => test::test()?,
-        Command::Demo => demo::demo()?,
+        Command::Demo { serve: true } => demo_server::serve()?,
+        Command::Demo { serve: false } => demo::demo()?,
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,

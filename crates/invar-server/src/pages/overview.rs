@@ -104,7 +104,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
         branch: branch.unwrap_or_default(),
         attention: attention(&app, recent.as_ref(), &series).await?,
         chart: chart(&chart_points(&levels), Floor::Values, |value| {
-            number::change((value * 1000.0).round() / 1000.0)
+            number::change(((value - 1.0) * 1000.0).round() / 1000.0)
         }),
         chart_words: chart_words(&levels),
         commits: judgements.iter().map(commits::Row::of).collect(),
@@ -214,7 +214,7 @@ fn chart_points(levels: &[Level]) -> Vec<ChartPoint> {
     let point = |level: &Level| {
         let message = level.run.message.as_deref().unwrap_or_default();
         ChartPoint {
-            value: level.ratio - 1.0,
+            value: level.ratio,
             title: format!(
                 "{} {message}: {} on the commit before",
                 level.run.title,
