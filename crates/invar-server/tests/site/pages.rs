@@ -253,6 +253,11 @@ async fn runs_of_unlike_machines_are_not_compared() {
         "{}",
         refused.body
     );
+    let mut later = run(10, "callgrind", &[("tests/test_fibo.py::big", 5)]);
+    later.source.as_mut().unwrap().default_branch = None;
+    asking.store.put(&later).await.unwrap();
+    let commits = words(&asking.page("/commits?branch=callgrind").await);
+    assert!(commits.contains("Change number 10 not comparable against 09c0ffe"), "{commits}");
     let page = words(&asking.page("/b/tests/test_fibo.py::big?branch=*").await);
     assert!(page.contains("simulation, callgrind") && page.contains("simulation, reference-1"), "{page}");
 }
