@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::benchmark::Benchmark;
 use crate::config::{Metric, Policy, Threshold};
-use crate::cost::{Cost, Cycles};
+use crate::cost::{Cost, Cycles, Hertz};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::Difference;
 use crate::event::{Event, Events};
@@ -161,13 +161,20 @@ pub struct Reading {
 }
 
 impl Reading {
-    fn of(measurement: &Measurement) -> Reading {
-        Reading {
-            cost: measurement.cost(),
-            time: measurement.time(),
-            events: measurement.warm,
-            diagnostics: measurement.diagnostics,
-        }
+    /// What a measurement says: its warm pass.
+    pub fn of(measurement: &Measurement) -> Reading {
+        Reading::new(measurement.warm, &measurement.machine, measurement.diagnostics)
+    }
+
+    /// What events say of a benchmark on a machine.
+    pub fn new(events: Events, machine: &Machine, diagnostics: Diagnostics) -> Reading {
+        let cost = Cost::of(&events, machine);
+        Reading { cost, time: cost.total().at(Hertz::of(machine)), events, diagnostics }
+    }
+
+    /// Was the whole benchmark measured? One that ended in an exception was not.
+    pub fn is_whole(&self) -> bool {
+        !self.diagnostics.contains(Diagnostic::Failed)
     }
 }
 
@@ -327,6 +334,31 @@ pub fn judge(
     }
 }
 
+/// Judges a benchmark by everything that has a threshold: its cost, and the events that the policy names for it.
+///
+/// A regression of anything that has a threshold is one of the benchmark; an improvement must be of the cost.
+pub fn verdict(
+    benchmark: &str,
+    base: Option<&Reading>,
+    head: Option<&Reading>,
+    policy: &Policy,
+) -> Option<(Verdict, Applied)> {
+    let count = |reading: &Reading, metric| match metric {
+        Metric::Cycles => reading.cost.total(),
+        Metric::Event(event) => Cycles(reading.events.get(event)),
+    };
+    let verdicts: Vec<(Verdict, Applied)> = policy
+        .thresholds(benchmark)
+        .into_iter()
+        .filter_map(|(metric, threshold)| {
+            let [base, head] = [base, head].map(|side| side.map(|reading| count(reading, metric)));
+            Some((judge(base, head, threshold)?, Applied { metric, threshold }))
+        })
+        .collect();
+    let regressed = verdicts.iter().find(|(verdict, _)| *verdict == Verdict::Regressed);
+    regressed.or(verdicts.first()).copied()
+}
+
 /// Why a cost changed from `base` to `head`; `None` if no count did.
 ///
 /// Layout goes before environment: where the program did the same work, whatever moved it moved its misses only.
@@ -481,21 +513,7 @@ fn judge_benchmark(
 ) -> Option<Judged> {
     let benchmark = head.or(base)?.benchmark.clone();
     let [base, head] = [base, head].map(|side| side.map(Reading::of));
-    let count = |reading: &Reading, metric| match metric {
-        Metric::Cycles => reading.cost.total(),
-        Metric::Event(event) => Cycles(reading.events.get(event)),
-    };
-    let thresholds = policy.thresholds(&benchmark.id);
-    let verdicts: Vec<(Verdict, Applied)> = thresholds
-        .into_iter()
-        .filter_map(|(metric, threshold)| {
-            let [base, head] = [&base, &head].map(|side| side.as_ref().map(|reading| count(reading, metric)));
-            Some((judge(base, head, threshold)?, Applied { metric, threshold }))
-        })
-        .collect();
-    // A regression of anything that has a threshold is one of the benchmark; an improvement must be of the cost.
-    let regressed = verdicts.iter().find(|(verdict, _)| *verdict == Verdict::Regressed);
-    let &(verdict, applied) = regressed.or(verdicts.first())?;
+    let (verdict, applied) = verdict(&benchmark.id, base.as_ref(), head.as_ref(), policy)?;
     let cause = base.zip(head).and_then(|(base, head)| cause(&base, &head, environment));
     let blocking = match verdict {
         Verdict::Regressed => cause.is_some_and(|cause| policy.gate.causes.contains(&cause)),

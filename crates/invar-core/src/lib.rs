@@ -21,6 +21,8 @@ pub mod diagnostic;
 pub mod environment;
 pub mod event;
 #[cfg(feature = "std")]
+pub mod history;
+#[cfg(feature = "std")]
 pub mod instrument;
 pub mod machine;
 #[cfg(feature = "std")]

@@ -12,7 +12,7 @@ use crate::environment::Difference;
 use crate::event::Event;
 use crate::instrument::Instrument;
 use crate::number::{change, percent, plural};
-use crate::run::Run;
+use crate::run::{Run, Summary};
 
 /// A report.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,45 @@ pub struct ReportOptions {
     pub no_baseline: Option<String>,
     /// Where to read on.
     pub links: Links,
+}
+
+/// What a report says in one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Brief {
+    /// What came out.
+    pub outcome: Outcome,
+    /// The same as a sentence without a full stop.
+    pub headline: String,
+    /// How many benchmarks there are of each verdict.
+    pub counts: Counts,
+    /// Does anything block the merge?
+    pub blocks: bool,
+    /// Differences around the program that can change a number.
+    pub environment: Vec<Difference>,
+}
+
+/// A run in a list of runs, and how it did against another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The run.
+    pub run: Summary,
+    /// What it was judged by.
+    pub base: Option<Summary>,
+    /// What came out; `None` if there is nothing to judge it by, or nothing that it can be compared with.
+    pub brief: Option<Brief>,
+}
+
+impl Brief {
+    /// The short form of a report.
+    pub fn of(report: &Report) -> Brief {
+        Brief {
+            outcome: report.outcome,
+            headline: report.headline.clone(),
+            counts: report.counts,
+            blocks: report.blocks,
+            environment: report.environment_that_matters().into_iter().cloned().collect(),
+        }
+    }
 }
 
 impl Report {

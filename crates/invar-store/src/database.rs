@@ -13,8 +13,12 @@ use sqlx::{Connection, Row};
 /// How long a process waits for another one that writes. A write takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many may read at once.
+const READERS: u32 = 4;
+
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-const MIGRATIONS: [&str; 1] = [r"
+pub(crate) const MIGRATIONS: [&str; 2] = [
+    r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
         started_us INTEGER NOT NULL,
@@ -35,7 +39,67 @@ const MIGRATIONS: [&str; 1] = [r"
     CREATE INDEX run_commit ON run (commit_id, started_us);
     CREATE INDEX run_branch ON run (branch, started_us);
     PRAGMA user_version = 1;
-"];
+",
+    r"
+    CREATE TABLE run_2 (
+        number INTEGER PRIMARY KEY,  -- names the run in millions of rows, where its id would be long; never leaves the file
+        id TEXT NOT NULL UNIQUE,
+        started_us INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        commit_id TEXT,
+        branch TEXT,
+        dirty INTEGER NOT NULL,
+        message TEXT,
+        machine TEXT NOT NULL,
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        measured INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        incomplete TEXT,
+        blob TEXT NOT NULL,
+        indexed INTEGER NOT NULL     -- are its measurements in the table of that name?
+    ) STRICT;
+    INSERT INTO run_2 (id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
+                       measured, failed, incomplete, blob, indexed)
+        SELECT id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
+               measured, failed, incomplete, blob, 0 FROM run ORDER BY started_us, id;
+    DROP TABLE run;
+    ALTER TABLE run_2 RENAME TO run;
+    CREATE INDEX run_started ON run (started_us);
+    CREATE INDEX run_commit ON run (commit_id, started_us);
+    CREATE INDEX run_branch ON run (branch, started_us);
+    CREATE INDEX run_not_indexed ON run (number) WHERE indexed = 0;
+    CREATE TABLE series (
+        number INTEGER PRIMARY KEY,
+        benchmark TEXT NOT NULL,     -- by its full name
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        UNIQUE (benchmark, machine_text, instrument)
+    ) STRICT;
+    CREATE TABLE measurement (       -- warm passes; what they cost follows from the machine
+        series INTEGER NOT NULL REFERENCES series (number),
+        started_us INTEGER NOT NULL, -- as in run
+        run INTEGER NOT NULL REFERENCES run (number),
+        diagnostics INTEGER NOT NULL,
+        instructions INTEGER NOT NULL,
+        reads INTEGER NOT NULL,
+        writes INTEGER NOT NULL,
+        l1i_misses INTEGER NOT NULL,
+        l1d_read_misses INTEGER NOT NULL,
+        l1d_write_misses INTEGER NOT NULL,
+        l2_misses INTEGER NOT NULL,
+        l3_misses INTEGER NOT NULL,
+        memory_accesses INTEGER NOT NULL,
+        rep_bytes INTEGER NOT NULL,
+        rep_iterations INTEGER NOT NULL,
+        branches_taken INTEGER NOT NULL,
+        system_calls INTEGER NOT NULL,
+        PRIMARY KEY (series, started_us, run)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX measurement_run ON measurement (run);
+    PRAGMA user_version = 2;
+",
+];
 
 /// What the database could not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,20 +175,32 @@ impl DatabaseError {
     }
 }
 
+/// Connections to a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    /// The one that writes.
+    pub(crate) writer: SqlitePool,
+    /// Those that read, made when they are needed.
+    pub(crate) readers: SqlitePool,
+}
+
 /// Opens the file, creates it where it is missing, and brings its schema up to date.
 ///
 /// Who calls it holds the store's lock.
-pub(crate) async fn open(path: &Path) -> Result<SqlitePool, DatabaseError> {
+pub(crate) async fn open(path: &Path) -> Result<Pools, DatabaseError> {
     let of = |error: sqlx::Error| DatabaseError::of(path, &error);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(PATIENCE);
-    // One connection: a process is its own queue of writers, and readers of other processes do not wait in WAL mode.
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(of)?;
-    migrate(&pool, path).await?;
-    Ok(pool)
+    // One connection that writes: a process is its own queue of writers. Readers do not wait for it in WAL mode.
+    let writer =
+        SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(of)?;
+    migrate(&writer, path).await?;
+    let readers =
+        SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
+    Ok(Pools { writer, readers })
 }
 
 async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), DatabaseError> {

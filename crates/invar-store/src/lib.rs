@@ -4,7 +4,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `invar.sqlite` | a row for each run, [`database`] |
+//! | `invar.sqlite` | a row for each run and each measurement, [`database`] |
 //! | `blobs/` | each run as JSON, compressed, by digest, [`blobs`] |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
 //! | `.gitignore` | `*` |
@@ -15,8 +15,11 @@
 
 pub mod blobs;
 pub mod database;
+mod history;
+mod measurement;
 mod store;
 
 pub use blobs::UnpackError;
 pub use database::DatabaseError;
+pub use history::{Cursor, Listing, Trees};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};

@@ -12,25 +12,27 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Connection, Row};
 
 use crate::blobs::{Blobs, ReadBlobError, WriteBlobError};
-use crate::database::{self, DatabaseError};
+use crate::database::{self, DatabaseError, Pools};
+use crate::measurement;
 
 /// A statement that selects what [`summary`] reads.
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
-            "SELECT id, started_us, title, commit_id, branch, dirty, message, machine, instrument, measured, failed, \
-             incomplete FROM run ",
-            $rest
+            "SELECT run.id, run.started_us, run.title, run.commit_id, run.branch, run.dirty, run.message, run.machine, \
+             run.instrument, run.measured, run.failed, run.incomplete FROM run ",
+            $($rest),+
         )
     };
 }
+pub(crate) use select;
 
 /// A directory of runs.
 #[derive(Debug, Clone)]
 pub struct Store {
     blobs: Blobs,
     path: PathBuf,
-    pool: SqlitePool,
+    pools: Pools,
 }
 
 /// Why there is no store to use.
@@ -170,8 +172,38 @@ impl Store {
         let lock = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
         lock.lock().map_err(failed(&path))?;
         let path = directory.join("invar.sqlite");
-        let pool = database::open(&path).await?;
-        Ok(Store { blobs: Blobs::new(directory.join("blobs")), path, pool })
+        let pools = database::open(&path).await?;
+        let store = Store { blobs: Blobs::new(directory.join("blobs")), path, pools };
+        store.index_older_runs().await?;
+        Ok(store)
+    }
+
+    /// Measurements of runs that were kept before there was a table for them. A run whose blob cannot be read is passed
+    /// over, and looked at again the next time: it may have been imported anew.
+    async fn index_older_runs(&self) -> Result<(), DatabaseError> {
+        let rows = sqlx::query("SELECT number, blob FROM run WHERE indexed = 0 ORDER BY number")
+            .fetch_all(&self.pools.writer)
+            .await
+            .map_err(|error| self.error(error))?;
+        for row in rows {
+            let number: i64 = row.try_get(0).map_err(|error| self.error(error))?;
+            let blob: String = row.try_get(1).map_err(|error| self.error(error))?;
+            let bytes = self.blobs.get(&blob).ok();
+            let Some(run) = bytes.and_then(|bytes| v1::read(&bytes).ok()) else { continue };
+            self.index(number, &run).await.map_err(|error| self.error(error))?;
+        }
+        Ok(())
+    }
+
+    async fn index(&self, number: i64, run: &Run) -> sqlx::Result<()> {
+        let mut connection = self.pools.writer.acquire().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        measurement::insert(&mut transaction, number, run).await?;
+        sqlx::query("UPDATE run SET indexed = 1 WHERE number = $1")
+            .bind(number)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
     }
 
     /// The store in this directory, if there is one.
@@ -187,15 +219,15 @@ impl Store {
     pub async fn put(&self, run: &Run) -> Result<Put, PutError> {
         // The blob first: a row never names what is not there. A blob that is named by no row is only in the way.
         let blob = self.blobs.put(v1::write(run).as_bytes())?;
-        let mut connection = self.pool.acquire().await.map_err(|error| self.error(error))?;
+        let mut connection = self.pools.writer.acquire().await.map_err(|error| self.error(error))?;
         let transaction = connection.begin_with("BEGIN IMMEDIATE").await;
         let mut transaction = transaction.map_err(|error| self.error(error))?;
         let summary = Summary::of(run);
         let inserted = sqlx::query(
             "INSERT INTO run (id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
-                              measured, failed, incomplete, blob)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             ON CONFLICT (id) DO NOTHING",
+                              measured, failed, incomplete, blob, indexed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)
+             ON CONFLICT (id) DO NOTHING RETURNING number",
         )
         .bind(&summary.id)
         .bind(summary.started.0)
@@ -211,12 +243,16 @@ impl Store {
         .bind(summary.failed as i64)
         .bind(&summary.incomplete)
         .bind(&blob)
-        .execute(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await
         .map_err(|error| self.error(error))?;
+        if let Some(row) = &inserted {
+            let number = row.try_get(0).map_err(|error| self.error(error))?;
+            measurement::insert(&mut transaction, number, run).await.map_err(|error| self.error(error))?;
+        }
         transaction.commit().await.map_err(|error| self.error(error))?;
         drop(connection);
-        if inserted.rows_affected() == 1 {
+        if inserted.is_some() {
             return Ok(Put::Stored);
         }
         // Another build may write the same run in other words, so runs are compared, not digests.
@@ -229,7 +265,8 @@ impl Store {
 
     /// The run with this id.
     pub async fn get(&self, id: &str) -> Result<Run, GetError> {
-        let row = sqlx::query("SELECT blob FROM run WHERE id = $1").bind(id).fetch_optional(&self.pool).await;
+        let row =
+            sqlx::query("SELECT blob FROM run WHERE id = $1").bind(id).fetch_optional(self.readers()).await;
         let id = id.to_string();
         let Some(row) = row.map_err(|error| self.error(error))? else { return Err(GetError::Unknown { id }) };
         let blob: String = row.try_get(0).map_err(|error| self.error(error))?;
@@ -243,7 +280,7 @@ impl Store {
     pub async fn list(&self, limit: u32) -> Result<Vec<Summary>, DatabaseError> {
         let rows = sqlx::query(select!("ORDER BY started_us DESC, id DESC LIMIT $1"))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(self.readers())
             .await;
         self.summaries(rows)
     }
@@ -259,7 +296,7 @@ impl Store {
             "WHERE id LIKE $1 || '%' OR id LIKE '%' || $1 ORDER BY started_us DESC, id DESC"
         ))
         .bind(&part)
-        .fetch_all(&self.pool)
+        .fetch_all(self.readers())
         .await;
         let mut runs = self.summaries(rows)?;
         let whole = runs.iter().position(|run| run.id == part);
@@ -293,7 +330,7 @@ impl Store {
         .bind(wanted.comparable.as_ref().map(|comparable| comparable.instrument.name()))
         .bind(&wanted.except)
         .bind(wanted.not_after.map(|time| time.0))
-        .fetch_all(&self.pool)
+        .fetch_all(self.readers())
         .await;
         Ok(self.summaries(rows)?.pop())
     }
@@ -306,7 +343,7 @@ impl Store {
         )
         .bind(&comparable.machine)
         .bind(comparable.instrument.name())
-        .fetch_all(&self.pool)
+        .fetch_all(self.readers())
         .await;
         let rows = rows.map_err(|error| self.error(error))?;
         rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
@@ -314,21 +351,29 @@ impl Store {
 
     /// Lets go of the database. What was put is durable without it.
     pub async fn close(self) {
-        self.pool.close().await;
+        self.pools.readers.close().await;
+        self.pools.writer.close().await;
     }
 
-    fn summaries(&self, rows: sqlx::Result<Vec<SqliteRow>>) -> Result<Vec<Summary>, DatabaseError> {
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.pools.readers
+    }
+
+    pub(crate) fn summaries(
+        &self,
+        rows: sqlx::Result<Vec<SqliteRow>>,
+    ) -> Result<Vec<Summary>, DatabaseError> {
         let rows = rows.map_err(|error| self.error(error))?;
         rows.iter().map(|row| summary(row).map_err(|error| self.error(error))).collect()
     }
 
-    fn error(&self, error: sqlx::Error) -> DatabaseError {
+    pub(crate) fn error(&self, error: sqlx::Error) -> DatabaseError {
         DatabaseError::of(&self.path, &error)
     }
 }
 
 /// A row of [`select`] as a summary.
-fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
+pub(crate) fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
     let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
     let instrument: String = row.try_get(8)?;
     let unknown =
@@ -347,4 +392,81 @@ fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
         failed: count(10)?,
         incomplete: row.try_get(11)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Trees;
+    use invar_core::benchmark::Benchmark;
+    use invar_core::diagnostic::Diagnostics;
+    use invar_core::event::{Event, Events};
+    use invar_core::machine::Machine;
+    use invar_core::measurement::Measurement;
+
+    fn run(number: u32) -> Run {
+        let started = Timestamp(i64::from(number));
+        let mut run = Run::started(&format!("{number:032x}"), started, Machine::reference_1());
+        let mut warm = Events::default();
+        warm.add(Event::Instructions, u64::from(number));
+        run.measurements.push(Measurement {
+            benchmark: Benchmark::named("a"),
+            instrument: Instrument::Simulation,
+            machine: Machine::reference_1(),
+            cold: None,
+            warm,
+            diagnostics: Diagnostics::default(),
+        });
+        run
+    }
+
+    /// A store as the first schema had it.
+    async fn first_schema(directory: &Path, runs: &[Run]) {
+        let path = directory.join("invar.sqlite");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(database::MIGRATIONS[0]).execute(&pool).await.unwrap();
+        for run in runs {
+            let blob = Blobs::new(directory.join("blobs")).put(v1::write(run).as_bytes()).unwrap();
+            sqlx::query("INSERT INTO run VALUES ($1, $2, 't', NULL, NULL, 0, NULL, 'm', $3, 'simulation', 1, 0, NULL, $4)")
+                .bind(&run.id)
+                .bind(run.started.0)
+                .bind(run.machine.text())
+                .bind(blob)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        pool.close().await;
+    }
+
+    async fn history(store: &Store) -> Vec<u64> {
+        let history = store.history("a", &Comparable::with(&run(1)), None, Trees::All, 9).await.unwrap();
+        history.points.iter().map(|point| point.reading.events.get(Event::Instructions)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_store_of_the_first_schema_gets_its_histories() {
+        let folder = tempfile::tempdir().unwrap();
+        first_schema(folder.path(), &[run(2), run(1)]).await;
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(history(&store).await, [1, 2]);
+        assert_eq!(store.get(&run(1).id).await.unwrap(), run(1));
+        assert_eq!(store.put(&run(1)).await.unwrap(), Put::AlreadyThere);
+        store.put(&run(3)).await.unwrap();
+        assert_eq!(history(&store).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_blob_was_lost_gets_its_history_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        first_schema(folder.path(), &[run(1), run(2)]).await;
+        let lost = Blobs::new(folder.path().join("elsewhere")).put(v1::write(&run(1)).as_bytes()).unwrap();
+        fs::remove_dir_all(folder.path().join("blobs").join(&lost[..2])).unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(history(&store).await, [2]);
+        store.put(&run(1)).await.unwrap();
+        store.close().await;
+        assert_eq!(history(&Store::open(folder.path()).await.unwrap()).await, [1, 2]);
+    }
 }

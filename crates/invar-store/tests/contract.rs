@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use invar_core::benchmark::Benchmark;
-use invar_core::diagnostic::Diagnostics;
+use invar_core::compare::Reading;
+use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::{Event, Events};
+use invar_core::history::Point;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
-use invar_store::{Comparable, Found, GetError, Put, PutError, Store, Wanted};
+use invar_store::{Comparable, Cursor, Found, GetError, Listing, Put, PutError, Store, Trees, Wanted};
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -28,6 +30,16 @@ macro_rules! contract {
                 of_a_commit_clean_and_complete_runs_go_first,
                 a_run_is_looked_for_among_comparable_ones,
                 commits_are_measured_if_their_tree_was_clean,
+                runs_are_listed_page_by_page,
+                commits_are_listed_by_their_newest_clean_run,
+                branches_are_listed_by_their_newest_run,
+                a_commit_is_found_by_its_first_digits,
+                a_history_has_every_count_as_it_was,
+                a_history_is_of_one_branch_and_of_clean_trees,
+                a_history_ends_and_keeps_the_newest,
+                a_benchmark_may_be_measured_in_several_ways,
+                histories_of_runs_are_sorted_and_may_have_gaps,
+                a_retried_put_measures_once,
             );
         }
     };
@@ -192,4 +204,146 @@ async fn commits_are_measured_if_their_tree_was_clean(store: Store) {
     put(&store, &runs).await;
     let commits = store.commits_measured(&Comparable::with(&run(1))).await.unwrap();
     assert_eq!(commits.into_iter().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+fn listing(limit: u32) -> Listing {
+    Listing { limit, ..Listing::default() }
+}
+
+fn ids(runs: &[Summary]) -> Vec<&str> {
+    runs.iter().map(|run| run.id.as_str()).collect()
+}
+
+async fn runs_are_listed_page_by_page(store: Store) {
+    // Two that started at once, too.
+    let twin = Run { id: run(9).id, ..run(2) };
+    put(&store, &[run(1), run(2), twin, on("c", "other", run(3)), run(4)]).await;
+    let mut after = None;
+    let mut pages = Vec::new();
+    loop {
+        let page = store.runs(&Listing { after, ..listing(2) }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(Cursor::behind(last));
+        pages.extend(page);
+    }
+    assert_eq!(ids(&pages), [run(4).id, run(3).id, run(9).id, run(2).id, run(1).id]);
+    let other = Listing { branch: Some("other".into()), ..listing(9) };
+    assert_eq!(ids(&store.runs(&other).await.unwrap()), [run(3).id]);
+}
+
+async fn commits_are_listed_by_their_newest_clean_run(store: Store) {
+    let runs = [
+        on("a", "main", run(1)),
+        on("b", "main", run(2)),
+        on("a", "main", run(3)),
+        dirty(on("b", "main", run(4))),
+        Run { measurements: vec![], ..on("c", "main", run(5)) },
+        on("a", "other", run(6)),
+        Run { instrument: Instrument::Counts, ..on("b", "main", run(7)) },
+        run(8),
+    ];
+    put(&store, &runs).await;
+    let of_main = Listing { branch: Some("main".into()), ..listing(9) };
+    assert_eq!(ids(&store.commits(&of_main).await.unwrap()), [run(7).id, run(3).id]);
+    let comparable = Listing { comparable: Some(Comparable::with(&run(1))), ..of_main.clone() };
+    assert_eq!(ids(&store.commits(&comparable).await.unwrap()), [run(3).id, run(2).id]);
+    assert_eq!(ids(&store.commits(&listing(9)).await.unwrap()), [run(7).id, run(6).id]);
+}
+
+async fn branches_are_listed_by_their_newest_run(store: Store) {
+    put(&store, &[on("a", "main", run(3)), on("b", "old", run(1)), on("c", "new", run(4)), run(5)]).await;
+    assert_eq!(store.branches(9).await.unwrap(), ["new", "main", "old"]);
+    assert_eq!(store.branches(1).await.unwrap(), ["new"]);
+}
+
+async fn a_commit_is_found_by_its_first_digits(store: Store) {
+    put(&store, &[on("abc1", "main", run(1)), on("abc2", "main", run(2)), on("abf0", "main", run(3))]).await;
+    assert_eq!(store.commits_starting("ABC").await.unwrap(), ["abc1", "abc2"]);
+    assert_eq!(store.commits_starting("abf").await.unwrap(), ["abf0"]);
+    for nothing in ["", "bc", "ab*", "main", "abc11"] {
+        assert!(store.commits_starting(nothing).await.unwrap().is_empty(), "{nothing}");
+    }
+}
+
+fn way() -> Comparable {
+    Comparable::with(&run(1))
+}
+
+async fn a_history_has_every_count_as_it_was(store: Store) {
+    let mut kept = on("a", "main", run(1));
+    for (index, event) in Event::ALL.into_iter().enumerate() {
+        kept.measurements[0].warm.0[event as usize] = u64::MAX - index as u64;
+    }
+    kept.measurements[0].diagnostics.insert(Diagnostic::ReadClock);
+    put(&store, std::slice::from_ref(&kept)).await;
+    let history = store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap();
+    let point = Point { run: Summary::of(&kept), reading: Reading::of(&kept.measurements[0]) };
+    assert_eq!(history.points, [point]);
+    assert_eq!((history.machine, history.instrument), (kept.machine, kept.instrument));
+    assert_eq!(store.history("t.py::b", &way(), None, Trees::Clean, 9).await.unwrap().points, []);
+}
+
+async fn a_history_is_of_one_branch_and_of_clean_trees(store: Store) {
+    let mut failed = on("e", "main", run(5));
+    failed.measurements[0].diagnostics.insert(Diagnostic::Failed);
+    let runs = [
+        on("a", "main", run(1)),
+        dirty(on("b", "main", run(2))),
+        on("c", "other", run(3)),
+        on("d", "main", run(4)),
+        failed,
+    ];
+    put(&store, &runs).await;
+    let of = async |branch, trees| {
+        let history = store.history("t.py::a", &way(), branch, trees, 9).await.unwrap();
+        history.points.into_iter().map(|point| point.run.commit.unwrap()).collect::<String>()
+    };
+    assert_eq!(of(Some("main"), Trees::Clean).await, "ad");
+    assert_eq!(of(Some("main"), Trees::All).await, "abd");
+    assert_eq!(of(None, Trees::Clean).await, "acd");
+    assert_eq!(of(Some("nobody"), Trees::All).await, "");
+}
+
+async fn a_history_ends_and_keeps_the_newest(store: Store) {
+    put(&store, &[run(3), run(1), run(2)]).await;
+    let history = store.history("t.py::a", &way(), None, Trees::Clean, 2).await.unwrap();
+    let counts = history.points.iter().map(|point| point.reading.events.get(Event::Instructions));
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 3]);
+}
+
+async fn a_benchmark_may_be_measured_in_several_ways(store: Store) {
+    let mut counts = Run { instrument: Instrument::Counts, ..run(2) };
+    counts.measurements[0].instrument = Instrument::Counts;
+    put(&store, &[run(1), counts.clone()]).await;
+    assert_eq!(store.ways("t.py::a").await.unwrap(), [Comparable::with(&counts), way()]);
+    assert_eq!(store.ways("t.py::b").await.unwrap(), []);
+    assert_eq!(store.way(&counts.id).await.unwrap(), Some(Comparable::with(&counts)));
+    assert_eq!(store.way("nobody").await.unwrap(), None);
+    let history = store.history("t.py::a", &Comparable::with(&counts), None, Trees::Clean, 9).await.unwrap();
+    assert_eq!(history.points.len(), 1);
+}
+
+async fn histories_of_runs_are_sorted_and_may_have_gaps(store: Store) {
+    let mut both = run(2);
+    both.measurements
+        .push(Measurement { benchmark: Benchmark::named("a.py::b"), ..run(7).measurements.remove(0) });
+    both.sort();
+    put(&store, &[run(1), both.clone(), run(3), run(4)]).await;
+    let runs = [run(1), both, run(3)].map(|run| Summary::of(&run));
+    let histories = store.histories(&runs, &way()).await.unwrap();
+    let shown: Vec<(&str, Vec<&str>)> = histories
+        .iter()
+        .map(|series| (series.benchmark.as_str(), series.points.iter().map(|point| &*point.run.id).collect()))
+        .collect();
+    let [one, two, three] = [run(1).id, run(2).id, run(3).id];
+    assert_eq!(shown, [("a.py::b", vec![&*two]), ("t.py::a", vec![&*one, &*two, &*three])]);
+    assert_eq!(store.histories(&[], &way()).await.unwrap(), []);
+}
+
+async fn a_retried_put_measures_once(store: Store) {
+    put(&store, &[run(1)]).await;
+    assert_eq!(store.put(&run(1)).await.unwrap(), Put::AlreadyThere);
+    let other = Run { id: run(1).id, ..run(2) };
+    assert!(store.put(&other).await.is_err());
+    assert_eq!(store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap().points.len(), 1);
 }

@@ -70,6 +70,7 @@ pub enum Command {
     Show(Show),
     Export(Export),
     Import(Import),
+    Serve(Serve),
     Doctor(Doctor),
     Completions(Completions),
 }
@@ -259,6 +260,25 @@ pub struct Import {
     /// Write the list of these runs as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Show the stored runs in a browser, until it is told to stop
+///
+/// Anybody who can reach the address can read everything; nobody can change anything. There are no accounts yet, so do
+/// not listen on a network that you do not trust.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar serve
+  invar serve --listen 127.0.0.1:0
+  invar serve --data /var/lib/invar --listen 0.0.0.0:8700")]
+pub struct Serve {
+    /// Where to listen; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]
+    pub listen: std::net::SocketAddr,
+    /// The store to show [default: as --store says, else .invar at the root of the checkout]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data: Option<PathBuf>,
 }
 
 /// Say whether this machine can measure, and what to do where it cannot

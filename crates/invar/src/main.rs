@@ -18,13 +18,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::Arguments;
+use args::{Arguments, Command};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let color = arguments.common.color;
-    match cmd::act(arguments).await {
+    // Reading a large run takes a moment, and other pages should not wait for it; everything else does one thing at a time.
+    let mut runtime = match arguments.command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().expect("the system starts a thread and a timer");
+    match runtime.block_on(cmd::act(arguments)) {
         Ok(code) => code.into(),
         Err(failure) => {
             terminal::say(&failure.text(terminal::stderr(color)));

@@ -11,46 +11,51 @@ pub const VERSION: u32 = 1;
 
 /// Writes a list as indented JSON.
 pub fn write(runs: &[Summary]) -> String {
-    let twin = |run: &'_ Summary| SummaryTwin {
-        id: run.id.clone(),
-        started_us: run.started.0,
-        title: run.title.clone(),
-        commit: run.commit.clone(),
-        branch: run.branch.clone(),
-        dirty: run.dirty,
-        message: run.message.clone(),
-        machine: run.machine.clone(),
-        instrument: run.instrument.name(),
-        measured: run.measured,
-        failed: run.failed,
-        incomplete: run.incomplete.clone(),
-    };
-    let list = ListTwin { invar_list: VERSION, runs: runs.iter().map(twin).collect() };
+    let list = ListTwin { invar_list: VERSION, runs: runs.iter().map(SummaryTwin::from).collect() };
     let mut text = serde_json::to_string_pretty(&list).expect("twins hold nothing that JSON cannot");
     text.push('\n');
     text
 }
 
 #[derive(Serialize)]
-struct ListTwin {
+struct ListTwin<'a> {
     invar_list: u32,
-    runs: Vec<SummaryTwin>,
+    runs: Vec<SummaryTwin<'a>>,
 }
 
 #[derive(Serialize)]
-struct SummaryTwin {
-    id: String,
+pub(super) struct SummaryTwin<'a> {
+    id: &'a str,
     started_us: i64,
-    title: String,
-    commit: Option<String>,
-    branch: Option<String>,
+    title: &'a str,
+    commit: Option<&'a str>,
+    branch: Option<&'a str>,
     dirty: bool,
-    message: Option<String>,
-    machine: String,
+    message: Option<&'a str>,
+    machine: &'a str,
     instrument: &'static str,
     measured: usize,
     failed: usize,
-    incomplete: Option<String>,
+    incomplete: Option<&'a str>,
+}
+
+impl<'a> From<&'a Summary> for SummaryTwin<'a> {
+    fn from(run: &'a Summary) -> SummaryTwin<'a> {
+        SummaryTwin {
+            id: &run.id,
+            started_us: run.started.0,
+            title: &run.title,
+            commit: run.commit.as_deref(),
+            branch: run.branch.as_deref(),
+            dirty: run.dirty,
+            message: run.message.as_deref(),
+            machine: &run.machine,
+            instrument: run.instrument.name(),
+            measured: run.measured,
+            failed: run.failed,
+            incomplete: run.incomplete.as_deref(),
+        }
+    }
 }
 
 #[cfg(test)]

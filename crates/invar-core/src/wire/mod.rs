@@ -2,14 +2,19 @@
 //!
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
 //! of it, [`v1`] is the Run as JSON,
-//! [`report`] a Report, [`list`] a list of runs and [`explain`] what Invar says of itself as JSON, [`config`] is `invar.toml`.
+//! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time and [`explain`] what Invar
+//! says of itself as JSON, [`csv`] all of these as tables, [`config`] is `invar.toml`.
 
 #[cfg(feature = "std")]
 pub mod collect;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]
+pub mod csv;
+#[cfg(feature = "std")]
 pub mod explain;
+#[cfg(feature = "std")]
+pub mod history;
 #[cfg(feature = "std")]
 pub mod list;
 #[cfg(feature = "std")]

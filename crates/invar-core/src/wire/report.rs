@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::compare::{Change, Reading, Side, Verdict};
+use crate::compare::{Change, Counts, Reading, Side, Verdict};
 use crate::event::Event;
 use crate::report::{Outcome, Report, Row};
 
@@ -74,7 +74,7 @@ struct ThresholdTwin {
 }
 
 #[derive(Serialize)]
-struct ReadingTwin {
+pub(super) struct ReadingTwin {
     cycles: u64,
     nanoseconds: u64,
     events: BTreeMap<&'static str, u64>,
@@ -96,10 +96,6 @@ impl<'a> From<&'a Report> for ReportTwin<'a> {
             Outcome::Improves(factor) | Outcome::Degrades(factor) => finite(factor),
             Outcome::Unchanged | Outcome::NoBaseline | Outcome::NothingMeasured => None,
         };
-        let mut counts: BTreeMap<&str, usize> =
-            Verdict::ALL.into_iter().map(|verdict| (verdict.name(), report.counts.of(verdict))).collect();
-        counts.insert("failed", report.counts.failed);
-        counts.insert("blocking", report.counts.blocking);
         let environment = report.environment.iter().map(|difference| DifferenceTwin {
             group: &difference.group,
             name: &difference.name,
@@ -113,7 +109,7 @@ impl<'a> From<&'a Report> for ReportTwin<'a> {
             factor,
             headline: &report.headline,
             blocks: report.blocks,
-            counts,
+            counts: counts(&report.counts),
             base: report.base.as_ref().map(SideTwin::from),
             head: SideTwin::from(&report.head),
             machine: &report.machine,
@@ -181,7 +177,12 @@ impl From<Reading> for ReadingTwin {
     }
 }
 
-fn finite(number: f64) -> Option<f64> {
+pub(super) fn counts(counts: &Counts) -> BTreeMap<&'static str, usize> {
+    let verdicts = Verdict::ALL.into_iter().map(|verdict| (verdict.name(), counts.of(verdict)));
+    verdicts.chain([("failed", counts.failed), ("blocking", counts.blocking)]).collect()
+}
+
+pub(super) fn finite(number: f64) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 

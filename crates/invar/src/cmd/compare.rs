@@ -32,7 +32,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
             Choice::None(_) => &nothing,
         };
         let comparison = Comparison::of(base, &candidate, policy).map_err(|error| unlike(&error))?;
-        print(&render::csv::comparison(&comparison))?;
+        print(&wire::csv::comparison(comparison.benchmarks.iter()))?;
     } else if report.base.is_some() {
         let rows = if arguments.all { Rows::All } else { Rows::Changed };
         print(&render::compare::compare(&report, rows, view))?;

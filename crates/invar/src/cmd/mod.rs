@@ -8,6 +8,7 @@ mod import;
 mod list;
 mod report;
 mod run;
+mod serve;
 mod show;
 mod verify;
 
@@ -26,6 +27,7 @@ pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failu
         Command::Export(arguments) => export::export(arguments, &common).await,
         Command::Import(arguments) => import::import(arguments, &common).await,
         Command::Doctor(arguments) => doctor::doctor(arguments, &common),
+        Command::Serve(arguments) => serve::serve(arguments, &common).await,
         Command::Completions(arguments) => completions::completions(arguments),
     }
 }

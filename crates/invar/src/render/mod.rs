@@ -4,7 +4,6 @@
 //! in colour is said in words or signs as well. JSON is `invar_core::wire`'s.
 
 pub mod compare;
-pub mod csv;
 pub mod doctor;
 pub mod failure;
 pub mod list;

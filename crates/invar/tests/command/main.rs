@@ -5,4 +5,5 @@ mod damage;
 mod exchange;
 mod run;
 mod sandbox;
+mod serve;
 mod verify;

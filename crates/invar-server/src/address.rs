@@ -1,0 +1,75 @@
+//! Addresses of pages. Names of benchmarks, branches and commits may hold anything, so they are encoded here and decoded
+//! by [`crate::asked`].
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::asked::Form;
+
+/// What stands for itself in a path: letters, digits, and these.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b',')
+    .remove(b'=');
+/// The same for names that a browser would shorten, such as `a/../b`.
+const SEGMENT: &AsciiSet = &PATH.add(b'/');
+
+/// A name as the rest of a path.
+pub fn rest(name: &str) -> String {
+    let shortened = name.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    let mut path = utf8_percent_encode(name, if shortened { SEGMENT } else { PATH }).to_string();
+    // An ending that asks for another form than the page.
+    for form in [Form::Json, Form::Csv] {
+        if let Some(start) = path.strip_suffix(form.ending()) {
+            path = format!("{start}%2E{}", &form.ending()[1..]);
+        }
+    }
+    path
+}
+
+/// The name that is the rest of a path.
+pub fn name(rest: &str) -> String {
+    percent_decode_str(rest).decode_utf8_lossy().into_owned()
+}
+
+/// A benchmark's history.
+pub fn benchmark(full_name: &str) -> String {
+    format!("/b/{}", rest(full_name))
+}
+
+/// A run.
+pub fn run(id: &str) -> String {
+    format!("/runs/{}", rest(id))
+}
+
+/// Two runs, or what else names them.
+pub fn compare(base: &str, head: &str) -> String {
+    format!("/compare/{}...{}", rest(base), rest(head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_from_its_address() {
+        for hostile in
+            ["t.py::a[5]", "a/../../b", "..", "/", "x.json", "a?b#c%2F&d=e", "\u{1f980} <b>\n", "a//b", ""]
+        {
+            assert_eq!(name(&rest(hostile)), hostile);
+        }
+    }
+
+    #[test]
+    fn an_address_is_readable_and_safe() {
+        assert_eq!(benchmark("tests/a.py::b[5]"), "/b/tests/a.py::b%5B5%5D");
+        assert_eq!(rest("a/../b"), "a%2F..%2Fb");
+        assert_eq!(rest("x.json"), "x%2Ejson");
+        assert_eq!(rest("a\"><b>"), "a%22%3E%3Cb%3E");
+    }
+}

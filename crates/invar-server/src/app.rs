@@ -1,0 +1,230 @@
+//! What pages ask: the store, and what follows from it.
+//!
+//! Runs never change, so what was read or judged once is kept; a judgement depends on two runs and on the policy, which
+//! is that of the server's start.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use invar_core::compare::Comparison;
+use invar_core::config::Policy;
+use invar_core::history::Series;
+use invar_core::report::{Brief, Judgement, Report, ReportOptions};
+use invar_core::run::{Run, Summary};
+use invar_store::{Comparable, Found, Listing, Store, Wanted};
+
+use crate::problem::Problem;
+
+/// A project that is shown.
+pub struct Site {
+    /// Its runs.
+    pub store: Store,
+    /// What it is called.
+    pub project: String,
+    /// When a change counts.
+    pub policy: Policy,
+    /// The branch that changes are merged into; `None`: what runs say.
+    pub default_branch: Option<String>,
+    /// Who is told, in a line, what went wrong on this side.
+    pub log: fn(&str),
+}
+
+/// How many runs are kept in memory, and how many judgements. What is more is read, or judged, again.
+const RUNS_KEPT: usize = 64;
+const BRIEFS_KEPT: usize = 20_000;
+/// Shorter beginnings of ids and commits are taken for branches.
+const FEWEST_DIGITS: usize = 4;
+
+/// What a page is given.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    site: Site,
+    runs: Mutex<BTreeMap<String, Arc<Run>>>,
+    briefs: Mutex<BTreeMap<(String, String), Option<Brief>>>,
+}
+
+/// Runs that are shown as a history: what is measured now, the oldest first.
+pub struct Recent {
+    /// How they were measured.
+    pub way: Comparable,
+    /// The runs.
+    pub runs: Vec<Summary>,
+}
+
+impl App {
+    /// What pages of this site are given.
+    pub fn new(site: Site) -> App {
+        App(Arc::new(Inner { site, runs: Mutex::default(), briefs: Mutex::default() }))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.site.store
+    }
+
+    /// When a change counts.
+    pub fn policy(&self) -> &Policy {
+        &self.0.site.policy
+    }
+
+    /// What the project is called.
+    pub fn project(&self) -> &str {
+        &self.0.site.project
+    }
+
+    /// Says what went wrong on this side.
+    pub fn log(&self, line: &str) {
+        (self.0.site.log)(line);
+    }
+
+    /// A run, whole.
+    pub async fn run(&self, id: &str) -> Result<Arc<Run>, Problem> {
+        // A page that was stopped in its middle has left a map that is as good as before.
+        let kept = || self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = kept().get(id) {
+            return Ok(Arc::clone(run));
+        }
+        let run = Arc::new(self.store().get(id).await?);
+        let mut runs = kept();
+        if runs.len() >= RUNS_KEPT {
+            runs.clear();
+        }
+        runs.insert(id.to_string(), Arc::clone(&run));
+        Ok(run)
+    }
+
+    /// The branch whose history is the project's; `None` where no run names one.
+    pub async fn branch(&self) -> Result<Option<String>, Problem> {
+        if let Some(branch) = &self.0.site.default_branch {
+            return Ok(Some(branch.clone()));
+        }
+        let Some(newest) = self.store().latest(&Wanted::default()).await? else { return Ok(None) };
+        let run = self.run_if_readable(&newest.id).await?;
+        let source = run.as_ref().and_then(|run| run.source.as_ref());
+        Ok(source.and_then(|source| source.default_branch.clone()).or(newest.branch))
+    }
+
+    /// A run, whole; `None` if its results are lost. For pages that are about more than this run.
+    pub async fn run_if_readable(&self, id: &str) -> Result<Option<Arc<Run>>, Problem> {
+        match self.run(id).await {
+            Ok(run) => Ok(Some(run)),
+            Err(Problem::Run(_)) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The newest commits of a branch that can be compared with its newest run; where there are none, its newest runs.
+    pub async fn recent(&self, branch: Option<&str>, limit: u32) -> Result<Option<Recent>, Problem> {
+        let branch = branch.map(str::to_string);
+        let clean = Wanted { branch: branch.clone(), dirty: Some(false), ..Wanted::default() };
+        let any = Wanted { branch: branch.clone(), ..Wanted::default() };
+        let newest = match self.store().latest(&clean).await? {
+            Some(newest) => Some(newest),
+            None => self.store().latest(&any).await?,
+        };
+        let Some(newest) = newest else { return Ok(None) };
+        let Some(way) = self.store().way(&newest.id).await? else { return Ok(None) };
+        let listing = Listing { branch, comparable: Some(way.clone()), limit, ..Listing::default() };
+        let mut runs = self.store().commits(&listing).await?;
+        if runs.is_empty() {
+            runs = self.store().runs(&listing).await?;
+            runs.retain(|run| run.measured > 0);
+        }
+        runs.reverse();
+        Ok(Some(Recent { way, runs }))
+    }
+
+    /// What every benchmark did in these runs.
+    pub async fn histories(&self, recent: &Recent) -> Result<Vec<Series>, Problem> {
+        Ok(self.store().histories(&recent.runs, &recent.way).await?)
+    }
+
+    /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
+    pub async fn judge(&self, base: &Summary, head: &Summary) -> Result<Option<Brief>, Problem> {
+        let key = (base.id.clone(), head.id.clone());
+        let kept = || self.0.briefs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(brief) = kept().get(&key) {
+            return Ok(brief.clone());
+        }
+        let (Some(base), Some(head)) =
+            (self.run_if_readable(&base.id).await?, self.run_if_readable(&head.id).await?)
+        else {
+            return Ok(None);
+        };
+        let report = self.report(&base, &head, ReportOptions::default()).ok();
+        let brief = report.as_ref().map(Brief::of);
+        let mut briefs = kept();
+        if briefs.len() >= BRIEFS_KEPT {
+            briefs.clear();
+        }
+        briefs.insert(key, brief.clone());
+        Ok(brief)
+    }
+
+    /// The report of two runs.
+    pub fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
+        let comparison = Comparison::of(base, head, self.policy())?;
+        Ok(Report::of(&comparison, self.policy(), options))
+    }
+
+    /// Each run against the one before it in the list, which is newest first. The last one is judged by nothing unless
+    /// `before` is there.
+    pub async fn judgements(
+        &self,
+        runs: &[Summary],
+        before: Option<&Summary>,
+    ) -> Result<Vec<Judgement>, Problem> {
+        let mut judgements = Vec::with_capacity(runs.len());
+        for (index, run) in runs.iter().enumerate() {
+            let base = runs.get(index + 1).or(before);
+            let brief = match base {
+                Some(base) => self.judge(base, run).await?,
+                None => None,
+            };
+            judgements.push(Judgement { run: run.clone(), base: base.cloned(), brief });
+        }
+        Ok(judgements)
+    }
+
+    /// The run that a name means: a run's id or an end of it, a commit or its beginning, or a branch. Of a commit's runs
+    /// one that can be compared with `like` goes before others.
+    pub async fn pick(&self, name: &str, like: Option<&Comparable>) -> Result<Summary, Problem> {
+        let unknown = || {
+            Problem::NotFound(format!(
+                "`{name}` is no stored run, no measured commit and no measured branch."
+            ))
+        };
+        if name.len() >= FEWEST_DIGITS {
+            match self.store().find(name).await? {
+                Found::One(id) => return Ok(Summary::of(self.run(&id).await?.as_ref())),
+                Found::Several(runs) => return Err(ambiguous(name, runs.len(), "runs")),
+                Found::None => {}
+            }
+            let commits = self.store().commits_starting(name).await?;
+            match &commits[..] {
+                [] => {}
+                [commit] => {
+                    let wanted = Wanted { commit: Some(commit.clone()), ..Wanted::default() };
+                    return self.latest(wanted, like).await?.ok_or_else(unknown);
+                }
+                several => return Err(ambiguous(name, several.len(), "commits")),
+            }
+        }
+        let wanted = Wanted { branch: Some(name.to_string()), ..Wanted::default() };
+        self.latest(wanted, like).await?.ok_or_else(unknown)
+    }
+
+    async fn latest(&self, wanted: Wanted, like: Option<&Comparable>) -> Result<Option<Summary>, Problem> {
+        let found = self.store().latest(&Wanted { comparable: like.cloned(), ..wanted.clone() }).await?;
+        match (found, like) {
+            (None, Some(_)) => Ok(self.store().latest(&wanted).await?),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
+fn ambiguous(name: &str, count: usize, what: &str) -> Problem {
+    Problem::Unusable(format!("`{name}` could be any of {count} {what}: write more of it."))
+}

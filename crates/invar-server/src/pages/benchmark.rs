@@ -1,0 +1,277 @@
+//! One benchmark over the commits: a chart, and the same as a table.
+
+use askama::Template;
+use invar_core::benchmark::Benchmark;
+use invar_core::compare::Change;
+use invar_core::config::Metric;
+use invar_core::cost::{Cycles, Hertz};
+use invar_core::event::Event;
+use invar_core::history::{Point, Series};
+use invar_core::number;
+use invar_core::number::plural;
+use invar_core::wire;
+use invar_core::wire::csv;
+use invar_store::{Comparable, Trees};
+
+use super::frame::Frame;
+use super::runs::BRANCHES;
+use crate::address;
+use crate::answer::{Answer, csv_text, json_text, page};
+use crate::app::App;
+use crate::asked::{Asked, Form};
+use crate::chart::{Chart, ChartPoint, Floor, chart};
+use crate::problem::Problem;
+use crate::words::{self, Shown, day, moment, rfc3339, short};
+
+/// How many points a history shows, if nothing else is asked for; and how many at most.
+const POINTS: u32 = 200;
+const POINTS_MOST: u32 = 2000;
+
+#[derive(Template)]
+#[template(path = "benchmark.html")]
+struct Page {
+    frame: Frame,
+    full_name: String,
+    file: String,
+    name: String,
+    source: Option<String>,
+    chart: Option<Chart>,
+    chart_words: String,
+    metric: &'static str,
+    metrics: Vec<&'static str>,
+    branch: String,
+    branches: Vec<String>,
+    zero: bool,
+    elsewhere: bool,
+    all_trees: bool,
+    machine: String,
+    instrument: &'static str,
+    ways: Vec<(String, String, bool)>,
+    rows: Vec<Row>,
+    newest: Option<Newest>,
+    standing: Option<String>,
+    more: Option<String>,
+}
+
+/// The newest result in a few numbers.
+struct Newest {
+    time: String,
+    cycles: String,
+    instructions: String,
+    shares: Vec<(&'static str, String)>,
+    step: Option<Shown>,
+}
+
+struct Row {
+    title: String,
+    message: String,
+    href: String,
+    moment: String,
+    datetime: String,
+    value: String,
+    change: Option<Shown>,
+    compare: Option<String>,
+    diagnostics: Vec<&'static str>,
+}
+
+/// The page.
+pub async fn benchmark(app: App, asked: Asked) -> Answer {
+    let full_name = asked.after("/b/");
+    let ways = app.store().ways(&full_name).await?;
+    let number = asked.value("way").and_then(|way| way.parse::<usize>().ok()).unwrap_or(0);
+    let Some(way) = ways.get(number) else {
+        return Err(Problem::NotFound(format!("No benchmark `{full_name}` has been measured in this way.")));
+    };
+    let branch = match asked.value("branch") {
+        Some("*") => None,
+        Some(branch) => Some(branch.to_string()),
+        None => app.branch().await?,
+    };
+    let limit =
+        asked.value("points").and_then(|points| points.parse().ok()).unwrap_or(POINTS).clamp(1, POINTS_MOST);
+    let asked_for_all = asked.value("trees") == Some("all");
+    let history =
+        async |branch: Option<&str>, trees| app.store().history(&full_name, way, branch, trees, limit).await;
+    let trees = if asked_for_all { Trees::All } else { Trees::Clean };
+    let mut series = history(branch.as_deref(), trees).await?;
+    let mut elsewhere = false;
+    if series.points.is_empty() && asked.query.is_empty() {
+        // Rather what is there, and said to be from elsewhere, than an empty page.
+        series = history(None, Trees::All).await?;
+        elsewhere = true;
+    }
+    match asked.form {
+        Form::Json => return json_text(wire::history::series(&[series], app.policy())),
+        Form::Csv => return csv_text(csv::series(&[series])),
+        Form::Html => {}
+    }
+    let metric = asked.value("metric").and_then(Event::from_name).map_or(Metric::Cycles, Metric::Event);
+    let zero = asked.value("y") == Some("zero");
+    let benchmark = described(&app, &series, &full_name).await?;
+    let points = chart_points(&series, metric, &app);
+    let floor = if zero { Floor::Zero } else { Floor::Values };
+    page(&Page {
+        frame: Frame::new(&app, &asked, benchmark.0.short_name(), "/benchmarks"),
+        file: benchmark.0.file.clone().unwrap_or_default(),
+        name: benchmark.0.short_name().to_string(),
+        source: benchmark.1,
+        chart: chart(&points, floor, |value| height(value, metric)),
+        chart_words: chart_words(&series, metric),
+        metric: metric.name(),
+        metrics: std::iter::once("cycles").chain(Event::ALL.map(Event::name)).collect(),
+        branches: app.store().branches(BRANCHES).await?,
+        branch: branch.unwrap_or_else(|| "*".to_string()),
+        zero,
+        elsewhere,
+        all_trees: asked_for_all,
+        machine: series.machine.name.clone(),
+        instrument: series.instrument.name(),
+        ways: ways
+            .iter()
+            .enumerate()
+            .map(|(index, way)| (way_name(way), way_link(&asked, index), index == number))
+            .collect(),
+        rows: rows(&series, metric, &app),
+        newest: newest(&series, &app),
+        standing: standing(&series, &app),
+        more: (series.points.len() as u32 == limit && limit < POINTS_MOST)
+            .then(|| asked.with("points", &(limit * 4).min(POINTS_MOST).to_string())),
+        full_name,
+    })
+}
+
+/// The benchmark as its newest run describes it, and where its source is.
+async fn described(
+    app: &App,
+    series: &Series,
+    full_name: &str,
+) -> Result<(Benchmark, Option<String>), Problem> {
+    let plain = (Benchmark::named(full_name), None);
+    let Some(newest) = series.newest() else { return Ok(plain) };
+    let Some(run) = app.run_if_readable(&newest.run.id).await? else { return Ok(plain) };
+    let Some(measurement) = run.measurement(full_name) else { return Ok(plain) };
+    let benchmark = measurement.benchmark.clone();
+    let link = run.source.as_ref().zip(benchmark.file.as_ref());
+    let link = link.and_then(|(source, file)| source.web_link(file, benchmark.line));
+    Ok((benchmark, link))
+}
+
+fn count(point: &Point, metric: Metric) -> u64 {
+    match metric {
+        Metric::Cycles => point.reading.cost.total().0,
+        Metric::Event(event) => point.reading.events.get(event),
+    }
+}
+
+fn value(point: &Point, metric: Metric) -> String {
+    match metric {
+        Metric::Cycles => number::time(point.reading.time),
+        Metric::Event(event) => number::count(point.reading.events.get(event)),
+    }
+}
+
+/// What a height of the chart is called: of time it is nanoseconds.
+fn height(value: f64, metric: Metric) -> String {
+    // Heights are never below nothing, and what a float cannot hold exactly is rounded anyway.
+    let whole = value.round() as u64;
+    match metric {
+        Metric::Cycles => number::time(Cycles(whole).at(Hertz(1_000_000_000))),
+        Metric::Event(_) => number::count(whole),
+    }
+}
+
+/// The change of the metric from the point before, and the verdict on the benchmark.
+fn step(series: &Series, at: usize, metric: Metric, app: &App) -> Option<Shown> {
+    let before = at.checked_sub(1)?;
+    let change =
+        Change { base: count(&series.points[before], metric), head: count(&series.points[at], metric) };
+    words::change(Some(change), series.verdict(at, app.policy()))
+}
+
+fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
+    let points = series.points.iter().enumerate();
+    let point = points.map(|(at, point)| {
+        let step = step(series, at, metric, app);
+        let moved = step.as_ref().filter(|step| !step.text.is_empty());
+        let moved = moved.map_or_else(String::new, |step| format!(", {}", step.text));
+        let message = point.run.message.as_deref().unwrap_or_default();
+        ChartPoint {
+            value: match metric {
+                Metric::Cycles => point.reading.time.as_nanos() as f64,
+                Metric::Event(_) => count(point, metric) as f64,
+            },
+            title: format!("{} {message}: {}{moved}", point.run.title, value(point, metric)),
+            href: address::run(&point.run.id),
+            label: match &point.run.commit {
+                Some(commit) => format!("{} · {}", short(commit), day(point.run.started)),
+                None => day(point.run.started),
+            },
+            mark: step.map_or("", |step| step.class),
+        }
+    });
+    point.collect()
+}
+
+fn chart_words(series: &Series, metric: Metric) -> String {
+    let (first, last) = (series.points.first(), series.points.last());
+    let value = |point: Option<&Point>| point.map_or_else(String::new, |point| value(point, metric));
+    format!("{}, from {} to {}", plural(series.points.len(), "result"), value(first), value(last))
+}
+
+fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
+    let points = series.points.iter().enumerate().rev();
+    let row = points.map(|(at, point)| Row {
+        title: point.run.title.clone(),
+        message: point.run.message.clone().unwrap_or_default(),
+        href: address::run(&point.run.id),
+        moment: moment(point.run.started),
+        datetime: rfc3339(point.run.started),
+        value: value(point, metric),
+        change: step(series, at, metric, app),
+        compare: at
+            .checked_sub(1)
+            .map(|before| address::compare(&series.points[before].run.id, &point.run.id)),
+        diagnostics: point
+            .reading
+            .diagnostics
+            .to_vec()
+            .into_iter()
+            .map(|diagnostic| diagnostic.sentence())
+            .collect(),
+    });
+    row.collect()
+}
+
+fn newest(series: &Series, app: &App) -> Option<Newest> {
+    let last = series.points.len().checked_sub(1)?;
+    let reading = &series.points[last].reading;
+    let cost = reading.cost;
+    let parts = [
+        ("instructions", cost.instructions),
+        ("data in L1", cost.data),
+        ("other caches", cost.cache),
+        ("memory", cost.memory),
+    ];
+    Some(Newest {
+        time: number::time(reading.time),
+        cycles: number::count(cost.total().0),
+        instructions: number::count(reading.events.get(Event::Instructions)),
+        shares: parts.into_iter().map(|(name, part)| (name, number::share(cost.share(part)))).collect(),
+        step: words::change(series.change(last), series.verdict(last, app.policy())),
+    })
+}
+
+fn standing(series: &Series, app: &App) -> Option<String> {
+    let standing = series.standing(app.policy())?;
+    let since = &series.points[standing.since].run;
+    Some(format!("{} since {}", number::change(standing.change.ratio()), since.title))
+}
+
+fn way_name(way: &Comparable) -> String {
+    let machine = way.machine.split(';').next().unwrap_or_default();
+    format!("{}, {machine}", way.instrument.name())
+}
+
+fn way_link(asked: &Asked, index: usize) -> String {
+    asked.with("way", &if index == 0 { String::new() } else { index.to_string() })
+}

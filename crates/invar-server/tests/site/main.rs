@@ -1,0 +1,6 @@
+//! The site, asked without a network: what each address answers.
+
+mod fixture;
+mod hostile;
+mod manners;
+mod pages;

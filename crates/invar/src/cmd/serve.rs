@@ -1,0 +1,69 @@
+//! `invar serve`.
+
+use std::path::Path;
+
+use invar_server::Site;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Common, Serve};
+use crate::exit::{Code, Failure};
+use crate::place::Place;
+use crate::terminal::{print, say};
+
+/// Shows the store until a signal says to stop.
+pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
+    let mut place = Place::find(common)?;
+    if let Some(data) = arguments.data {
+        place.store = data;
+    }
+    let store = place.store().await?;
+    let cannot = |error: &std::io::Error| {
+        let failure =
+            Failure::new(Code::Usage, format!("cannot listen on {}", arguments.listen)).because(error);
+        failure.help("listen elsewhere: invar serve --listen 127.0.0.1:0")
+    };
+    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| cannot(&error))?;
+    let address = listener.local_addr().map_err(|error| cannot(&error))?;
+    // Before anybody is told that the server is there: who is told may stop it at once.
+    let stop =
+        stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
+    let site = Site {
+        store: store.clone(),
+        project: project(&place.store),
+        policy: place.config.policy.clone(),
+        default_branch: place.config.default_branch.clone(),
+        log: |line| say(&format!("invar: {line}\n")),
+    };
+    print(&format!("http://{address}/\n"))?;
+    say(&format!("Showing {}. Stop with Ctrl-C.\n", place.store.display()));
+    let ended = invar_server::serve(listener, site, stop).await;
+    store.close().await;
+    ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;
+    say("Stopped.\n");
+    Ok(Code::Well)
+}
+
+/// Ready at Ctrl-C, or when a service manager says to stop.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
+}
+
+/// What to call the project: its checkout's directory, which holds the store.
+fn project(store: &Path) -> String {
+    let real = store.canonicalize().unwrap_or_else(|_| store.to_path_buf());
+    let named = if real.file_name().is_some_and(|name| name == ".invar") {
+        real.parent()
+    } else {
+        Some(real.as_path())
+    };
+    let name = named.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "project".to_string())
+}
