@@ -25,7 +25,9 @@ def plainly(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
 
     def run(*args: str) -> pytest.RunResult:
         quick = ("--benchmark-max-time=0.01", "--benchmark-warmup=off")
-        return pytester.runpytest_subprocess("-p", "no:randomly", *quick, *args)
+        # Where pytest-benchmark or pytest-codspeed is installed as well, it would have the fixture.
+        others = [word for name in ("randomly", "benchmark", "codspeed") for word in ("-p", f"no:{name}")]
+        return pytester.runpytest_subprocess(*others, *quick, *args)
 
     return run
 
