@@ -55,7 +55,9 @@ def database(rows: int = 1500) -> int:
     items = ((i, f"item {i * 7919 % rows}", i * 0.25) for i in range(rows))
     connection.executemany("insert into item values (?, ?, ?)", items)
     connection.execute("create index by_name on item (name)")
-    found = connection.execute("select name, price from item where name like 'item 1%' order by name").fetchall()
+    found = connection.execute(
+        "select name, price from item where name like 'item 1%' order by name"
+    ).fetchall()
     (total,) = connection.execute("select sum(price) from item where id % 3 = 0").fetchone()
     connection.close()
     return len(found) + int(total)
