@@ -11,7 +11,7 @@ use crate::{exactness, fuzz, prepare, python, repeat, sensitivity, tidy};
 /// Manifests of the packages beside the house's workspace.
 const BESIDE: [&str; 3] = ["integrations/c/Cargo.toml", "integrations/python/Cargo.toml", "fuzz/Cargo.toml"];
 /// Minutes of fuzzing: enough to see that it works and that nothing is grossly wrong.
-const FUZZ_MINUTES: f64 = 1.0;
+const FUZZ_MINUTES: f64 = 0.5;
 /// How often the examples are measured; `cargo xtask repeat` does it ten times.
 const REPETITIONS: usize = 3;
 
