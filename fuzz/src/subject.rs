@@ -97,6 +97,8 @@ pub struct Bench {
     empty: Option<Events>,
     /// What belongs at [`layout::OPEN_CODE`].
     open: Vec<u8>,
+    /// All of it is put back before each run.
+    clean: bool,
     /// What was tried.
     pub tally: Tally,
 }
@@ -109,7 +111,20 @@ impl Bench {
         let translator = Translator::new()
             .map_err(|errno| anyhow::anyhow!("cannot map the engine's memory: system error {errno}"))?;
         let open = vec![0; (layout::PROGRAMS * layout::PROGRAM_BYTES) as usize];
-        Ok(Bench { memory, translator: Some(translator), defect, empty: None, open, tally: Tally::default() })
+        Ok(Bench {
+            memory,
+            translator: Some(translator),
+            defect,
+            empty: None,
+            open,
+            clean: false,
+            tally: Tally::default(),
+        })
+    }
+
+    /// From now on nothing that any run has written is there for the next: slow, and so for findings.
+    pub fn clean_everything(&mut self) {
+        self.clean = true;
     }
 
     /// Puts a program's code where it belongs.
@@ -152,7 +167,9 @@ impl Bench {
     }
 
     fn set_up(&mut self, program: &Program, code: &[u8]) {
-        if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
+        if self.clean {
+            self.memory.write_code(layout::OPEN_CODE, &self.open);
+        } else if let Some(offset) = program.at.checked_sub(layout::OPEN_CODE) {
             // What an earlier run has left here and next door would be read by the next.
             let slot = offset / layout::PROGRAM_BYTES;
             let start = slot.saturating_sub(1) * layout::PROGRAM_BYTES;

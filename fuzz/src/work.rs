@@ -70,6 +70,7 @@ pub fn check(options: &Options) -> Result<bool> {
         }
     }
     let mut bench = Bench::new(options.defect)?;
+    bench.clean_everything();
     signals::end_process_after(BATCH_SECONDS / 6);
     // What it may go astray into.
     let first = options.from / layout::PROGRAMS * layout::PROGRAMS;

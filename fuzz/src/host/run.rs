@@ -52,7 +52,6 @@ extern "C" fn exit() {
         "mov [{state} + 0x178], r15",
         "mov rsp, {state} + 0x188",
         "pushfq",
-        "cld",
         "mov eax, [{state} + 0x220]",
         "xor edx, edx",
         "xsave64 [{state} + 0x2000]",
@@ -60,6 +59,9 @@ extern "C" fn exit() {
         "ldmxcsr [{state} + 0x224]",
         "vzeroupper",
         "mov rsp, [{state} + 0x200]",
+        // No direction flag, no alignment check.
+        "push 2",
+        "popfq",
         "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp",
         "ret",
         state = const layout::STATE,

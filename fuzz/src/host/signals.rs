@@ -4,6 +4,7 @@
 //! program to a way out that needs none of its registers.
 #![expect(unsafe_code, reason = "signal handlers")]
 
+use core::arch::naked_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
@@ -142,7 +143,20 @@ const ORDER: [i32; 16] = [
     libc::REG_R15,
 ];
 
-extern "C" fn handle(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// What the kernel calls: [`answer`], without the alignment checks that a program may have switched on.
+#[unsafe(naked)]
+extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    naked_asm!(
+        "pushfq",
+        "and qword ptr [rsp], {no_checks}",
+        "popfq",
+        "jmp {answer}",
+        no_checks = const !(1 << 18),
+        answer = sym answer,
+    )
+}
+
+extern "C" fn answer(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes a context that is the handler's to change.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let registers = &mut context.uc_mcontext.gregs;

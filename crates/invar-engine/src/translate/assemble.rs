@@ -234,6 +234,11 @@ impl Assembler {
         self.bytes[patch..patch + 4].copy_from_slice(&displacement.to_le_bytes());
     }
 
+    /// `bt dword ptr [rsp], bit`: changes the flags.
+    pub fn top_of_stack_to_carry(&mut self, bit: u8) {
+        self.raw(&[0x0f, 0xba, 0x24, 0x24, bit]);
+    }
+
     /// `lahf; seto al`: the flags in `ax`.
     pub fn flags_to_ax(&mut self) {
         self.raw(&[0x9f, 0x0f, 0x90, 0xc0]);
@@ -244,6 +249,9 @@ impl Assembler {
         self.raw(&[0x04, 0x7f, 0x9e]);
     }
 }
+
+/// The condition "carry".
+pub const CARRY: u8 = 2;
 
 /// The condition "above", of an unsigned comparison.
 pub const ABOVE: u8 = 7;

@@ -17,7 +17,7 @@ use iced_x86::{
 };
 use invar_core::machine::LINE_BYTES;
 
-use super::assemble::{ABOVE, Assembler};
+use super::assemble::{ABOVE, Assembler, CARRY};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::{
@@ -136,6 +136,8 @@ enum Tail {
     Link { from: u32, link: u32 },
     /// A return that was followed goes elsewhere: `rcx` is what it lacks to `expected`.
     Astray { from: u32, exit: u32, expected: u64, slots: u8 },
+    /// The instruction at `at` would switch alignment checks on: to the runtime before it.
+    Unknown { from: u32, exit: u32, at: u64, slots: u8 },
     /// The trace buffer is full.
     Full { from: u32, flags_saved: bool },
 }
@@ -310,8 +312,12 @@ impl Emitter {
     }
 
     fn push_exit(&mut self, progress: Progress, system_calls: u8) -> u32 {
+        self.push_as_exit(self.exit(progress, system_calls))
+    }
+
+    fn push_as_exit(&mut self, exit: Exit) -> u32 {
         let number = self.numbers.exit + self.out.exits.len() as u32;
-        self.out.exits.push(self.exit(progress, system_calls));
+        self.out.exits.push(exit);
         self.out.turns.push(None);
         number
     }
@@ -346,9 +352,14 @@ impl Emitter {
     fn special(&mut self, special: Special, at_address: u64, next: u64) {
         let exit = self.push_exit(self.progress, u8::from(special == Special::SystemCall));
         self.record(exit, self.progress.slots);
-        let site = self.numbers.site + self.out.sites.len() as u32;
-        self.out.sites.push(Site { special, at: at_address, next });
-        self.code.store_gs_u32(at::EXIT_NUMBER, site);
+        self.ask(Site { special, at: at_address, next });
+    }
+
+    /// The way to the runtime for what it answers.
+    fn ask(&mut self, site: Site) {
+        let number = self.numbers.site + self.out.sites.len() as u32;
+        self.out.sites.push(site);
+        self.code.store_gs_u32(at::EXIT_NUMBER, number);
         self.code.jump_gs(Gate::Special.offset());
     }
 
@@ -491,6 +502,11 @@ impl Emitter {
                     self.code.add_to_rcx(scratch);
                     self.record(exit, slots);
                     self.jump_to_rcx();
+                }
+                Tail::Unknown { from, exit, at, slots } => {
+                    self.code.bind(from);
+                    self.record(exit, slots);
+                    self.ask(Site { special: Special::Unknown, at, next: at });
                 }
                 Tail::Full { from, flags_saved } => {
                     self.code.bind(from);

@@ -3,6 +3,9 @@
 
 use super::*;
 
+/// The bit of the flag AC.
+const ALIGNMENT_CHECK: u8 = 18;
+
 impl Emitter {
     /// Copies an instruction, with what its operands need.
     pub(super) fn copy(&mut self, step: &Step) {
@@ -10,6 +13,7 @@ impl Emitter {
         match instruction.mnemonic() {
             Mnemonic::Rdtsc | Mnemonic::Rdtscp => self.code.store_gs_u32(at::READ_CLOCK, 1),
             Mnemonic::Rdrand | Mnemonic::Rdseed => self.code.store_gs_u32(at::READ_RANDOM, 1),
+            Mnemonic::Popfq => self.leave_before_alignment_checks(instruction),
             _ => {}
         }
         if instruction.is_string_instruction()
@@ -51,6 +55,16 @@ impl Emitter {
             self.code.load_gs(register, at::SPILL);
         }
         self.number_values(instruction);
+    }
+
+    /// Before a `popf` that switches alignment checks on: what the engine adds to code is not aligned, so the guest goes
+    /// on natively from there. The flags are free: `popf` writes them all.
+    fn leave_before_alignment_checks(&mut self, instruction: &Instruction) {
+        let before = self.out.boundaries.last().expect("every instruction has been fetched").before;
+        self.code.top_of_stack_to_carry(ALIGNMENT_CHECK);
+        let from = self.code.jump_if(CARRY);
+        let exit = self.push_as_exit(before);
+        self.tails.push(Tail::Unknown { from, exit, at: instruction.ip(), slots: before.slots });
     }
 
     /// The code cache is too far away for the guest's displacements: the address goes into a register.
