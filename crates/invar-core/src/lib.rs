@@ -34,6 +34,8 @@ pub mod noise;
 #[cfg(feature = "std")]
 pub mod number;
 #[cfg(feature = "std")]
+pub mod profile;
+#[cfg(feature = "std")]
 pub mod report;
 #[cfg(feature = "std")]
 pub mod run;

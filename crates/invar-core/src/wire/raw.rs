@@ -12,11 +12,14 @@
 //! Strings in payloads are a `u32` length and UTF-8. A record whose kind is unknown is passed over, so that
 //! an older reader reads a newer file. A record cut short at the end of a file (a killed process) ends the file.
 
+pub mod call_paths;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Events};
+use call_paths::CallPaths;
 
 /// The format this build writes, and the newest it reads.
 pub const VERSION: u16 = 1;
@@ -79,6 +82,13 @@ pub enum Record {
         /// A JSON object.
         json: String,
     },
+    /// Kind 4. What the pass before cost by call path.
+    CallPaths {
+        /// The benchmark's full name.
+        benchmark: String,
+        /// Its call paths.
+        paths: CallPaths,
+    },
 }
 
 /// Why bytes are not a raw file this build can read.
@@ -132,6 +142,11 @@ impl Record {
                 write_string(out, json);
                 3
             }
+            Record::CallPaths { benchmark, paths } => {
+                write_string(out, benchmark);
+                paths.write(out);
+                4
+            }
         };
         let length = (out.len() - start - 8) as u32;
         out[start..start + 4].copy_from_slice(&kind.to_le_bytes());
@@ -177,6 +192,7 @@ pub fn read_prefix(bytes: &[u8]) -> Result<Prefix, ReadRawError> {
             1 => read_process(&mut payload),
             2 => read_pass(&mut payload),
             3 => read_describe(&mut payload),
+            4 => read_call_paths(&mut payload),
             _ => continue,
         };
         let Some(record) = record else {
@@ -219,6 +235,10 @@ fn read_pass(payload: &mut Cursor<'_>) -> Option<Record> {
 
 fn read_describe(payload: &mut Cursor<'_>) -> Option<Record> {
     Some(Record::Describe { benchmark: payload.string()?, json: payload.string()? })
+}
+
+fn read_call_paths(payload: &mut Cursor<'_>) -> Option<Record> {
+    Some(Record::CallPaths { benchmark: payload.string()?, paths: CallPaths::read(payload)? })
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) {
@@ -274,6 +294,7 @@ mod tests {
                 diagnostics: Diagnostics(5),
             },
             Record::Describe { benchmark: "a".into(), json: "{}".into() },
+            Record::CallPaths { benchmark: "a".into(), paths: call_paths::tests::call_paths() },
         ]
     }
 

@@ -1,0 +1,102 @@
+//! Who pays: the cost of one benchmark by call path, exactly.
+//!
+//! A [`Profile`] is a tree of calls. Every event of the benchmark's warm pass belongs to exactly one [`Node`], so the nodes
+//! sum up to the measurement. It is no sample and knows no time: what a node costs is said by its events and a Machine
+//! (`cost`). It has no addresses: they are named before a Profile is made, so that two runs' can be compared.
+//!
+//! Invariants, kept by [`Builder::finish`]: node 0 is the root, a node stands behind its parent, siblings are sorted by their
+//! function and no two are alike, functions are sorted and each is there once. So equal costs make equal bytes.
+
+mod builder;
+
+pub use builder::Builder;
+
+use crate::event::Events;
+
+/// Who executes a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The processor.
+    Native = 0,
+    /// The processor, at the work of an interpreter: its loop and what it calls to do its own business. Views may fold it.
+    Interpreter = 1,
+    /// A Python interpreter.
+    Python = 2,
+}
+
+/// A function. Its identity, which is the same in every run of the same program, are all its fields but the line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Function {
+    /// Demangled or qualified name; `0x1234` relative to its object where it has none.
+    pub name: String,
+    /// The last part of the path of the ELF object that it is in; empty for Python functions.
+    pub object: String,
+    /// Source file as its compiler was given it; empty where it is not known.
+    pub file: String,
+    /// Who executes it.
+    pub kind: Kind,
+    /// Line of its beginning; 0 where it is not known.
+    pub line: u32,
+}
+
+/// A function called along one path of callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Index of its caller's node; its own for the root.
+    pub parent: u32,
+    /// Index of its function.
+    pub function: u32,
+    /// The compiler has put the function into its caller: no call was made.
+    pub inlined: bool,
+    /// How often it was called along this path.
+    pub calls: u64,
+    /// What it did itself, without its callees.
+    pub own: Events,
+}
+
+/// What a function did itself at a line of its source, along all paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Index of the function.
+    pub function: u32,
+    /// Line of [`Function::file`]; 0 where it is not known.
+    pub line: u32,
+    /// What was done there.
+    pub own: Events,
+}
+
+/// The profile of one benchmark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Every function, once.
+    pub functions: Vec<Function>,
+    /// The tree of calls. Never empty: the root's function is the benchmark.
+    pub nodes: Vec<Node>,
+    /// Sorted by function and line. They sum up to the functions that have any.
+    pub lines: Vec<Line>,
+}
+
+impl Profile {
+    /// Everything: the events of the measurement.
+    pub fn total(&self) -> Events {
+        let mut total = Events::default();
+        self.nodes.iter().for_each(|node| total += node.own);
+        total
+    }
+
+    /// What each node did itself and by its callees, by its index.
+    pub fn inclusive(&self) -> Vec<Events> {
+        let mut inclusive: Vec<Events> = self.nodes.iter().map(|node| node.own).collect();
+        for index in (1..self.nodes.len()).rev() {
+            let events = inclusive[index];
+            inclusive[self.nodes[index].parent as usize] += events;
+        }
+        inclusive
+    }
+
+    /// The function of a node.
+    pub fn function_of(&self, node: &Node) -> &Function {
+        &self.functions[node.function as usize]
+    }
+}
