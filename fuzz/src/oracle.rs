@@ -113,7 +113,7 @@ pub fn traced(meanings: &Meanings, trace: &[u64]) -> Account {
 pub fn drained(meanings: &Meanings, trace: &[u64]) -> Events {
     let mut caches = Hierarchy::new(&crate::host::run::machine());
     let mut events = Events::default();
-    reference::drain(meanings, trace, layout::THREAD, &mut caches, &mut events);
+    reference::drain(meanings, trace, layout::THREAD, &mut caches, &mut events, None);
     events += caches.take_events();
     events
 }

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define INVAR_ABI 1
+#define INVAR_ABI 2
 
 /* What the functions return. invar_error() has the sentence for the last failure. */
 enum invar_status {
@@ -30,7 +30,8 @@ enum invar_status {
 enum invar_mode {
     INVAR_COUNTS = 0,
     INVAR_SIMULATION = 1,
-    INVAR_REFERENCE = 2 /* simulation by the slow drain: the same counts, to check the fast one */
+    INVAR_REFERENCE = 2, /* simulation by the slow drain: the same counts, to check the fast one */
+    INVAR_CALL_PATHS = 0x100 /* added to a simulation: warm passes are told by call path, too (ABI 2) */
 };
 
 /* Values of `pass` of invar_region. */

@@ -11,15 +11,15 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::Events;
-use invar_core::machine::Machine;
+use invar_core::wire::raw::call_paths::CallPaths;
 use invar_core::wire::raw::{self, Record};
 pub use invar_core::wire::raw::{Mode, Pass};
 
 use crate::host::slot::Slot;
 use crate::host::syscall::{Access, File, process_id, thread_count};
 use crate::host::{gate, memory};
-pub use crate::runtime::DrainKind;
 use crate::runtime::Engine;
+pub use crate::runtime::{DrainKind, Setup};
 
 /// On which stack the callback runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +31,14 @@ pub enum Stack {
 }
 
 /// What one pass over a region yielded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// What was counted.
     pub events: Events,
     /// What went wrong.
     pub diagnostics: Diagnostics,
+    /// The same by call path, of a warm pass, if that was asked for.
+    pub call_paths: Option<CallPaths>,
 }
 
 /// Why the engine did not do as asked.
@@ -80,17 +82,16 @@ struct Attached {
     announced: u32,
 }
 
-/// Makes the engine ready in this process; again, to change machine, mode or drain.
-pub fn attach(machine: &Machine, mode: Mode, drain: DrainKind) -> Result<(), EngineError> {
+/// Makes the engine ready in this process; again, to change what it is to do.
+pub fn attach(setup: &Setup) -> Result<(), EngineError> {
     refuse_nested()?;
     if let Some(attached) = ENGINE.take() {
-        let engine = &attached.engine;
-        if engine.machine() == machine && engine.mode() == mode && engine.drain_kind() == drain {
+        if attached.engine.setup() == setup {
             ENGINE.put(attached);
             return Ok(());
         }
         let Attached { engine, kept, announced } = *attached;
-        let engine = engine.replaced_by(machine.clone(), mode, drain);
+        let engine = engine.replaced_by(setup.clone());
         ENGINE.put(Box::new(Attached { engine, kept, announced }));
         return Ok(());
     }
@@ -102,7 +103,7 @@ pub fn attach(machine: &Machine, mode: Mode, drain: DrainKind) -> Result<(), Eng
         })?;
     }
     let code = memory::code_memory();
-    let engine = Engine::new(machine.clone(), mode, drain, code);
+    let engine = Engine::new(setup.clone(), code);
     ENGINE.put(Box::new(Attached { engine, kept: Vec::new(), announced: 0 }));
     RUNNING.store(0, Ordering::Release);
     Ok(())
@@ -124,14 +125,17 @@ pub fn run(
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
     let outcome = run_only(pass, stack, function, argument)?;
-    keep(&Record::Pass {
-        benchmark: benchmark.to_string(),
-        pass,
-        mode: mode().unwrap_or(Mode::Simulation),
-        events: outcome.events,
-        diagnostics: outcome.diagnostics,
-    });
+    keep_outcome(benchmark, pass, mode().unwrap_or(Mode::Simulation), &outcome);
     Ok(outcome)
+}
+
+/// Keeps what a pass yielded for [`flush`]. Does nothing where [`keep`] does nothing.
+pub fn keep_outcome(benchmark: &str, pass: Pass, mode: Mode, outcome: &Outcome) {
+    let &Outcome { events, diagnostics, .. } = outcome;
+    keep(&Record::Pass { benchmark: benchmark.to_string(), pass, mode, events, diagnostics });
+    if let Some(paths) = &outcome.call_paths {
+        keep(&Record::CallPaths { benchmark: benchmark.to_string(), paths: paths.clone() });
+    }
 }
 
 /// As [`run`], and keeps nothing: for callers that decide afterwards whether the pass counts.
@@ -159,14 +163,15 @@ pub fn run_only(
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
+    let call_paths = engine.call_paths();
     RUNNING.store(0, Ordering::Release);
     ENGINE.put(attached);
-    Ok(Outcome { events, diagnostics })
+    Ok(Outcome { events, diagnostics, call_paths })
 }
 
 fn mode() -> Option<Mode> {
     let attached = ENGINE.take()?;
-    let mode = attached.engine.mode();
+    let mode = attached.engine.setup().mode;
     ENGINE.put(attached);
     Some(mode)
 }
@@ -184,7 +189,7 @@ pub fn keep(record: &Record) {
         let process = Record::Process {
             pid,
             engine: env!("CARGO_PKG_VERSION").to_string(),
-            machine: attached.engine.machine().text(),
+            machine: attached.engine.setup().machine.text(),
         };
         process.write(&mut attached.kept);
     }

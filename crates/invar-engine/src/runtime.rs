@@ -17,15 +17,17 @@ use alloc::vec::Vec;
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
+use invar_core::wire::raw::call_paths::CallPaths;
 use invar_sim::Hierarchy;
 
 use self::fault::Fault;
+use crate::account::ledger::Ledger;
 use crate::drain::generated::Generated;
 use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
 use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
-use crate::host::code_map::CodeMap;
+use crate::host::code_map::{self, CodeMap};
 use crate::host::context::{Context, register::*};
 use crate::host::faults;
 use crate::host::gate::{self, Reason};
@@ -39,6 +41,9 @@ use crate::translate::{Mode, Numbers, Options, Site, Special, Turn, assemble};
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
 const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) as u64;
+/// Where the code is by which the guest goes on natively.
+const NATIVE_EXIT: u64 = CODE_END;
+const NATIVE_EXIT_BYTES: u64 = 128;
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
 const BLOCK_BYTES_MAX: u64 = 64 << 10;
@@ -51,8 +56,6 @@ const FILLINGS_MIN: u32 = 8;
 struct Block {
     /// Guest address.
     head: u64,
-    /// Index of its first operation.
-    first_op: u32,
     /// Host address of its code.
     entry: u64,
     /// The guest's bytes that it was made of, where they can change behind our back.
@@ -83,10 +86,10 @@ impl Births {
         if let Some(&origin) = self.by_next.get(&next) {
             return origin;
         }
-        let origin = CODE_END + self.bytes;
+        let origin = NATIVE_EXIT + NATIVE_EXIT_BYTES + self.bytes;
         let code = emit::system_call_with_child(origin, next);
         let bytes = (code.len() as u64).next_multiple_of(16);
-        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) {
+        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) - NATIVE_EXIT_BYTES {
             // Thousands of places that start threads: by now the first of them have left.
             *self = Births::default();
             return self.code(memory, next);
@@ -122,12 +125,34 @@ enum Drain {
     Generated(Box<Generated>),
 }
 
+impl Drain {
+    fn caches(&mut self) -> &mut Hierarchy {
+        match self {
+            Drain::Reference(caches) => caches,
+            Drain::Generated(drain) => drain.caches(),
+        }
+    }
+}
+
+/// What an engine is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The Machine to simulate.
+    pub machine: Machine,
+    /// With caches or without.
+    pub mode: Mode,
+    /// How traces become events.
+    pub drain: DrainKind,
+    /// Warm passes are told by call paths. Needs the mode with caches.
+    pub call_paths: bool,
+}
+
 /// The engine of a process.
 pub struct Engine {
-    machine: Machine,
+    setup: Setup,
     options: Options,
     drain: Drain,
-    drain_kind: DrainKind,
+    ledger: Option<Box<Ledger>>,
     code: CodeMemory,
     code_next: u64,
     indirect_miss: u64,
@@ -162,17 +187,18 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with nothing translated. The arena must be mapped, and every earlier engine of the process gone.
-    pub fn new(machine: Machine, mode: Mode, drain_kind: DrainKind, code: CodeMemory) -> Engine {
+    pub fn new(setup: Setup, code: CodeMemory) -> Engine {
         let features = if gate::cpuid(0, 0)[0] >= 7 { gate::cpuid(7, 0)[1] } else { 0 };
         let (bmi1, bmi2) = (features & 1 << 3 != 0, features & 1 << 8 != 0);
+        let Setup { machine, mode, drain, call_paths } = &setup;
         let mut engine = Engine {
-            drain: match drain_kind {
-                DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(&machine))),
-                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(&machine, bmi1))),
+            drain: match drain {
+                DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(machine))),
+                DrainKind::Generated => Drain::Generated(Box::new(Generated::new(machine, bmi1))),
             },
-            drain_kind,
-            machine,
-            options: Options { mode, rorx: bmi2 },
+            ledger: (*call_paths && *mode == Mode::Simulation).then(|| Box::new(Ledger::new())),
+            options: Options { mode: *mode, rorx: bmi2 },
+            setup,
             code,
             code_next: CODE_START,
             indirect_miss: CODE_START,
@@ -195,19 +221,20 @@ impl Engine {
             fault: None,
             entered_min: reform::ENTERED_MIN,
         };
+        engine.code.write(NATIVE_EXIT, &emit::native_exit(NATIVE_EXIT));
         engine.drop_translations();
         engine
     }
 
-    /// The same with another Machine, mode or drain, and nothing translated.
-    pub fn replaced_by(self, machine: Machine, mode: Mode, drain_kind: DrainKind) -> Engine {
-        Engine::new(machine, mode, drain_kind, self.code)
+    /// Another in its place, with nothing translated.
+    pub fn replaced_by(self, setup: Setup) -> Engine {
+        Engine::new(setup, self.code)
     }
 
     /// After a region that has jumped out of the runtime for good: the tables were left in the middle of a change, so
     /// the engine begins anew, with nothing counted and nothing translated.
     pub fn abandon(&mut self, context: &mut Context) {
-        let fresh = Engine::new(self.machine.clone(), self.mode(), self.drain_kind(), memory::code_memory());
+        let fresh = Engine::new(self.setup.clone(), memory::code_memory());
         // What its tables hold may be half written, so it must not be freed.
         core::mem::forget(core::mem::replace(self, fresh));
         context.trace_pointer = TRACE_START;
@@ -217,14 +244,9 @@ impl Engine {
         self.diagnostics.insert(Diagnostic::LeftTranslation);
     }
 
-    /// The Machine that is simulated.
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// With caches or without.
-    pub fn mode(&self) -> Mode {
-        self.options.mode
+    /// What it was asked to do.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// What the records of the trace mean, for those who read it themselves.
@@ -235,11 +257,6 @@ impl Engine {
     /// Forms blocks again that were entered so often, for those who check that it changes nothing.
     pub fn form_again_after(&mut self, entered: u64) {
         self.entered_min = entered;
-    }
-
-    /// How traces become events.
-    pub fn drain_kind(&self) -> DrainKind {
-        self.drain_kind
     }
 
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
@@ -253,6 +270,7 @@ impl Engine {
                 Drain::Generated(drain) => drain.clear(),
             }
         }
+        self.open_ledger(entry, cold);
         self.fs_base = syscall::fs_base();
         context.trace_pointer = TRACE_START;
         context.trace_limit =
@@ -267,6 +285,26 @@ impl Engine {
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
         self.go_to(context, entry)
+    }
+
+    fn open_ledger(&mut self, entry: u64, cold: bool) {
+        let Some(ledger) = &mut self.ledger else { return };
+        ledger.begin(entry, false);
+        if ledger.has_dropped() {
+            self.drop_translations();
+        }
+        self.drain.caches().note_payers(!cold);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.begin(entry, !cold);
+        }
+    }
+
+    /// What the region that has ended cost by call path, if that was asked for. Once a region.
+    pub fn call_paths(&mut self) -> Option<CallPaths> {
+        let ledger = self.ledger.as_mut().filter(|ledger| ledger.is_active())?;
+        let paths = ledger.call_paths(code_map::executable_lines());
+        ledger.begin(0, false);
+        Some(paths)
     }
 
     /// What the region counted, after it has ended.
@@ -358,15 +396,29 @@ impl Engine {
     fn collect(&mut self, context: &mut Context) {
         match self.options.mode {
             Mode::Simulation => {
+                let trace = memory::trace(context.trace_pointer);
+                let mut ledger = self.ledger.as_deref_mut().filter(|ledger| ledger.is_active());
                 let exactness = match &mut self.drain {
-                    Drain::Reference(caches) => {
-                        let trace = memory::trace(context.trace_pointer);
-                        reference::drain(&self.meanings, trace, self.fs_base, caches, &mut self.events)
-                    }
-                    Drain::Generated(drain) => {
-                        drain.drain(&self.meanings, self.fs_base, context.trace_pointer)
-                    }
+                    Drain::Reference(caches) => reference::drain(
+                        &self.meanings,
+                        trace,
+                        self.fs_base,
+                        caches,
+                        &mut self.events,
+                        ledger.as_deref_mut(),
+                    ),
+                    Drain::Generated(drain) => drain.drain(
+                        &self.meanings,
+                        self.fs_base,
+                        context.trace_pointer,
+                        ledger.as_deref_mut(),
+                    ),
                 };
+                if let Some(ledger) = ledger {
+                    ledger.follow(trace, trace.len(), self.fs_base);
+                    ledger.rewind();
+                    ledger.charge_misses(self.drain.caches().take_paid());
+                }
                 self.note(exactness);
                 context.trace_pointer = TRACE_START;
             }
@@ -442,7 +494,7 @@ impl Engine {
         self.diagnostics.insert(Diagnostic::LeftTranslation);
         self.collect(context);
         context.target = target;
-        gate::native_address()
+        NATIVE_EXIT
     }
 
     /// The block at a guest address, translated if need be; `None` where nothing may be executed.
@@ -490,6 +542,9 @@ impl Engine {
         self.meanings.ops.extend_from_slice(&translation.ops);
         self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
         self.turns.extend_from_slice(&translation.turns);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.add_block(head, path, &translation);
+        }
         let exits = (numbers.exit, translation.exits.len() as u32);
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
@@ -511,7 +566,6 @@ impl Engine {
         }
         self.blocks.push(Block {
             head,
-            first_op,
             entry,
             copy,
             volatile: range.volatile,
@@ -546,6 +600,9 @@ impl Engine {
         self.take_drained();
         if let Drain::Generated(drain) = &mut self.drain {
             drain.drop_thunks();
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.drop_exits();
         }
         self.blocks.clear();
         self.by_head.clear();

@@ -94,6 +94,8 @@ guests! {
     a_region_within_a_region_is_refused: "nested.c", VARYING;
     instructions_that_are_not_known_go_on_natively:
         "unknown_instructions.c", REPEATABLE.with(&[LeftTranslation, UnsupportedInstruction]);
+    the_segment_gs_is_the_guests_where_it_is_used:
+        "gs_segment.c", REPEATABLE.with(&[LeftTranslation, UnsupportedInstruction]);
     alignment_checks_go_on_natively:
         "alignment_checks.c", REPEATABLE.with(&[LeftTranslation, UnsupportedInstruction]);
 }

@@ -166,6 +166,7 @@ pub(crate) fn request(
         "version": 1,
         "mode": instrument.name(),
         "machine": machine.text(),
+        "call_paths": instrument == Instrument::Simulation,
         "environment": environment,
         "pass": pass(pass_env),
     });

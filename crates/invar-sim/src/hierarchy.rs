@@ -27,8 +27,12 @@ pub struct Hierarchy {
     l2: Option<Level>,
     l3: Level,
     events: Events,
-    /// What has missed the first level and was not asked for behind it yet.
-    missed: Vec<Lines>,
+    /// What has missed the first level and was not asked for behind it yet, and who has asked.
+    missed: Vec<(Lines, u64)>,
+    /// Who asks, as a number of the caller's.
+    payer: u64,
+    /// Every miss and who has paid for it, if that is wanted.
+    paid: Option<Vec<(u64, Event)>>,
 }
 
 /// So many misses are answered together.
@@ -44,7 +48,27 @@ impl Hierarchy {
             l3: Level::new(&machine.l3),
             events: Events::default(),
             missed: Vec::with_capacity(MISSED_MAX),
+            payer: 0,
+            paid: None,
         }
+    }
+
+    /// From now on every miss is noted with who pays for it, or none.
+    pub fn note_payers(&mut self, noted: bool) {
+        self.answer_misses();
+        self.paid = noted.then(Vec::new);
+    }
+
+    /// Whoever asks from now on is `payer`.
+    #[inline]
+    pub fn set_payer(&mut self, payer: u64) {
+        self.payer = payer;
+    }
+
+    /// The misses since the last call that payers are known of; of memory accesses each is one.
+    pub fn take_paid(&mut self) -> Vec<(u64, Event)> {
+        self.answer_misses();
+        self.paid.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// An instruction of `bytes` bytes at `address` is fetched. Counts misses only: instructions are the caller's.
@@ -52,8 +76,7 @@ impl Hierarchy {
     pub fn fetch(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
         let lines = Lines::of(address, u64::from(bytes));
         if !lines.touch(&mut self.l1i, told) {
-            self.events.add(Event::L1iMisses, 1);
-            self.miss(lines);
+            self.miss(lines, Event::L1iMisses);
         }
     }
 
@@ -113,15 +136,18 @@ impl Hierarchy {
     #[inline]
     fn data(&mut self, lines: Lines, miss: Event, told: &mut impl Settling) {
         if !lines.touch(&mut self.l1d, told) {
-            self.events.add(miss, 1);
-            self.miss(lines);
+            self.miss(lines, miss);
         }
     }
 
     /// Will ask the levels behind the first.
     #[inline]
-    fn miss(&mut self, lines: Lines) {
-        self.missed.push(lines);
+    fn miss(&mut self, lines: Lines, event: Event) {
+        self.events.add(event, 1);
+        if let Some(paid) = &mut self.paid {
+            paid.push((self.payer, event));
+        }
+        self.missed.push((lines, self.payer));
         if self.missed.len() == MISSED_MAX {
             self.answer_misses();
         }
@@ -129,15 +155,26 @@ impl Hierarchy {
 
     /// Asks the levels behind the first.
     fn answer_misses(&mut self) {
-        let Hierarchy { l2, l3, events, missed, .. } = self;
+        let Hierarchy { l2, l3, events, missed, paid, .. } = self;
+        let mut note = |payer: u64, event: Event, count: u64| {
+            events.add(event, count);
+            if let Some(paid) = paid {
+                paid.extend((0..count).map(|_| (payer, event)));
+            }
+        };
         if let Some(l2) = l2 {
-            missed.retain(|lines| !lines.touch(l2, &mut ()));
-            events.add(Event::L2Misses, missed.len() as u64);
+            missed.retain(|(lines, payer)| {
+                let hit = lines.touch(l2, &mut ());
+                if !hit {
+                    note(*payer, Event::L2Misses, 1);
+                }
+                !hit
+            });
         }
-        for lines in missed.drain(..) {
+        for (lines, payer) in missed.drain(..) {
             let fetched = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u64;
-            events.add(Event::L3Misses, u64::from(fetched > 0));
-            events.add(Event::MemoryAccesses, fetched);
+            note(payer, Event::L3Misses, u64::from(fetched > 0));
+            note(payer, Event::MemoryAccesses, fetched);
         }
     }
 }
@@ -184,6 +221,23 @@ mod tests {
             events.add(event, count);
         }
         assert_eq!(caches.take_events(), events);
+    }
+
+    #[test]
+    fn whoever_asks_pays_for_what_is_missed() {
+        let mut caches = reference();
+        caches.note_payers(true);
+        caches.set_payer(7);
+        caches.read(0x1000, 8, &mut ());
+        caches.set_payer(8);
+        caches.write(0x1000, 8, &mut ());
+        caches.fetch(0x1000, 4, &mut ());
+        let mut paid = caches.take_paid();
+        paid.sort();
+        let data = [Event::L1dReadMisses, Event::L2Misses, Event::L3Misses, Event::MemoryAccesses];
+        let expected = data.map(|event| (7, event)).into_iter().chain([(8, Event::L1iMisses)]);
+        assert!(paid.iter().copied().eq(expected));
+        assert!(caches.take_paid().is_empty());
     }
 
     #[test]

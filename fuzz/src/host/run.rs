@@ -12,7 +12,7 @@ use invar_core::machine::Machine;
 use invar_engine::drain::reference::Meanings;
 use invar_engine::host::context::Context;
 use invar_engine::host::{gate, memory};
-use invar_engine::region::{DrainKind, Mode, Stack};
+use invar_engine::region::{DrainKind, Mode, Setup, Stack};
 use invar_engine::runtime::Engine;
 
 use super::signals::{self, Fault, Step};
@@ -93,16 +93,17 @@ pub enum Thread {
     Scratch,
 }
 
-/// Sets the `fs` base while `act` runs; nothing in it may use thread-local storage.
+/// Sets the `fs` base while `act` runs; nothing in it may use thread-local storage. What a program that has gone astray may
+/// have left the two bases like is put right.
 fn with_thread_base<R>(thread: Thread, act: impl FnOnce() -> R) -> R {
-    if thread == Thread::Own {
-        return act();
-    }
     use invar_engine::host::syscall;
     let before = syscall::fs_base();
-    set_fs(layout::THREAD);
+    if thread == Thread::Scratch {
+        set_fs(layout::THREAD);
+    }
     let result = act();
     set_fs(before);
+    syscall::set_gs_base(0);
     result
 }
 
@@ -136,6 +137,10 @@ pub fn machine() -> Machine {
     Machine::parse(text).expect("a machine's text")
 }
 
+fn setup(mode: Mode) -> Setup {
+    Setup { machine: machine(), mode, drain: DrainKind::Generated, call_paths: true }
+}
+
 /// An engine that can be run program after program.
 pub struct Translator {
     engine: Engine,
@@ -158,12 +163,12 @@ impl Translator {
     pub fn new() -> Result<Translator, i32> {
         memory::map_arena()?;
         let code = memory::code_memory();
-        Ok(Translator { engine: Engine::new(machine(), Mode::Simulation, DrainKind::Generated, code) })
+        Ok(Translator { engine: Engine::new(setup(Mode::Simulation), code) })
     }
 
     /// Forgets every translation, and goes on in `mode`.
     pub fn renewed(self, mode: Mode) -> Translator {
-        Translator { engine: self.engine.replaced_by(machine(), mode, DrainKind::Generated) }
+        Translator { engine: self.engine.replaced_by(setup(mode)) }
     }
 
     /// Forms superblocks again that were entered so often.
@@ -173,7 +178,7 @@ impl Translator {
 
     /// With a trace or with counts.
     pub fn mode(&self) -> Mode {
-        self.engine.mode()
+        self.engine.setup().mode
     }
 
     /// What the trace's records mean.
@@ -185,7 +190,7 @@ impl Translator {
     pub fn run(&mut self, thread: Thread, room: Room) -> Translated {
         let engine = &mut self.engine;
         let mut trace = Vec::new();
-        signals::begin_translated(exit_address(), gate::leave_address());
+        signals::begin_translated(exit_address(), gate::region_end_address());
         let (events, diagnostics) = with_thread_base(thread, || {
             let context: &mut Context = memory::context();
             let entry = engine.begin(context, program as *const () as u64, true);
@@ -193,7 +198,7 @@ impl Translator {
                 context.trace_limit = context.trace_pointer;
             }
             gate::run(context, engine, entry, 0, Stack::Own);
-            if engine.mode() == Mode::Simulation && context.ended_natively == 0 {
+            if engine.setup().mode == Mode::Simulation && context.ended_natively == 0 {
                 trace.extend_from_slice(memory::trace(context.trace_pointer));
             }
             engine.end(context)

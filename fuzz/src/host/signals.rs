@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
-use invar_engine::host::{gate, layout as engine};
+use invar_engine::host::layout as engine;
 
 use crate::layout;
 
@@ -186,10 +186,7 @@ extern "C" fn answer(signal: i32, _info: *mut libc::siginfo_t, context: *mut lib
         }
     }
     let cache = engine::ARENA + u64::from(engine::CODE);
-    let of_guest = native
-        || (cache..cache + u64::from(engine::CODE_BYTES)).contains(&at)
-        || (gate::native_address()..gate::native_address() + 32).contains(&at)
-        || !in_own_text(at);
+    let of_guest = native || (cache..cache + u64::from(engine::CODE_BYTES)).contains(&at) || !in_own_text(at);
     if way_out == 0 || !of_guest {
         give_up(signal, at);
     }

@@ -14,7 +14,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 
 use invar_core::event::Event;
 use invar_core::machine::Machine;
-use invar_engine::region::{self, DrainKind, EngineError, Mode, Pass, Stack};
+use invar_engine::region::{self, DrainKind, EngineError, Mode, Pass, Setup, Stack};
 
 #[global_allocator]
 static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator::new();
@@ -27,7 +27,10 @@ const NOT_ATTACHED: c_int = 3;
 const NESTED: c_int = 4;
 const IO: c_int = 5;
 
-const ABI: u32 = 1;
+const ABI: u32 = 2;
+
+/// `INVAR_CALL_PATHS`.
+const CALL_PATHS: c_int = 0x100;
 
 /// `struct invar_result`.
 #[repr(C)]
@@ -90,13 +93,14 @@ pub extern "C" fn invar_attach(machine: *const c_char, mode: c_int) -> c_int {
         Ok(machine) => machine,
         Err(error) => return fail(BAD_ARGUMENT, &error.to_string()),
     };
-    let (mode, drain) = match mode {
+    let call_paths = mode & CALL_PATHS != 0;
+    let (mode, drain) = match mode & !CALL_PATHS {
         0 => (Mode::Counts, DrainKind::Generated),
         1 => (Mode::Simulation, DrainKind::Generated),
         2 => (Mode::Simulation, DrainKind::Reference),
         _ => return fail(BAD_ARGUMENT, "the mode is none of enum invar_mode"),
     };
-    match region::attach(&machine, mode, drain) {
+    match region::attach(&Setup { machine, mode, drain, call_paths }) {
         Ok(()) => OK,
         Err(error) => status_of(&error),
     }

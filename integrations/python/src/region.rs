@@ -8,8 +8,7 @@ use std::ffi::c_void;
 use std::path::Path;
 
 use invar_core::event::Event;
-use invar_core::wire::raw::Record;
-use invar_engine::region::{self, DrainKind, EngineError, Outcome, Pass, Stack};
+use invar_engine::region::{self, DrainKind, EngineError, Outcome, Pass, Setup, Stack};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -41,7 +40,9 @@ fn failure(error: EngineError) -> PyErr {
 #[pyfunction]
 pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
-    region::attach(&request.machine, request.mode, DrainKind::Generated).map_err(failure)?;
+    let Request { machine, mode, call_paths, .. } = &request;
+    let (machine, mode, call_paths) = (machine.clone(), *mode, *call_paths);
+    region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths }).map_err(failure)?;
     steady::make();
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);
@@ -97,8 +98,7 @@ pub fn measure(
         progress::measured(&benchmark, outcome.events.0[Event::Instructions as usize]);
     }
     let mode = *MODE.get(py).unwrap_or(&region::Mode::Simulation);
-    let Outcome { events, diagnostics } = outcome;
-    region::keep(&Record::Pass { benchmark, pass, mode, events, diagnostics });
+    region::keep_outcome(&benchmark, pass, mode, &outcome);
     Ok(result)
 }
 

@@ -31,6 +31,8 @@ pub struct Request {
     pub mode: Mode,
     /// The simulated CPU.
     pub machine: Machine,
+    /// Tell warm passes by call path.
+    pub call_paths: bool,
     environment: BTreeMap<String, String>,
     pass: Vec<String>,
 }
@@ -64,7 +66,8 @@ impl Request {
             .collect::<io::Result<_>>()?;
         let names = value["pass"].as_array().map(Vec::as_slice).unwrap_or_default();
         let pass = names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect();
-        Ok(Request { mode, machine, environment, pass })
+        let call_paths = value["call_paths"].as_bool().unwrap_or(false);
+        Ok(Request { mode, machine, call_paths, environment, pass })
     }
 
     /// The whole environment of a measured process, sorted by name.

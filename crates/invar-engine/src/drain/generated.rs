@@ -12,6 +12,7 @@ use invar_sim::{Hierarchy, Settling};
 use super::code_lines::CodeWords;
 use super::reference::{self, Exactness, Meanings};
 use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
+use crate::account::ledger::{Ledger, Payer};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::thunks;
@@ -76,6 +77,11 @@ impl Generated {
         drain
     }
 
+    /// The caches, for whoever asks who pays.
+    pub fn caches(&mut self) -> &mut Hierarchy {
+        &mut self.caches
+    }
+
     /// Empties the caches.
     pub fn clear(&mut self) {
         self.caches.clear();
@@ -96,33 +102,23 @@ impl Generated {
         }
     }
 
-    /// Drains the trace up to `end`.
-    pub fn drain(&mut self, meanings: &Meanings, fs_base: u64, end: u64) -> Exactness {
+    /// Drains the trace up to `end`, and tells `ledger` who pays for what changes the caches.
+    pub fn drain(
+        &mut self,
+        meanings: &Meanings,
+        fs_base: u64,
+        end: u64,
+        ledger: Option<&mut Ledger>,
+    ) -> Exactness {
         let trace = memory::trace(end);
+        let mut draining = Draining { drain: self, meanings, fs_base, trace, ledger };
         if trace.len() <= SHORT_TRACE {
-            return self.drain_short(meanings, fs_base, trace);
+            return draining.short();
         }
-        self.counted = true;
-        thunks::run(&mut Draining { drain: self, meanings, fs_base }, fs_base, end);
+        draining.drain.counted = true;
+        thunks::run(&mut draining, fs_base, end);
         // The paths tell when their counts are taken.
         Exactness::Exact
-    }
-
-    /// Without thunks: so a small region makes none, and does not have all paths' counters looked through.
-    fn drain_short(&mut self, meanings: &Meanings, fs_base: u64, mut trace: &[u64]) -> Exactness {
-        let mut exactness = Exactness::Exact;
-        let mut draining = Draining { drain: self, meanings, fs_base };
-        while let Some((&head, tail)) = trace.split_first() {
-            let exit = &meanings.paths[head as usize].exit;
-            let (slots, next) = tail.split_at(usize::from(exit.slots));
-            trace = next;
-            reference::count_only(exit, 1, &mut draining.drain.events);
-            if exit.approximate {
-                exactness = Exactness::Approximate;
-            }
-            draining.record(head as u32, slots, 0);
-        }
-        exactness
     }
 
     /// May a path's counter be other than zero?
@@ -160,9 +156,28 @@ pub struct Draining<'a> {
     drain: &'a mut Generated,
     meanings: &'a Meanings,
     fs_base: u64,
+    trace: &'a [u64],
+    ledger: Option<&'a mut Ledger>,
 }
 
 impl Draining<'_> {
+    /// Without thunks: so a small region makes none, and does not have all paths' counters looked through.
+    fn short(&mut self) -> Exactness {
+        let mut exactness = Exactness::Exact;
+        let mut rest = self.trace;
+        while let Some((&head, tail)) = rest.split_first() {
+            let exit = &self.meanings.paths[head as usize].exit;
+            let (slots, next) = tail.split_at(usize::from(exit.slots));
+            rest = next;
+            reference::count_only(exit, 1, &mut self.drain.events);
+            if exit.approximate {
+                exactness = Exactness::Approximate;
+            }
+            self.record(head as u32, slots, 0);
+        }
+        exactness
+    }
+
     /// A record of an exit that may change something. `told` is the first operation to go through, as those before it
     /// change nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
     pub fn record(&mut self, exit: u32, slots: &[u64], told: u32) {
@@ -171,7 +186,15 @@ impl Draining<'_> {
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
-        for op in &self.meanings.ops[ops.start as usize..ops.end as usize] {
+        let row = self.ledger.as_mut().map(|ledger| {
+            let words = (slots.as_ptr().addr() - self.trace.as_ptr().addr()) / size_of::<u64>();
+            ledger.follow(self.trace, words + slots.len(), self.fs_base)
+        });
+        for (op, number) in self.meanings.ops[ops.start as usize..ops.end as usize].iter().zip(start..) {
+            let payer = row.map(|row| Payer { row, op: number });
+            if let Some(payer) = payer {
+                caches.set_payer(payer.number());
+            }
             match op {
                 Op::Fetch { .. } if code_is_settled => {}
                 Op::Fetch { address, bytes } => {
@@ -199,7 +222,11 @@ impl Draining<'_> {
                     }
                 }
                 Op::Repeat(repeat) => {
-                    reference::touch_repeatedly(repeat, slots, self.fs_base, caches, data, events);
+                    let repeated = reference::touch_repeatedly(repeat, slots, self.fs_base, caches, data);
+                    repeated.count(events);
+                    if let (Some(ledger), Some(payer)) = (&mut self.ledger, payer) {
+                        repeated.charge(ledger, payer);
+                    }
                 }
             }
         }
@@ -378,15 +405,15 @@ mod tests {
                     let fs_base = 0x7fff_f7d0_0000 + round * 0x40;
                     let mut expected = Events::default();
                     let exactness =
-                        reference::drain(&meanings, &words, fs_base, &mut plain, &mut expected);
+                        reference::drain(&meanings, &words, fs_base, &mut plain, &mut expected, None);
                     expected += plain.take_events();
                     // Some rounds in two parts, of which one is short.
                     let (short, long) = words.split_at(if round % 3 == 0 { 9 * (round as usize + 1) } else { 0 });
                     let mut short_exactness = Exactness::Exact;
                     if !short.is_empty() {
-                        short_exactness = fast.drain(&meanings, fs_base, memory::write_trace(short));
+                        short_exactness = fast.drain(&meanings, fs_base, memory::write_trace(short), None);
                     }
-                    let long_exactness = fast.drain(&meanings, fs_base, memory::write_trace(long));
+                    let long_exactness = fast.drain(&meanings, fs_base, memory::write_trace(long), None);
                     let (events, mut fast_exactness) = fast.take_events(&meanings);
                     if [short_exactness, long_exactness].contains(&Exactness::Approximate) {
                         fast_exactness = Exactness::Approximate;

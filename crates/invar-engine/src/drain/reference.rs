@@ -6,6 +6,7 @@
 use invar_core::event::{Event, Events};
 use invar_sim::{Hierarchy, Settling};
 
+use crate::account::ledger::{Ledger, Payer};
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
 
 /// An exit, with the place of its superblock's operations among all.
@@ -35,13 +36,15 @@ pub enum Exactness {
     Approximate,
 }
 
-/// Drains `trace` into `caches` and `events`. Misses and accesses stay in `caches` until they are taken.
+/// Drains `trace` into `caches` and `events`, and tells `ledger` who pays. Misses and accesses stay in `caches` until they
+/// are taken.
 pub fn drain(
     meanings: &Meanings,
     trace: &[u64],
     fs_base: u64,
     caches: &mut Hierarchy,
     events: &mut Events,
+    mut ledger: Option<&mut Ledger>,
 ) -> Exactness {
     let mut exactness = Exactness::Exact;
     let mut rest = trace;
@@ -54,11 +57,22 @@ pub fn drain(
             exactness = Exactness::Approximate;
         }
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
-        for op in ops {
+        let row = ledger.as_mut().map(|ledger| ledger.follow(trace, trace.len() - rest.len(), fs_base));
+        for (op, number) in ops.iter().zip(0..) {
+            let payer = row.map(|row| Payer { row, op: number });
+            if let Some(payer) = payer {
+                caches.set_payer(payer.number());
+            }
             match op {
                 Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
-                Op::Repeat(repeat) => touch_repeatedly(repeat, slots, fs_base, caches, &mut (), events),
+                Op::Repeat(repeat) => {
+                    let repeated = touch_repeatedly(repeat, slots, fs_base, caches, &mut ());
+                    repeated.count(events);
+                    if let (Some(ledger), Some(payer)) = (&mut ledger, payer) {
+                        repeated.charge(ledger, payer);
+                    }
+                }
             }
         }
     }
@@ -111,24 +125,22 @@ fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierar
     }
 }
 
-/// A repeat touches whole ranges.
+/// A repeat touches whole ranges; says how far it went.
 pub fn touch_repeatedly(
     repeat: &Repeat,
     slots: &[u64],
     fs_base: u64,
     caches: &mut Hierarchy,
     told: &mut impl Settling,
-    events: &mut Events,
-) {
+) -> Extent {
     let extent = extent(repeat, slots, fs_base);
-    events.add(Event::RepIterations, extent.iterations);
-    events.add(Event::RepBytes, extent.bytes);
     if let Some(touch) = repeat.source {
         touch_range(touch, extent.source, extent.bytes, caches, told);
     }
     if let Some(touch) = repeat.target {
         touch_range(touch, extent.target, extent.bytes, caches, told);
     }
+    extent
 }
 
 /// How far a repeat went.
@@ -142,6 +154,20 @@ pub struct Extent {
     pub source: u64,
     /// Lowest address of the target.
     pub target: u64,
+}
+
+impl Extent {
+    /// Adds what caches do not count.
+    pub fn count(&self, events: &mut Events) {
+        events.add(Event::RepIterations, self.iterations);
+        events.add(Event::RepBytes, self.bytes);
+    }
+
+    /// The same for whoever pays.
+    pub fn charge(&self, ledger: &mut Ledger, payer: Payer) {
+        ledger.charge(payer, Event::RepIterations, self.iterations);
+        ledger.charge(payer, Event::RepBytes, self.bytes);
+    }
 }
 
 /// What a record says of a repeat: its element count is how far `rcx` went down, its direction where the pointers went.

@@ -2,6 +2,7 @@
 //!
 //! Pure: text in, ranges out.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Something that may be executed.
@@ -70,6 +71,18 @@ impl Executable {
     }
 }
 
+/// The lines of `/proc/PID/maps` on what [`parse`] keeps, each with its end of line.
+pub fn executable_lines(text: &[u8], hole: core::ops::Range<u64>) -> String {
+    let mut lines = String::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        if parse_line(line).is_some_and(|range| !hole.contains(&range.start)) {
+            lines.push_str(&String::from_utf8_lossy(line));
+            lines.push('\n');
+        }
+    }
+    lines
+}
+
 /// The range that `address` lies in.
 pub fn find(ranges: &[Executable], address: u64) -> Option<&Executable> {
     at(ranges, address).map(|(range, _)| range)
@@ -98,6 +111,13 @@ mod tests {
         let ranges = parse(MAPS, 0..0);
         let starts: Vec<u64> = ranges.iter().map(|range| range.start).collect();
         assert_eq!(starts, [0x55d5_c0a0_1000, 0x7f00_0000_0000, 0x7fff_f7fc_5000]);
+    }
+
+    #[test]
+    fn lines_on_what_may_be_executed_stay_as_they_are() {
+        let lines = executable_lines(MAPS, 0x7f00_0000_0000..0x7f00_0000_1000);
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.ends_with("[vdso]\n"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which system calls of the guest need care.
 
-use crate::host::syscall::number;
+use crate::host::syscall::{ARCH_SET_GS, number};
 use invar_core::diagnostic::Diagnostic;
 
 /// How a system call is made.
@@ -18,7 +18,6 @@ pub enum Care {
 
 /// What to do about a call before it is made.
 pub fn care(call: u64, arguments: [u64; 6]) -> Care {
-    const ARCH_SET_GS: u64 = 0x1001;
     match call {
         number::CLONE | number::CLONE3 | number::FORK | number::VFORK => Care::Child,
         number::RT_SIGRETURN => Care::Leave,

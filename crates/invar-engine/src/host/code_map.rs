@@ -1,6 +1,7 @@
 //! The guest's code, to read: the kernel's list of mappings, and the bytes behind it.
 #![expect(unsafe_code, reason = "the guest's code is memory that Rust does not own")]
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::layout::{ARENA, HEAP, HEAP_BYTES};
@@ -91,6 +92,22 @@ fn query(file: &mut File, ranges: &mut Vec<Executable>) -> Result<(), i32> {
     Ok(())
 }
 
+fn read_to_end(file: &mut File, text: &mut Vec<u8>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = file.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// The kernel's lines on the guest's executable mappings; none where `/proc` cannot be read.
+pub fn executable_lines() -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(MAPS, Access::Read) {
+        read_to_end(&mut file, &mut text);
+    }
+    maps::executable_lines(&text, HOLE)
+}
+
 /// What may be executed at the moment.
 #[derive(Debug, Default)]
 pub struct CodeMap {
@@ -108,10 +125,7 @@ impl CodeMap {
             return;
         }
         // A kernel before 6.11 knows the text only: a tenth of a millisecond, mostly for what cannot be executed.
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = file.read(&mut buffer) {
-            self.text.extend_from_slice(&buffer[..count]);
-        }
+        read_to_end(&mut file, &mut self.text);
         self.ranges = maps::parse(&self.text, HOLE);
     }
 

@@ -75,6 +75,8 @@ pub struct Context {
     pub drain_record: u64,
     /// For thunks: the guest's `fs` base while the trace was written.
     pub drain_fs_base: u64,
+    /// The guest's `gs` base, which it gets back where it goes on natively.
+    pub guest_gs_base: u64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -135,6 +137,8 @@ pub mod at {
         DRAIN_RECORD = drain_record;
         /// [`Context::drain_fs_base`].
         DRAIN_FS_BASE = drain_fs_base;
+        /// [`Context::guest_gs_base`].
+        GUEST_GS_BASE = guest_gs_base;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

@@ -15,6 +15,7 @@ use core::arch::naked_asm;
 
 use super::context::{Context, at, register};
 use super::layout::{self, ARENA};
+use super::syscall::{ARCH_SET_GS, number};
 
 /// Why the runtime is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,17 +225,6 @@ extern "C" fn make_system_call() {
     )
 }
 
-/// Goes on natively at `target`: the guest gets its `r11` back, and the engine has let go.
-#[unsafe(naked)]
-extern "C" fn go_native() {
-    naked_asm!(
-        "mov r11, gs:[{r11}]",
-        "jmp qword ptr gs:[{target}]",
-        r11 = const at::R11,
-        target = const at::TARGET,
-    )
-}
-
 /// Saves the caller and starts the guest that the context describes.
 #[unsafe(naked)]
 extern "C" fn enter_guest() {
@@ -260,12 +250,19 @@ extern "C" fn leave_guest() {
 }
 
 /// The return address of a region's callback. Known to the runtime, which leaves; reached natively where the guest
-/// got out of translation.
+/// got out of translation, with its own `gs` base.
 #[unsafe(naked)]
 extern "C" fn region_end() {
     naked_asm!(
+        "mov eax, {arch_prctl}",
+        "mov edi, {set_gs}",
+        "mov rsi, {arena}",
+        "syscall",
         "mov qword ptr gs:[{ended_natively}], 1",
         "jmp {leave}",
+        arch_prctl = const number::ARCH_PRCTL,
+        set_gs = const ARCH_SET_GS,
+        arena = const ARENA,
         ended_natively = const at::ENDED_NATIVELY,
         leave = sym leave_guest,
     )
@@ -313,6 +310,7 @@ pub fn run(
     context.engine = &raw mut *engine as u64;
     context.in_runtime = 0;
     let before = super::syscall::gs_base();
+    context.guest_gs_base = before;
     super::syscall::set_gs_base(ARENA);
     enter_guest();
     super::syscall::set_gs_base(before);
@@ -321,11 +319,6 @@ pub fn run(
 /// Address of [`make_system_call`].
 pub fn system_call_address() -> u64 {
     make_system_call as *const () as u64
-}
-
-/// Address of [`go_native`].
-pub fn native_address() -> u64 {
-    go_native as *const () as u64
 }
 
 /// Address of the gate for [`Reason::Resume`].

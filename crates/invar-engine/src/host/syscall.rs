@@ -183,10 +183,12 @@ pub fn gs_base() -> u64 {
     base
 }
 
+/// The code of `arch_prctl` that sets the `gs` base.
+pub const ARCH_SET_GS: u64 = 0x1001;
+
 /// Sets the `gs` base of this thread. By system call rather than `wrgsbase`: twice a region is nothing, and it works
 /// where the kernel has not enabled FSGSBASE.
 pub fn set_gs_base(base: u64) {
-    const ARCH_SET_GS: u64 = 0x1001;
     // SAFETY: no Rust code uses the gs segment.
     unsafe { syscall(number::ARCH_PRCTL, [ARCH_SET_GS, base, 0, 0, 0, 0]) };
 }

@@ -23,13 +23,14 @@ pub struct Fault {
     host: Frame,
     shown: Frame,
     boundary: Boundary,
-    first_op: u32,
+    /// An exit of the block that has faulted.
+    exit: u32,
 }
 
 impl Engine {
     /// Puts the guest's state into a frame of generated code.
     pub fn show_guest(&mut self, context: &mut Context, frame: &mut Frame) {
-        let Some((first_op, boundary)) = self.boundary(frame[FRAME_RIP]) else { return };
+        let Some((exit, boundary)) = self.boundary(frame[FRAME_RIP]) else { return };
         let Boundary { at, lent, .. } = boundary;
         let host = *frame;
         if in_trace(host[FRAME_R11]) {
@@ -55,17 +56,17 @@ impl Engine {
                 }
             }
         }
-        self.fault = Some(Fault { host, shown: *frame, boundary, first_op });
+        self.fault = Some(Fault { host, shown: *frame, boundary, exit });
     }
 
     /// Takes a frame back from the guest's handler, which has returned.
     pub fn take_back(&mut self, context: &mut Context, frame: &mut Frame) {
-        let Some(Fault { host, shown, boundary, first_op }) = self.fault.take() else { return };
+        let Some(Fault { host, shown, boundary, exit }) = self.fault.take() else { return };
         let Boundary { lent, before, .. } = boundary;
         let code_has_changed = self.code_has_changed();
         if frame[FRAME_RIP] != shown[FRAME_RIP] || code_has_changed {
             // Somewhere else, or the block is no longer right: by the runtime, with the guest's registers as they are.
-            self.count_until_fault(context, first_op, before);
+            self.count_until_fault(context, exit, before);
             if code_has_changed {
                 self.forget_all(context);
             }
@@ -106,10 +107,14 @@ impl Engine {
     }
 
     /// Counts what a block has done before the instruction that has faulted: as one more way out of it.
-    fn count_until_fault(&mut self, context: &mut Context, first_op: u32, before: Exit) {
+    fn count_until_fault(&mut self, context: &mut Context, exit: u32, before: Exit) {
         let number = self.meanings.paths.len();
+        let first_op = self.meanings.paths[exit as usize].first_op;
         self.meanings.paths.push(Path { first_op, exit: before });
         self.turns.push(None);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.add_exit_of(exit as usize, &before);
+        }
         if let Drain::Generated(drain) = &mut self.drain {
             drain.add_exits(number..number + 1);
         }
@@ -122,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// The guest's instruction whose code a host address is in, and the first operation of its block.
+    /// The guest's instruction whose code a host address is in, and an exit of its block.
     fn boundary(&self, host: u64) -> Option<(u32, Boundary)> {
         let after = self.blocks.partition_point(|block| block.entry <= host);
         let block = self.blocks[..after].last()?;
@@ -134,7 +139,7 @@ impl Engine {
         let offset = host - block.entry;
         let boundary =
             translation.boundaries.into_iter().rev().find(|boundary| u64::from(boundary.offset) <= offset)?;
-        Some((block.first_op, boundary))
+        Some((block.exits.0, boundary))
     }
 
     fn branch_lends_rax(&self) -> bool {

@@ -5,6 +5,8 @@
 
 use alloc::vec::Vec;
 
+use crate::host::layout::ARENA;
+
 /// Code that will stand at a known address.
 #[derive(Debug, Default)]
 pub struct Assembler {
@@ -237,6 +239,23 @@ impl Assembler {
     /// `bt dword ptr [rsp], bit`: changes the flags.
     pub fn top_of_stack_to_carry(&mut self, bit: u8) {
         self.raw(&[0x0f, 0xba, 0x24, 0x24, bit]);
+    }
+
+    /// `mov register, [rip + ...]`: a field of the context, whatever the `gs` base is.
+    pub fn load_context(&mut self, register: u8, offset: u32) {
+        self.raw(&[0x48 | (register >> 3) << 2, 0x8b, 5 | (register & 7) << 3]);
+        self.context_operand(offset);
+    }
+
+    /// `jmp [rip + ...]`: to the address in a field of the context.
+    pub fn jump_context(&mut self, offset: u32) {
+        self.raw(&[0xff, 0x25]);
+        self.context_operand(offset);
+    }
+
+    fn context_operand(&mut self, offset: u32) {
+        let next = self.address() + 4;
+        self.imm32((ARENA + u64::from(offset)).wrapping_sub(next) as u32);
     }
 
     /// `lahf; seto al`: the flags in `ax`.

@@ -29,7 +29,7 @@ use crate::host::gate::Gate;
 use crate::host::layout;
 
 use copies::replace_r11;
-pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, system_call_with_child};
+pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child};
 
 /// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
 /// leaves.

@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
-use invar_core::event::Event;
+use invar_core::event::{Event, Events};
+use invar_core::wire::raw::call_paths::{CallPaths, Callee, executed};
+use invar_core::wire::raw::{self, Record};
 
 /// What is expected of a guest besides the same output and end.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +64,12 @@ impl Pass {
     }
 }
 
-/// What was printed, how it ended, and the passes where there was an engine.
+/// What was printed, how it ended, and the passes where there was an engine; the last by call path, if that was asked for.
 #[derive(Debug)]
 struct Ran {
     output: Output,
     passes: Vec<Pass>,
+    call_paths: Option<CallPaths>,
 }
 
 /// The guest does under the engine what it does natively.
@@ -144,7 +147,9 @@ impl Guest {
     #[track_caller]
     fn run(&self, way: [&str; 2]) -> Ran {
         let events = self.program.with_extension("events");
+        let raw = self.program.with_extension("events.raw");
         let _ = std::fs::remove_file(&events);
+        let _ = std::fs::remove_file(&raw);
         let output = Command::new("setarch")
             .arg("-R")
             .arg(&self.program)
@@ -156,11 +161,40 @@ impl Guest {
             .output()
             .expect("setarch, of util-linux, is there");
         let text = std::fs::read_to_string(&events).unwrap_or_default();
-        Ran { output, passes: text.lines().map(parse_pass).collect() }
+        let records =
+            std::fs::read(&raw).map_or_else(|_| Vec::new(), |raw| raw::read(&raw).expect("a raw file"));
+        let call_paths = records.into_iter().rev().find_map(|record| match record {
+            Record::CallPaths { paths, .. } => Some(paths),
+            _ => None,
+        });
+        Ran { output, passes: text.lines().map(parse_pass).collect(), call_paths }
+    }
+
+    /// Counts by call path sum up to the pass, are the same by either drain, and change nothing that is counted.
+    #[track_caller]
+    fn check_call_paths(&self, course: Course) {
+        let [fast, plain] = ["S", "R"].map(|mode| self.run([mode, "o"]));
+        for ran in [&fast, &plain] {
+            if let Some(paths) = &ran.call_paths {
+                let warm = ran.passes.last().expect("a pass with call paths");
+                assert_eq!(paths.total().0.as_slice(), warm.events, "call paths sum up to the pass");
+            }
+        }
+        if course.counts == Counts::Repeatable {
+            assert_eq!(fast.passes, self.run(["s", "o"]).passes, "with call paths and without");
+            let mut known = BTreeMap::new();
+            let mut costs =
+                |ran: &Ran| ran.call_paths.as_ref().map(|paths| costs(paths, &mut known)).unwrap_or_default();
+            let (fast, plain) = (costs(&fast), costs(&plain));
+            let other = fast.iter().zip(&plain).find(|(fast, plain)| fast != plain);
+            assert_eq!(other, None, "call paths by either drain");
+            assert_eq!(fast.len(), plain.len(), "call paths by either drain");
+        }
     }
 
     #[track_caller]
     fn check_against(&self, native: &Output, course: Course) {
+        self.check_call_paths(course);
         let mut shared: Option<Vec<Vec<u64>>> = None;
         for (mode, stack) in RUNS {
             let ran = self.run([mode, stack]);
@@ -196,6 +230,35 @@ impl Guest {
             }
         }
     }
+}
+
+/// What each call path cost at each address, and how often it was called; whatever superblocks there were. Paths with the
+/// same number in `known` are the same.
+fn costs(
+    paths: &CallPaths,
+    known: &mut BTreeMap<(usize, Callee), usize>,
+) -> BTreeMap<(usize, u64), (u64, Events)> {
+    let mut numbers: Vec<usize> = Vec::new();
+    let mut costs: BTreeMap<(usize, u64), (u64, Events)> = BTreeMap::new();
+    for call in &paths.calls {
+        let caller = numbers.get(call.parent as usize).copied().unwrap_or(0);
+        let next = known.len() + 1;
+        let number = *known.entry((caller, call.callee)).or_insert(next);
+        costs.entry((number, 0)).or_default().0 += call.calls;
+        numbers.push(number);
+    }
+    for stretch in &paths.stretches {
+        for number in stretch.first..stretch.first + stretch.instructions {
+            let instruction = &paths.instructions[number as usize];
+            let cost = costs.entry((numbers[stretch.call as usize], instruction.address)).or_default();
+            cost.1 += executed(instruction, stretch.times);
+        }
+    }
+    for extra in &paths.extras {
+        let address = paths.instructions[extra.instruction as usize].address;
+        costs.entry((numbers[extra.call as usize], address)).or_default().1.add(extra.event, extra.count);
+    }
+    costs
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 //! return twice.
 
 use super::*;
+use crate::host::syscall::{ARCH_SET_GS, number};
 
 /// Code that checks whether `rcx` is the guest address `target` and restores the guest's registers; the block's own code
 /// follows, or a jump to it. On a mismatch it goes to `next`, the chain's next check or the gate's own stub.
@@ -42,6 +43,21 @@ pub fn indirect_miss(mode: Mode) -> Vec<u8> {
         code.store_gs(at::BRANCH_RAX, RAX);
     }
     code.jump_gs(Gate::Indirect.offset());
+    code.bytes
+}
+
+/// Code that goes on natively at [`at::TARGET`]: the guest gets its `gs` base and its `r11` back, and the engine has let go.
+/// Reached from the runtime, so the guest's registers are in the context, too.
+pub fn native_exit(origin: u64) -> Vec<u8> {
+    let mut code = Assembler::new(origin);
+    code.load_immediate(RAX, u64::from(number::ARCH_PRCTL as u32));
+    code.load_immediate(RDI, ARCH_SET_GS);
+    code.load_context(RSI, at::GUEST_GS_BASE);
+    code.raw(&[0x0f, 0x05]); // syscall: the flags are kept
+    for register in [RAX, RCX, RSI, RDI, R11] {
+        code.load_context(register, at::REGISTERS + 8 * u32::from(register));
+    }
+    code.jump_context(at::TARGET);
     code.bytes
 }
 

@@ -1,0 +1,486 @@
+//! The tree of calls of a region, and how often each exit was taken within each call.
+//!
+//! Reads the trace that the drain reads, and changes nothing: what is counted, and the code that counts it, are the same
+//! with a ledger and without. A record costs one look into a table, since an exit does the same whenever it is taken
+//! within the same call; only the guest's stack pointer, which the trace has at every call and return, can say otherwise.
+//!
+//! A call is left by the return that reads the address which it has pushed. Whatever else happens to the stack (exceptions,
+//! `longjmp`, a return used as a jump) shows at the next call or return: calls whose return address lies below the stack
+//! pointer are over. A stack pointer far from the last belongs to another stack (`swapcontext`), which has calls of its own.
+//!
+//! Invariant: `cursor` is at a record's start, and every record before it is in `rows`.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use iced_x86::{FlowControl, Mnemonic};
+use invar_core::event::Event;
+use invar_core::wire::raw::call_paths::{Call, Callee};
+
+use super::rows::{Row, Rows};
+use crate::drain::reference;
+use crate::translate::block::Path;
+use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
+
+/// Stack pointers farther apart belong to unlike stacks.
+const ONE_STACK: u64 = 1 << 20;
+
+/// More calls are charged to their callers.
+const CALLS_MAX: usize = 1 << 20;
+
+/// An instruction of a superblock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    pub address: u64,
+    /// Operations of the superblock before it.
+    pub ops: u16,
+    pub reads: u8,
+    pub writes: u8,
+    /// Branches taken where the path goes on behind it.
+    pub branches: u8,
+    pub system_call: bool,
+}
+
+/// What a superblock does to the stack of calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Move {
+    /// By its step of this number.
+    pub step: u8,
+    pub kind: MoveKind,
+    /// Where the return address is written or read.
+    pointer: Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MoveKind {
+    /// A call of the code at this address.
+    Call(u64),
+    /// A call of whatever the next superblock is.
+    IndirectCall,
+    Return,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub head: u64,
+    pub first_step: u32,
+    pub first_move: u32,
+    pub moves: u8,
+}
+
+/// An exit, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub block: u32,
+    pub instructions: u8,
+    pub branches: u8,
+    slots: u8,
+    shift: Shift,
+    /// Which of `shifts` say so: where they start, and how many they are.
+    first_shift: u32,
+    shifts: u8,
+}
+
+/// What an exit leaves the stack of calls like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shift {
+    /// As it was.
+    Nothing,
+    /// With one call more, of known code.
+    Call,
+    /// With some calls more, the last perhaps of unknown code.
+    Calls,
+    /// With one call less.
+    Return,
+}
+
+/// A call that is not over.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    /// Where its return address is.
+    pointer: u64,
+    /// Who has called.
+    caller: u32,
+}
+
+/// The calls of one stack of the guest.
+#[derive(Debug, Clone, Default)]
+struct Stack {
+    frames: Vec<Frame>,
+    /// The stack pointer at the last call or return.
+    pointer: u64,
+    /// The call that was at work there last.
+    call: u32,
+}
+
+/// See the module.
+pub struct Ledger {
+    pub(super) steps: Vec<Step>,
+    pub(super) moves: Vec<Move>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) ways: Vec<Way>,
+    /// For the exits that change the stack of calls: the calls that they leave open, or the return.
+    shifts: Vec<Move>,
+    /// Number of the exit that is the first one now: those before were dropped in this region.
+    base: usize,
+    pub(super) calls: Vec<Call>,
+    by_callee: BTreeMap<(u32, Callee), u32>,
+    pub(super) rows: Rows,
+    stack: Stack,
+    others: Vec<Stack>,
+    /// The next superblock is what was called.
+    called: bool,
+    cursor: usize,
+    /// Something is charged at all.
+    active: bool,
+    charges: Charges,
+}
+
+impl Ledger {
+    /// Nothing translated, nothing charged.
+    #[expect(clippy::new_without_default, reason = "there is no default region")]
+    pub fn new() -> Ledger {
+        Ledger {
+            steps: Vec::new(),
+            moves: Vec::new(),
+            blocks: Vec::new(),
+            ways: Vec::new(),
+            shifts: Vec::new(),
+            base: 0,
+            calls: Vec::new(),
+            by_callee: BTreeMap::new(),
+            rows: Rows::new(),
+            stack: Stack::default(),
+            others: Vec::new(),
+            called: false,
+            cursor: 0,
+            active: false,
+            charges: Charges::default(),
+        }
+    }
+
+    /// A region begins at `entry`. It is charged if it is `active`.
+    pub fn begin(&mut self, entry: u64, active: bool) {
+        self.calls.clear();
+        self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
+        self.by_callee.clear();
+        self.rows.clear();
+        self.stack = Stack::default();
+        self.others.clear();
+        self.called = false;
+        self.cursor = 0;
+        self.active = active;
+        self.charges = Charges::default();
+    }
+
+    /// A region is being charged.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Has it dropped exits, whose memory a clear would give back?
+    pub fn has_dropped(&self) -> bool {
+        self.base != 0
+    }
+
+    /// All translations were dropped, and their trace was followed before.
+    pub fn drop_exits(&mut self) {
+        if self.active {
+            // The rows of this region still name them.
+            self.base = self.ways.len();
+        } else {
+            self.base = 0;
+            self.ways.clear();
+            self.shifts.clear();
+            self.steps.clear();
+            self.moves.clear();
+            self.blocks.clear();
+        }
+    }
+
+    /// A superblock was translated.
+    pub fn add_block(&mut self, head: u64, path: &Path, translation: &Translation) {
+        let Translation { boundaries, exits, ops, .. } = translation;
+        let block = Block {
+            head,
+            first_step: self.steps.len() as u32,
+            first_move: self.moves.len() as u32,
+            moves: 0,
+        };
+        let whole = exits.last().copied();
+        for (number, boundary) in boundaries.iter().enumerate() {
+            let before = boundary.before;
+            let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
+            let instruction = &path.steps[number].instruction;
+            self.steps.push(Step {
+                address: boundary.at,
+                ops: before.ops as u16,
+                reads: (after.reads - before.reads) as u8,
+                writes: (after.writes - before.writes) as u8,
+                branches: after.branches - before.branches,
+                system_call: instruction.mnemonic() == Mnemonic::Syscall,
+            });
+            let kind = match instruction.flow_control() {
+                FlowControl::Call if instruction.mnemonic() != Mnemonic::Syscall => {
+                    MoveKind::Call(instruction.near_branch_target())
+                }
+                FlowControl::IndirectCall => MoveKind::IndirectCall,
+                FlowControl::Return => MoveKind::Return,
+                _ => continue,
+            };
+            let touch = if kind == MoveKind::Return { Touch::Read } else { Touch::Write };
+            let pointer = ops[before.ops as usize..after.ops as usize].iter().find_map(|op| match op {
+                Op::Touch(reference) if reference.touch == touch && reference.bytes == 8 => Some(*reference),
+                _ => None,
+            });
+            if let Some(pointer) = pointer {
+                self.moves.push(Move { step: number as u8, kind, pointer });
+            }
+        }
+        let moves = (self.moves.len() - block.first_move as usize) as u8;
+        self.blocks.push(Block { moves, ..block });
+        let number = self.blocks.len() as u32 - 1;
+        exits.iter().for_each(|exit| self.add_exit(number, exit));
+    }
+
+    /// One more way out of the superblock that way `like` is one of: where it has faulted.
+    pub fn add_exit_of(&mut self, like: usize, exit: &Exit) {
+        self.add_exit(self.ways[self.base + like].block, exit);
+    }
+
+    fn add_exit(&mut self, block: u32, exit: &Exit) {
+        let first_shift = self.shifts.len() as u32;
+        let mut open: Vec<Move> = Vec::new();
+        let mut returns = None;
+        for one in self.moves_until(block, exit.instructions) {
+            if one.kind == MoveKind::Return {
+                returns = open.pop().is_none().then_some(*one);
+            } else {
+                open.push(*one);
+            }
+        }
+        let shift = match (returns, open.as_slice()) {
+            (Some(_), _) => Shift::Return,
+            (None, []) => Shift::Nothing,
+            (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
+            (None, _) => Shift::Calls,
+        };
+        self.shifts.extend(returns);
+        self.shifts.extend(open);
+        let &Exit { slots, instructions, branches, .. } = exit;
+        let shifts = (self.shifts.len() - first_shift as usize) as u8;
+        self.ways.push(Way { block, instructions, branches, slots, shift, first_shift, shifts });
+    }
+
+    /// The moves of a superblock's first so many instructions.
+    pub(super) fn moves_until(&self, block: u32, instructions: u8) -> &[Move] {
+        let Block { first_move, moves, .. } = self.blocks[block as usize];
+        let moves = &self.moves[first_move as usize..][..usize::from(moves)];
+        let end = moves.partition_point(|one| one.step < instructions);
+        &moves[..end]
+    }
+
+    /// The trace is read from its start again.
+    pub fn rewind(&mut self) {
+        self.cursor = 0;
+    }
+
+    /// Follows the trace until `end`; says which row its last record is in.
+    #[inline]
+    pub fn follow(&mut self, trace: &[u64], end: usize, fs_base: u64) -> u32 {
+        let mut row = 0;
+        let mut at = self.cursor;
+        while at < end {
+            let exit = self.base + trace[at] as usize;
+            let Way { slots, shift, .. } = self.ways[exit];
+            let next = at + 1 + usize::from(slots);
+            if shift == Shift::Nothing && !self.called {
+                row = self.rows.count(self.stack.call, exit as u32);
+            } else {
+                row = self.shifted(exit, &trace[at + 1..next], fs_base);
+            }
+            at = next;
+        }
+        self.cursor = at;
+        row
+    }
+
+    /// A record whose exit changes the stack of calls, or that is the first of a callee.
+    fn shifted(&mut self, exit: usize, slots: &[u64], fs_base: u64) -> u32 {
+        let Way { block, shift, first_shift, shifts, .. } = self.ways[exit];
+        let first_shift = first_shift as usize;
+        if core::mem::take(&mut self.called) {
+            let head = self.blocks[block as usize].head;
+            let callee = self.child(self.stack.call, Callee::Address(head));
+            if callee != self.stack.call {
+                self.calls[callee as usize].calls += 1;
+            }
+            self.stack.call = callee;
+        }
+        match shift {
+            Shift::Nothing => self.rows.count(self.stack.call, exit as u32),
+            Shift::Return => {
+                let pointer = address(&self.shifts[first_shift].pointer, slots, fs_base);
+                self.look_at(pointer);
+                // Calls below the one that returns were left otherwise, before this record.
+                while self.stack.frames.last().is_some_and(|frame| frame.pointer < pointer) {
+                    self.leave();
+                }
+                let row = self.rows.count(self.stack.call, exit as u32);
+                if self.stack.frames.last().is_some_and(|frame| frame.pointer == pointer) {
+                    self.leave();
+                }
+                row
+            }
+            Shift::Call | Shift::Calls => {
+                let first = address(&self.shifts[first_shift].pointer, slots, fs_base);
+                self.look_at(first);
+                while self.stack.frames.last().is_some_and(|frame| frame.pointer <= first) {
+                    self.leave();
+                }
+                let row = self.rows.count(self.stack.call, exit as u32);
+                let Row { next, .. } = *self.rows.row_mut(row);
+                for index in first_shift..first_shift + usize::from(shifts) {
+                    let Move { kind, pointer, .. } = self.shifts[index];
+                    let pointer = address(&pointer, slots, fs_base);
+                    let caller = self.stack.call;
+                    self.stack.frames.push(Frame { pointer, caller });
+                    match kind {
+                        MoveKind::Call(_) if shift == Shift::Call && next != 0 => self.stack.call = next,
+                        MoveKind::Call(target) => {
+                            self.stack.call = self.child(caller, Callee::Address(target));
+                        }
+                        _ => self.called = true,
+                    }
+                }
+                if shift == Shift::Call {
+                    self.rows.row_mut(row).next = self.stack.call;
+                }
+                row
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
+            self.stack.call = caller;
+        }
+    }
+
+    /// The stack pointer is here: perhaps on another stack.
+    fn look_at(&mut self, pointer: u64) {
+        let is_near = |stack: &Stack| stack.pointer.abs_diff(pointer) < ONE_STACK;
+        if self.stack.pointer != 0 && !is_near(&self.stack) {
+            let call = self.stack.call;
+            match self.others.iter().position(is_near) {
+                Some(index) => core::mem::swap(&mut self.stack, &mut self.others[index]),
+                None => {
+                    let new = Stack { frames: Vec::new(), pointer, call };
+                    self.others.push(core::mem::replace(&mut self.stack, new));
+                }
+            }
+        }
+        self.stack.pointer = pointer;
+    }
+
+    /// The call of `callee` by the call `caller`.
+    pub(super) fn child(&mut self, caller: u32, callee: Callee) -> u32 {
+        if let Some(&call) = self.by_callee.get(&(caller, callee)) {
+            return call;
+        }
+        if self.calls.len() >= CALLS_MAX {
+            return caller;
+        }
+        let call = self.calls.len() as u32;
+        self.calls.push(Call { parent: caller, callee, calls: 0 });
+        self.by_callee.insert((caller, callee), call);
+        call
+    }
+
+    /// An operation of a row's superblock did something besides.
+    pub fn charge(&mut self, payer: Payer, event: Event, count: u64) {
+        if count > 0 {
+            self.charges.push(Charge { payer, event, count });
+        }
+    }
+
+    /// Charges misses by their payers' numbers.
+    pub fn charge_misses(&mut self, paid: Vec<(u64, Event)>) {
+        for (payer, event) in paid {
+            self.charge(Payer::from_number(payer), event, 1);
+        }
+    }
+
+    /// Everything that was charged, sorted by payer and event, each once.
+    pub(super) fn charged(&mut self) -> Vec<Charge> {
+        self.charges.merge();
+        core::mem::take(&mut self.charges).list
+    }
+}
+
+/// What an operation did besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charge {
+    pub payer: Payer,
+    pub event: Event,
+    pub count: u64,
+}
+
+/// Charges, merged whenever there are twice as many as after the last time.
+#[derive(Debug, Default)]
+struct Charges {
+    list: Vec<Charge>,
+    merged: usize,
+}
+
+const UNMERGED_MAX: usize = 1 << 16;
+
+impl Charges {
+    fn push(&mut self, charge: Charge) {
+        self.list.push(charge);
+        if self.list.len() > 2 * self.merged + UNMERGED_MAX {
+            self.merge();
+        }
+    }
+
+    fn merge(&mut self) {
+        self.list.sort_unstable_by_key(|charge| (charge.payer, charge.event));
+        self.list.dedup_by(|next, known| {
+            let alike = (next.payer, next.event) == (known.payer, known.event);
+            if alike {
+                known.count += next.count;
+            }
+            alike
+        });
+        self.merged = self.list.len();
+    }
+}
+
+/// Who has caused an event: an operation of the superblock of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Payer {
+    /// The row.
+    pub row: u32,
+    /// Number of the operation in its superblock.
+    pub op: u32,
+}
+
+impl Payer {
+    /// As one number, which a [`invar_sim::Hierarchy`] carries along.
+    pub fn number(self) -> u64 {
+        u64::from(self.row) << 32 | u64::from(self.op)
+    }
+
+    /// See [`Payer::number`].
+    pub fn from_number(number: u64) -> Payer {
+        Payer { row: (number >> 32) as u32, op: number as u32 }
+    }
+}
+
+fn address(pointer: &Reference, slots: &[u64], fs_base: u64) -> u64 {
+    // The stack pointer, nearly always.
+    if pointer.index == NO_SLOT && pointer.base != NO_SLOT && !pointer.short && !pointer.fs {
+        return pointer.constant.wrapping_add(slots[usize::from(pointer.base)]);
+    }
+    reference::address(pointer, slots, fs_base)
+}

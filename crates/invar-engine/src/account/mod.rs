@@ -1,0 +1,5 @@
+//! Who pays: the events of a region by call path.
+
+pub mod ledger;
+mod paths;
+mod rows;
