@@ -4,8 +4,9 @@
 //! sum up to the measurement. It is no sample and knows no time: what a node costs is said by its events and a Machine
 //! (`cost`). It has no addresses: they are named before a Profile is made, so that two runs' can be compared.
 //!
-//! Invariants, kept by [`Builder::finish`]: node 0 is the root, a node stands behind its parent, siblings are sorted by their
-//! function and no two are alike, functions are sorted and each is there once. So equal costs make equal bytes.
+//! Invariants, kept by [`Builder::finish`]: node 0 is the root, nodes stand in the order of a walk that visits callers before
+//! their callees, siblings are sorted by their function and no two are alike, functions are sorted and each is there once,
+//! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
 
 mod builder;
 
@@ -73,7 +74,7 @@ pub struct Profile {
     pub functions: Vec<Function>,
     /// The tree of calls. Never empty: the root's function is the benchmark.
     pub nodes: Vec<Node>,
-    /// Sorted by function and line. They sum up to the functions that have any.
+    /// Sorted by function and line. They sum up to the functions that have any: what no line is known for is at line 0.
     pub lines: Vec<Line>,
 }
 

@@ -3,7 +3,7 @@
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
 //! of it, [`v1`] is the Run as JSON,
 //! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time and [`explain`] what Invar
-//! says of itself as JSON, [`csv`] all of these as tables, [`config`] is `invar.toml`.
+//! says of itself as JSON, [`csv`] all of these as tables, [`profile`] is a Profile as it is stored, [`config`] is `invar.toml`.
 
 #[cfg(feature = "std")]
 pub mod collect;
@@ -19,6 +19,8 @@ pub mod history;
 pub mod list;
 #[cfg(feature = "std")]
 pub mod noise;
+#[cfg(feature = "std")]
+pub mod profile;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod report;
