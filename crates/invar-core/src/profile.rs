@@ -9,8 +9,12 @@
 //! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
 
 mod builder;
+mod functions;
+mod view;
 
 pub use builder::Builder;
+pub use functions::{FunctionCost, Measure, Order};
+pub use view::{Frames, Recursion, View};
 
 use crate::event::Events;
 
