@@ -1,9 +1,9 @@
 //! What leaves a process: versioned twins of the model, and the only place that serialises.
 //!
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
-//! of it, [`v1`] is the Run as JSON,
-//! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time and [`explain`] what Invar
-//! says of itself as JSON, [`csv`] all of these as tables, [`profile`] is a Profile as it is stored, [`config`] is `invar.toml`.
+//! of it, [`v1`] is the Run as JSON, [`profile`] is a Profile as it is stored,
+//! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time, [`flame`] what a page draws
+//! of profiles and [`explain`] what Invar says of itself as JSON, [`csv`] tables, [`config`] is `invar.toml`.
 
 #[cfg(feature = "std")]
 pub mod collect;
@@ -13,6 +13,8 @@ pub mod config;
 pub mod csv;
 #[cfg(feature = "std")]
 pub mod explain;
+#[cfg(feature = "std")]
+pub mod flame;
 #[cfg(feature = "std")]
 pub mod history;
 #[cfg(feature = "std")]
