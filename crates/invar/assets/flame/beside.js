@@ -3,12 +3,12 @@
 function told(frame) {
   const whole = root.total, both = profile.differs;
   const side = shownSide();
-  const value = (pair) => (diffs() ? `${count(pair[0])} → ${count(pair[1])} (${delta(pair)}, ${change(pair)})` : count(pair[side]));
+  const value = (pair) => (diffs() && pair[0] === pair[1] ? `${count(pair[1])}, as before` : diffs() ? `${count(pair[0])} → ${count(pair[1])} (${delta(pair)}, ${change(pair)})` : count(pair[side]));
   const share = (pair) => (whole[side] > 0 ? ` · ${percent(pair[side] / whole[side])}` : "");
   const facts = [
     ["own", value(frame.own) + (diffs() ? "" : share(frame.own))],
     ["total", value(frame.total) + (diffs() ? "" : share(frame.total))],
-    ["calls", diffs() && frame.calls[0] === frame.calls[1] ? `${count(frame.calls[1])}, as often` : value(frame.calls)],
+    ["calls", value(frame.calls)],
   ];
   if (both && diffs() && isNew(frame)) facts.unshift(["", "new"]);
   if (both && diffs() && isGone(frame)) facts.unshift(["", "removed"]);
@@ -132,7 +132,7 @@ function functions() {
   const limit = all ? rows.length : 100;
   $("rows").replaceChildren(...rows.slice(0, limit).map((row) => {
     const word = diffs() ? (isNew(row) ? " new" : isGone(row) ? " removed" : "") : "";
-    const button = element("button", { className: "plain name", title: visible(row.fn.name), textContent: visible(row.fn.name), onclick: () => reveal(row.fn) });
+    const button = element("button", { className: "plain name", title: visible(row.fn.name), textContent: short(visible(row.fn.name)) || visible(row.fn.name), onclick: () => reveal(row.fn) });
     const swatch = element("i", { className: "swatch" });
     swatch.style.background = kindColour(row.fn, colours);
     const name = element("th", { scope: "row" }, swatch, button, element("span", { className: "tag", textContent: word }), element("small", { textContent: [row.fn.kind === NATIVE ? "" : kindName(row.fn.kind), place(row.fn)].filter(Boolean).join(" · ") }));

@@ -23,6 +23,19 @@ const change = (pair) => signed(pair[1] - pair[0], percent(ratio(pair)));
 const visible = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
   (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 
+/** The end of a long name, which is where names differ: `ModelValidator::validate`. Empty where there is nothing to leave out. */
+function short(name) {
+  if (!name.includes("::")) return "";
+  let depth = 0, out = "";
+  for (const character of name) {
+    if (character === "<" || character === "(") depth++;
+    else if (character === ">" || character === ")") depth = Math.max(0, depth - 1);
+    else if (depth === 0) out += character;
+  }
+  const parts = out.split("::").map((part) => part.trim()).filter(Boolean);
+  return parts.length > 1 ? parts.slice(-2).join("::") : "";
+}
+
 function hashed(text) {
   let hash = 2166136261;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 16777619);
@@ -56,8 +69,8 @@ function kindColour(fn, colours) {
   return made;
 }
 function nativeColour(object, shade, dark) {
-  const hue = 168 + hashed(object) * 72;
-  return dark ? `hsl(${hue} 36% ${33 + shade}%)` : `hsl(${hue} 50% ${77 + shade}%)`;
+  const hue = 140 + hashed(object) * 180;
+  return dark ? `hsl(${hue} 32% ${33 + shade}%)` : `hsl(${hue} 46% ${79 + shade}%)`;
 }
 
 /** From better over nothing to worse; `t` from -1 to 1. Small changes are to be seen, so the scale is not straight. */
@@ -148,6 +161,8 @@ class Picture {
   cut(text, room) {
     const { context } = this;
     if (text.length > 400) text = text.slice(0, 400);
+    if (context.measureText(text).width <= room) return text;
+    text = short(text) || text;
     if (context.measureText(text).width <= room) return text;
     let low = 0, high = text.length;
     while (low < high) {

@@ -136,10 +136,11 @@ class Up {
       this.width += tree.ownWidth[spent];
       for (const side of [0, 1]) {
         this.total[side] += tree.own[side][spent];
-        this.calls[side] += tree.calls[side][spent];
+        this.calls[side] += above ? tree.calls[side][spent] : 0;
         if (at === 0 && above) this.own[side] += tree.own[side][spent];
       }
     }
+    if (!above) this.calls = [tree.calls[0][0], tree.calls[1][0]];
   }
   get kids() {
     if (this.made) return this.made;

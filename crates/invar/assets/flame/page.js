@@ -46,7 +46,7 @@ function rebuild() {
     if (selected.depth === level) zoom = selected;
   }
   table = flat(profile, tree);
-  most = Math.max(0, ...tree.own[0].map((base, index) => Math.abs(tree.own[1][index] - base)));
+  most = tree.own[0].reduce((most, base, index) => Math.max(most, Math.abs(tree.own[1][index] - base)), 0);
   relayout();
   functions();
 }
@@ -54,6 +54,7 @@ function rebuild() {
 function relayout() {
   const wide = Math.max(1, $("tree").clientWidth);
   layout = laid(zoom, 0.7 / wide);
+  $("tree").style.setProperty("--rows", `${layout.rows.length * ROW}px`);
   $("room").style.height = `${Math.max(0, layout.rows.length * ROW - $("tree").clientHeight)}px`;
   trail();
   search();
