@@ -9,10 +9,12 @@
 //! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
 
 mod builder;
+mod diff;
 mod functions;
 mod view;
 
 pub use builder::Builder;
+pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
 pub use functions::{FunctionCost, Measure, Order};
 pub use view::{Frames, Recursion, View};
 
