@@ -11,11 +11,13 @@
 mod builder;
 mod diff;
 mod functions;
+mod paths;
 mod view;
 
 pub use builder::Builder;
 pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
 pub use functions::{FunctionCost, Measure, Order};
+pub use paths::HotPath;
 pub use view::{Frames, Recursion, View};
 
 use crate::event::Events;

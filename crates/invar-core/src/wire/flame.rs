@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::event::{Event, Events};
 use crate::machine::Machine;
-use crate::profile::{Function, Measure, Profile};
+use crate::profile::{Both, Difference, DifferenceNode, Function, Kind, Line, Measure, Profile};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
@@ -89,6 +89,51 @@ impl<'a> Tree<'a> {
         });
         Tree { functions: &profile.functions, nodes: nodes.collect(), lines: lines.collect() }
     }
+
+    /// The tree of two profiles, of which this is the difference.
+    ///
+    /// Code moves up and down its file without a change, so the baseline's lines are moved along with the first line of their
+    /// function, where both are known.
+    pub fn between(profiles: Both<&Profile>, difference: &'a Difference) -> Tree<'a> {
+        let spent = |node: &DifferenceNode| node.spent.map(Option::unwrap_or_default);
+        let nodes = difference.nodes.iter().map(|node| {
+            let Both { base, head } = spent(node);
+            TreeNode {
+                parent: node.parent,
+                function: node.function,
+                inlined: false,
+                calls: [base.calls, head.calls],
+                own: [base.own, head.own],
+            }
+        });
+        let functions = difference.functions.iter().enumerate();
+        let indices: BTreeMap<Identity<'_>, usize> =
+            functions.map(|(index, function)| (identity(function), index)).collect();
+        let mut lines = BTreeMap::<(u32, u32), [Events; 2]>::new();
+        for (side, profile) in [profiles.base, profiles.head].into_iter().enumerate() {
+            for line in &profile.lines {
+                let function = &profile.functions[line.function as usize];
+                let Some(&index) = indices.get(&identity(function)) else { continue };
+                let place = moved(line, function.line, difference.functions[index].line);
+                lines.entry((index as u32, place)).or_default()[side] += line.own;
+            }
+        }
+        let lines = lines.into_iter().map(|((function, line), own)| TreeLine { function, line, own });
+        Tree { functions: &difference.functions, nodes: nodes.collect(), lines: lines.collect() }
+    }
+}
+
+type Identity<'a> = (&'a str, &'a str, &'a str, Kind);
+
+/// What makes a function the same in two profiles: all but its line.
+fn identity(function: &Function) -> Identity<'_> {
+    (&function.name, &function.object, &function.file, function.kind)
+}
+
+/// Where a line is if its function begins at `to` instead of `from`.
+fn moved(line: &Line, from: u32, to: u32) -> u32 {
+    let known = line.line > 0 && from > 0 && to > 0;
+    if known { (line.line + to).saturating_sub(from) } else { line.line }
 }
 
 /// Writes a tree.
@@ -268,21 +313,36 @@ mod tests {
     use crate::profile::{Builder, Kind};
 
     fn profile(name: &str) -> Profile {
+        profile_at(name, 7, 10)
+    }
+
+    fn profile_at(name: &str, line: u32, instructions: u64) -> Profile {
         let mut builder = Builder::new("t.py::a");
         let function = builder.function(Function {
             name: name.to_string(),
             object: "libm.so".to_string(),
             file: String::new(),
             kind: Kind::Native,
-            line: 7,
+            line,
         });
         let node = builder.child(Builder::ROOT, function, true);
         let mut own = Events::default();
-        own.add(Event::Instructions, 10);
+        own.add(Event::Instructions, instructions);
         builder.add(node, &own);
         builder.add_calls(node, 3);
-        builder.add_line(function, 8, &own);
+        builder.add_line(function, line + 1, &own);
         builder.finish()
+    }
+
+    #[test]
+    fn two_profiles_are_one_tree_and_lines_move_with_their_function() {
+        let (base, head) = (profile_at("f", 7, 10), profile_at("f", 20, 12));
+        let difference = Difference::of(&base, &head);
+        let tree = Tree::between(Both { base: &base, head: &head }, &difference);
+        let counts = |own: &[Events; 2]| own.map(|events| events.get(Event::Instructions));
+        assert_eq!(tree.nodes.iter().map(|node| counts(&node.own)).collect::<Vec<_>>(), [[0, 0], [10, 12]]);
+        let lines: Vec<_> = tree.lines.iter().map(|line| (line.line, counts(&line.own))).collect();
+        assert_eq!(lines, [(21, [10, 12])]);
     }
 
     fn written(profile: &Profile) -> String {

@@ -288,6 +288,6 @@ rebuild();
 for (const index of path) { const next = zoom.kids.find((kid) => kid.fn.index === index); if (!next) break; zoom = next; }
 relayout();
 select(zoom);
-new ResizeObserver(relayout).observe($("tree"));
+new ResizeObserver(() => requestAnimationFrame(relayout)).observe($("tree"));
 $("tree").addEventListener("keyup", remember);
 $("tree").addEventListener("mouseup", () => requestAnimationFrame(remember));
