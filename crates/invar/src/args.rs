@@ -68,6 +68,7 @@ pub enum Command {
     Report(Report),
     List(List),
     Show(Show),
+    Flame(Flame),
     Export(Export),
     Import(Import),
     Serve(Serve),
@@ -221,14 +222,71 @@ pub struct List {
     pub json: bool,
 }
 
-/// Show a run in full: where it comes from, under which circumstances, what it found
+/// Show a run in full, or who pays in one of its benchmarks
+///
+/// With BENCHMARK: the functions and call paths that cost the most.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar show
+  invar show main
+  invar show main test_fibo
+  invar show main test_fibo --source fibo_iter")]
 pub struct Show {
     /// The run, named as for `invar compare` [default: the latest]
     pub run: Option<String>,
-    /// Write the run as JSON, as `invar export` does
+    /// The benchmark, by its full name or a part that no other has
+    pub benchmark: Option<String>,
+    /// Show the source of this function with the cost of each line: its name, or a part that no other has
+    #[arg(long, value_name = "FUNCTION", requires = "benchmark")]
+    pub source: Option<String>,
+    /// Write JSON; of a run, as `invar export` does
     #[arg(long)]
     pub json: bool,
+}
+
+/// Draw who pays in a benchmark: a flame graph as a page of its own, for any browser
+///
+/// The page needs no network and no server. Lines of source that cost something are in it, as their files are now.
+#[derive(Debug, Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
+Examples:
+  invar flame test_fibo
+  invar flame main test_fibo -o fibo.html
+  invar flame test_fibo --diff main worktree"
+)]
+pub struct Flame {
+    /// The run, named as for `invar compare` [default: the latest]
+    #[arg(conflicts_with = "diff")]
+    pub run: Option<String>,
+    /// The benchmark, by its full name or a part that no other has
+    #[arg(required = true)]
+    pub benchmark: Option<String>,
+    /// Draw the difference of two runs
+    #[arg(long, num_args = 2, value_names = ["BASE", "HEAD"])]
+    pub diff: Option<Vec<String>>,
+    /// Write into this file; `-` is standard output [default: invar-flame-BENCHMARK.html]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Whose frames are shown at first
+    #[arg(long, value_name = "FRAMES", default_value = "mixed")]
+    pub view: Frames,
+    /// What is measured at first: `cycles`, or an event such as `instructions`
+    #[arg(long, value_name = "MEASURE", default_value = "cycles")]
+    pub measure: String,
+}
+
+/// Whose frames are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Frames {
+    /// Everybody's.
+    Mixed,
+    /// Python's: native cost goes to the Python function that called for it.
+    Python,
+    /// Native ones.
+    Native,
 }
 
 /// Write a run for other programs, or for another Invar

@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod doctor;
 pub mod failure;
+pub mod flame;
 pub mod list;
 pub mod markdown;
 pub mod report;
