@@ -12,11 +12,13 @@ mod builder;
 mod diff;
 mod functions;
 mod view;
+mod why;
 
 pub use builder::Builder;
 pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
 pub use functions::{FunctionCost, Measure, Order};
 pub use view::{Frames, Recursion, View};
+pub use why::{PAYERS, Payer, PayingPath, Reason, Why};
 
 use crate::event::Events;
 
