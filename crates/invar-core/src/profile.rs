@@ -10,15 +10,19 @@
 
 mod builder;
 mod diff;
+mod flame;
 mod functions;
 mod paths;
 mod view;
+mod why;
 
 pub use builder::Builder;
 pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
+pub use flame::{Direction, Flame, FlameBox, FlameOptions, Width};
 pub use functions::{FunctionCost, Measure, Order};
 pub use paths::HotPath;
 pub use view::{Frames, Recursion, View};
+pub use why::{PAYERS, Payer, PayingPath, Reason, Why};
 
 use crate::event::Events;
 
