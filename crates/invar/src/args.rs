@@ -267,15 +267,35 @@ pub struct Flame {
     /// Draw the difference of two runs
     #[arg(long, num_args = 2, value_names = ["BASE", "HEAD"])]
     pub diff: Option<Vec<String>>,
+    /// How to write it; a difference is drawn as html only
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub format: ProfileFormat,
     /// Write into this file; `-` is standard output [default: invar-flame-BENCHMARK.html]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Whose frames are shown at first
+    /// Whose frames are shown at first; other formats have no others
     #[arg(long, value_name = "FRAMES", default_value = "mixed")]
     pub view: Frames,
-    /// What is measured at first: `cycles`, or an event such as `instructions`
+    /// What is measured at first: `cycles`, or an event such as `instructions`; folded stacks have no others
     #[arg(long, value_name = "MEASURE", default_value = "cycles")]
     pub measure: String,
+}
+
+/// How to write a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileFormat {
+    /// A page for a browser.
+    Html,
+    /// For speedscope.app.
+    Speedscope,
+    /// For profiler.firefox.com.
+    Firefox,
+    /// For pprof.
+    Pprof,
+    /// For callgrind_annotate and KCachegrind.
+    Callgrind,
+    /// Collapsed stacks, one a line, for flamegraph.pl and its kin.
+    Folded,
 }
 
 /// Whose frames are shown.

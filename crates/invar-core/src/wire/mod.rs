@@ -23,6 +23,8 @@ pub mod list;
 pub mod noise;
 #[cfg(feature = "std")]
 pub mod profile;
+#[cfg(feature = "std")]
+pub mod profile_formats;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod report;

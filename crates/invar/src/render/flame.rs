@@ -25,15 +25,15 @@ pub fn page(benchmark: &str, data: &str) -> String {
     out + rest
 }
 
-/// The name of its file, if nobody gives one: `invar-flame-test_fibo_5.html`.
-pub fn file_name(benchmark: &str) -> String {
+/// A benchmark's name as a part of a file's: `test_fibo_5`.
+pub fn file_stem(benchmark: &str) -> String {
     const LONGEST: usize = 80;
     let name = benchmark.rsplit("::").next().unwrap_or(benchmark);
     let plain = |character: char| {
         if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '_' }
     };
     let name: String = name.chars().take(LONGEST).map(plain).collect();
-    format!("invar-flame-{}.html", name.trim_matches('_'))
+    name.trim_matches('_').to_string()
 }
 
 fn escaped(text: &str) -> String {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_file_is_called_after_its_benchmark() {
-        assert_eq!(file_name("tests/t.py::test_fibo[5]"), "invar-flame-test_fibo_5.html");
-        assert_eq!(file_name("../../etc/passwd"), "invar-flame-.._.._etc_passwd.html");
+        assert_eq!(file_stem("tests/t.py::test_fibo[5]"), "test_fibo_5");
+        assert_eq!(file_stem("../../etc/passwd"), ".._.._etc_passwd");
     }
 }
