@@ -24,7 +24,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     let report = report(&candidate, &choice, policy, ReportOptions::default())?;
     let view = stdout(common.color);
     if arguments.json {
-        print(&wire::report::write(&report))?;
+        print(wire::report::write(&report))?;
     } else if arguments.csv {
         let nothing = Run { measurements: Vec::new(), ..candidate.clone() };
         let base = match &choice {
@@ -32,12 +32,12 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
             Choice::None(_) => &nothing,
         };
         let comparison = Comparison::of(base, &candidate, policy).map_err(|error| unlike(&error))?;
-        print(&wire::csv::comparison(comparison.benchmarks.iter()))?;
+        print(wire::csv::comparison(comparison.benchmarks.iter()))?;
     } else if report.base.is_some() {
         let rows = if arguments.all { Rows::All } else { Rows::Changed };
-        print(&render::compare::compare(&report, rows, view))?;
+        print(render::compare::compare(&report, rows, view))?;
     } else {
-        print(&render::report::report(&report, view))?;
+        print(render::report::report(&report, view))?;
     }
     Ok(match report.outcome {
         _ if report.blocks => Code::Blocked,

@@ -177,7 +177,7 @@ fn show(
     common: &Common,
 ) -> Result<(), Failure> {
     if arguments.json {
-        return print(&v1::write_pretty(run));
+        return print(v1::write_pretty(run));
     }
     let view = stdout(common.color);
     let mut comparison = None;
@@ -193,7 +193,7 @@ fn show(
     };
     let kept = kept.map_or(Kept::Nowhere, Kept::In);
     let table = render::run::run(run, comparison.as_ref(), view);
-    print(&format!("{table}{below}{}", footer(run, kept, view)))
+    print(format!("{table}{below}{}", footer(run, kept, view)))
 }
 
 /// Why there is no Run, and what to do.
