@@ -19,6 +19,7 @@ mod relay;
 mod run_directory;
 mod signals;
 pub mod source;
+pub mod symbols;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
