@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::file;
 use super::maps::Maps;
 
 /// The most that is read of a file. What a just-in-time compiler makes in an hour fits.
 const MOST_BYTES: u64 = 256 << 20;
+/// File systems know time less well than clocks do.
+const CLOCK_GRAIN: Duration = Duration::from_secs(2);
 
 /// Names of code that was made at run time.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,14 +26,17 @@ pub struct JitMap {
 
 impl JitMap {
     /// What the process has left behind. `maps` are its mappings: a jitdump file is mapped by whoever writes it.
-    pub fn of_process(pid: u32, maps: &str) -> JitMap {
+    ///
+    /// `since` is when it was not yet there: what is older is another process's that had its id.
+    pub fn of_process(pid: u32, maps: &str, since: SystemTime) -> JitMap {
+        let contents = |path: &str| contents(Path::new(path), since).unwrap_or_default();
         let mut map = JitMap::default();
         let ending = format!("/jit-{pid}.dump");
         for path in Maps::parse(maps).paths().filter(|path| path.ends_with(&ending)) {
-            map.add_jitdump(&contents(Path::new(path)).unwrap_or_default());
+            map.add_jitdump(&contents(path));
         }
         let path = format!("/tmp/perf-{pid}.map");
-        map.add_perf_map(&contents(Path::new(&path)).unwrap_or_default());
+        map.add_perf_map(&contents(&path));
         map
     }
 
@@ -100,9 +106,11 @@ impl JitMap {
 }
 
 /// What is in a file of our own user's; others may write into `/tmp` too.
-fn contents(path: &Path) -> Option<Vec<u8>> {
+fn contents(path: &Path, since: SystemTime) -> Option<Vec<u8>> {
     let file = file::open_itself(path).ok()?;
-    if file.metadata().ok()?.uid() != rustix::process::geteuid().as_raw() {
+    let metadata = file.metadata().ok()?;
+    let modified = metadata.modified().ok()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || modified + CLOCK_GRAIN < since {
         return None;
     }
     let mut bytes = Vec::new();
