@@ -85,7 +85,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         progress.on(event);
     });
     progress.end();
-    let run = run.map_err(|error| not_run(&error))?;
+    let run = run.map_err(|error| not_run(&error))?.run;
 
     let kept = match &store {
         Some(store) if !arguments.no_store => {
