@@ -19,6 +19,8 @@ pub mod history;
 pub mod list;
 #[cfg(feature = "std")]
 pub mod noise;
+#[cfg(feature = "std")]
+pub mod profile_formats;
 pub mod raw;
 #[cfg(feature = "std")]
 pub mod report;
