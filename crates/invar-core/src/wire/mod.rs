@@ -3,7 +3,8 @@
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
 //! of it, [`v1`] is the Run as JSON,
 //! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time and [`explain`] what Invar
-//! says of itself as JSON, [`csv`] all of these as tables, [`config`] is `invar.toml`.
+//! says of itself as JSON, [`csv`] all of these as tables, [`config`] is `invar.toml`. [`profile_formats`]
+//! are a Profile's for other tools, and others' for us.
 
 #[cfg(feature = "std")]
 pub mod collect;
