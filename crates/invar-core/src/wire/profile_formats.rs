@@ -69,6 +69,14 @@ fn path(profile: &Profile, node: usize) -> Vec<usize> {
     path
 }
 
+/// The objects of all functions, sorted.
+fn objects(profile: &Profile) -> Vec<&str> {
+    let mut objects: Vec<&str> = profile.functions.iter().map(|function| &*function.object).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    objects.into_iter().filter(|object| !object.is_empty()).collect()
+}
+
 /// The benchmark.
 fn root_name(profile: &Profile) -> &str {
     &profile.function_of(&profile.nodes[0]).name

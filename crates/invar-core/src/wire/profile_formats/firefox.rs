@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{CREATOR, columns, root_name};
+use super::{CREATOR, columns, objects, root_name};
 use crate::cost::Hertz;
 use crate::machine::Machine;
 use crate::profile::{Kind, Profile};
@@ -62,7 +62,7 @@ pub fn write(profile: &Profile, machine: &Machine) -> String {
             markers: MarkersTwin::default(),
         }
     });
-    let objects: Vec<&str> = objects(profile);
+    let objects = objects(profile);
     let file = FileTwin {
         meta: MetaTwin {
             interval: end / profile.nodes.len() as f64,
@@ -95,13 +95,6 @@ const CATEGORIES: [CategoryTwin; 3] = [
     CategoryTwin { name: "Interpreter", color: "grey", subcategories: ["Other"] },
     CategoryTwin { name: "Python", color: "yellow", subcategories: ["Other"] },
 ];
-
-fn objects(profile: &Profile) -> Vec<&str> {
-    let mut objects: Vec<&str> = profile.functions.iter().map(|function| &*function.object).collect();
-    objects.sort_unstable();
-    objects.dedup();
-    objects.into_iter().filter(|object| !object.is_empty()).collect()
-}
 
 /// The tables: a function as it is, a frame for each function and depth of inlining, a stack for each node.
 fn shared(profile: &Profile, strings: &mut Strings) -> SharedTwin {

@@ -16,8 +16,9 @@ use super::{one_line, path, root_name, shown};
 use crate::event::{Event, Events};
 use crate::profile::{Builder, Function, Kind, Profile};
 
-/// Nodes that a file may make; past it, it is no profile that anybody could look at.
-const NODES_MAX: u32 = 1 << 21;
+/// Nodes that a file may make. Past it, it is no profile that anybody could look at: a node takes a hundred times the two
+/// bytes that can ask for it.
+const NODES_MAX: u32 = 1 << 20;
 
 /// Writes the paths that cost something; `costs` by the index of the node, as [`super::cycles`] and [`super::counts`] say.
 pub fn write(profile: &Profile, costs: &[u64]) -> String {
@@ -47,7 +48,10 @@ fn name(function: &Function) -> String {
 }
 
 fn frame(name: &str) -> String {
-    one_line(name).replace(';', ":")
+    match one_line(name).trim() {
+        "" => "???".to_string(),
+        name => name.replace(';', ":"),
+    }
 }
 
 /// Why bytes are no folded stacks.
@@ -69,8 +73,8 @@ pub enum ReadFoldedError {
     Empty,
 }
 
-/// Reads folded stacks that count `event`, as a profile whose root is called `root`. Empty lines, and those that begin with
-/// `#`, are passed over.
+/// Reads folded stacks that count `event`, as a profile whose root is called `root`. Empty lines and comments, which begin with
+/// `# `, are passed over.
 pub fn read(bytes: &[u8], root: &str, event: Event) -> Result<Profile, ReadFoldedError> {
     let mut builder = Builder::new(root);
     let mut newest = Builder::ROOT;
@@ -80,7 +84,7 @@ pub fn read(bytes: &[u8], root: &str, event: Event) -> Result<Profile, ReadFolde
     let first_lines = first_lines(bytes);
     for (number, text) in super::lines(bytes) {
         let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
+        if text.is_empty() || text.starts_with("# ") {
             continue;
         }
         let wrong = |why| ReadFoldedError::Line { line: number, found: shown(text), why };
@@ -104,7 +108,7 @@ pub fn read(bytes: &[u8], root: &str, event: Event) -> Result<Profile, ReadFolde
             node = builder.child(node, function, inlined);
             newest = newest.max(node);
             if newest >= NODES_MAX {
-                return Err(wrong("there are more than two million call paths up to here"));
+                return Err(wrong("there are more than a million call paths up to here"));
             }
         }
         let mut events = Events::default();
@@ -211,6 +215,21 @@ test_sum.py::test_sum[\"5\"];Sum.of (src/sum.py:7);Sum.of (src/sum.py:7);eval;<[
     }
 
     #[test]
+    fn hostile_names_stay_frames() {
+        let mut builder = Builder::new("#1\n");
+        for name in ["a;b\r\n1", " ", "(x.py:7)", "# 5"] {
+            let function = builder.function(function(name).0);
+            let node = builder.child(Builder::ROOT, function, false);
+            builder.add(node, &Events([1; Event::COUNT]));
+        }
+        let profile = builder.finish();
+        let text = write(&profile, &counts(&profile, Event::Writes));
+        assert_eq!(text, "#1;??? 1\n#1;# 5 1\n#1;(x.py:7) 1\n#1;a:b  1 1\n");
+        let again = read(text.as_bytes(), "#1\n", Event::Writes).unwrap();
+        assert_eq!((again.total().get(Event::Writes), again.nodes.len()), (4, 5));
+    }
+
+    #[test]
     fn a_python_function_at_two_lines_is_one() {
         let text = b"f (a.py:9);g (a.py:4) 1\nf (a.py:8) 2\n";
         let profile = read(text, "root", Event::Reads).unwrap();
@@ -233,6 +252,13 @@ test_sum.py::test_sum[\"5\"];Sum.of (src/sum.py:7);Sum.of (src/sum.py:7);eval;<[
         check("a;;b 1", "line 1, `a;;b 1`: a frame of it has no name");
         let most = format!("a {}\na 1\n", u64::MAX);
         check(&most, "line 2, `a 1`: the costs add up to 2^64 or more");
+    }
+
+    #[test]
+    fn a_short_file_cannot_ask_for_endless_nodes() {
+        let text = format!("{}b 1", "a;".repeat(1 << 20));
+        let error = read(text.as_bytes(), "root", Event::Reads).unwrap_err().to_string();
+        assert!(error.ends_with("there are more than a million call paths up to here"), "{error}");
     }
 
     proptest! {

@@ -1,12 +1,12 @@
 //! A profile for pprof: `proto/profile.proto` of github.com/google/pprof, not compressed, which pprof takes as it is.
 //!
-//! A sample is a call path; its values are cycles and every event, exactly. A location is a function with all that is
+//! A sample is a call path; its values are every event and cycles, exactly. A location is a function with all that is
 //! inlined in it along the path, the innermost first, as pprof has it. Lost: how often a function was called, lines but a
 //! function's first, who executes it. Values past 2^63 stay at its end, for pprof's are signed.
 
 use std::collections::BTreeMap;
 
-use super::{CREATOR, cycles, root_name};
+use super::{CREATOR, cycles, objects, root_name};
 use crate::event::Event;
 use crate::machine::Machine;
 use crate::profile::Profile;
@@ -15,7 +15,8 @@ use crate::profile::Profile;
 pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
     let mut out = Message::default();
     let mut strings = Strings::default();
-    let types = std::iter::once("cycles").chain(Event::ALL.map(Event::name));
+    // A reader that does not know the default takes the last.
+    let types = Event::ALL.map(Event::name).into_iter().chain(["cycles"]);
     for name in types {
         let mut value_type = Message::default();
         value_type.number(1, strings.index(name));
@@ -37,17 +38,14 @@ pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
             at = places[node].caller;
         }
         sample.numbers(1, path);
-        let values = std::iter::once(cycles).chain(own.0);
+        let values = own.0.into_iter().chain([cycles]);
         sample.numbers(2, values.map(|value| value.min(i64::MAX as u64)));
         out.message(2, &sample);
     }
-    let objects: Vec<&str> = {
-        let mut objects: Vec<&str> = profile.functions.iter().map(|function| &*function.object).collect();
-        objects.sort_unstable();
-        objects.dedup();
-        objects.into_iter().filter(|object| !object.is_empty()).collect()
-    };
-    for (index, object) in objects.iter().enumerate() {
+    // pprof takes the first mapping for the program; what has no object is in it.
+    let program = root_name(profile);
+    let objects = objects(profile);
+    for (index, object) in [program].into_iter().chain(objects.iter().copied()).enumerate() {
         let mut mapping = Message::default();
         mapping.number(1, index as u64 + 1);
         mapping.number(5, strings.index(object));
@@ -60,7 +58,7 @@ pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
         location.number(1, *id);
         let outermost = functions.last().map(|&function| &profile.functions[function as usize].object);
         let mapping = outermost.and_then(|object| objects.binary_search(&object.as_str()).ok());
-        location.number(2, mapping.map_or(0, |index| index as u64 + 1));
+        location.number(2, mapping.map_or(1, |index| index as u64 + 2));
         for &function in functions {
             let mut line = Message::default();
             line.number(1, u64::from(function) + 1);
@@ -73,13 +71,12 @@ pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
         let mut message = Message::default();
         message.number(1, index as u64 + 1);
         message.number(2, strings.index(&function.name));
-        message.number(3, strings.index(&function.name));
+        // Without a system name pprof takes the name as it is, and does not cut what looks like a template from it.
         message.number(4, strings.index(&function.file));
         message.number(5, u64::from(function.line));
         out.message(5, &message);
     }
-    let comments = [CREATOR, root_name(profile)].map(|comment| strings.index(comment));
-    out.numbers(13, comments);
+    out.numbers(13, [strings.index(CREATOR)]);
     out.number(14, strings.index("cycles"));
     for string in &strings.all {
         out.bytes(6, string.as_bytes());
@@ -241,8 +238,8 @@ mod tests {
         let types = all(&bytes, 1).len();
         assert_eq!(types, 1 + Event::COUNT);
         let first = all(&bytes, 2)[0];
-        // 2 cycles, 1 instruction, nothing else: a byte each.
+        // 1 instruction, nothing else, 2 cycles: a byte each.
         let values = all(first, 2)[0];
-        assert_eq!((values.len(), values[0], values[1]), (types, 2, 1));
+        assert_eq!((values.len(), values[0], values[types - 1]), (types, 1, 2));
     }
 }

@@ -431,11 +431,10 @@ mod tests {
             .collect();
         assert_eq!(lines, [0, 1]);
         assert_eq!(found(&profile, "smaller").own.get(Event::Instructions), 912);
-        // The caller of a call is never taken for its callee: whatever was called did something, and the other way round.
-        let uncalled = profile.nodes[1..].iter().find(|node| node.calls == 0);
-        assert_eq!(uncalled, None);
-        let idle = profile.nodes[1..].iter().find(|node| node.own == Events::default());
-        assert_eq!(idle, None);
+        // Whatever was called did something, unless it was before Valgrind was told to count.
+        let idle = profile.nodes[1..].iter().filter(|node| node.own == Events::default());
+        let idle: Vec<&str> = idle.map(|node| &*profile.function_of(node).name).collect();
+        assert_eq!(idle, ["(below main)", "(below main)", "__libc_start_main@@GLIBC_2.34"]);
     }
 
     #[test]
