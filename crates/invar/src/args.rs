@@ -158,6 +158,7 @@ pub struct Sides {
 Examples:
   invar compare                       the latest run with the merge base
   invar compare main worktree         this tree with the branch main
+  invar compare --why                 which functions pay
   invar compare 3f1a0c e6de00         two runs, as invar list names them
   invar compare before.json after.json --json")]
 pub struct Compare {
@@ -166,6 +167,9 @@ pub struct Compare {
     /// Show unchanged benchmarks, too
     #[arg(long)]
     pub all: bool,
+    /// Say which functions pay for each change
+    #[arg(long, conflicts_with = "csv")]
+    pub why: bool,
     /// Write JSON
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,

@@ -108,3 +108,44 @@ fn a_benchmark_without_a_profile_is_said_to_have_none() {
         insta::assert_snapshot!(sandbox.invar(arguments).whole());
     }
 }
+
+#[test]
+fn a_benchmark_of_a_run_is_shown_with_who_pays() {
+    let sandbox = profiled();
+    insta::assert_snapshot!(sandbox.invar(&["show", "HEAD~1", "big"]).whole());
+    insta::assert_snapshot!(sandbox.invar(&["show", "HEAD~1", "big", "--source", "add"]).whole());
+    insta::assert_snapshot!(
+        sandbox.invar(&["show", "HEAD", "big", "--source", "_PyEval_EvalFrameDefault"]).whole()
+    );
+    let json = sandbox.invar(&["show", "HEAD", "big", "--json"]).raw_stdout;
+    assert!(json.starts_with("{\n  \"invar_functions\": 1,"), "{json}");
+}
+
+#[test]
+fn a_comparison_says_who_pays_if_it_is_asked_and_a_report_always() {
+    let sandbox = profiled();
+    let plain = sandbox.invar(&["compare", "HEAD~1", "HEAD"]);
+    assert!(!plain.stdout.contains("who pays"), "{}", plain.stdout);
+    insta::assert_snapshot!(sandbox.invar(&["compare", "HEAD~1", "HEAD", "--why"]).whole());
+    assert!(
+        sandbox.invar(&["report", "HEAD~1", "HEAD"]).stdout.contains("who pays in tests/test_fibo.py::big")
+    );
+    let markdown = sandbox.invar(&["report", "HEAD~1", "HEAD", "--format", "markdown"]).stdout;
+    assert!(
+        markdown.contains("<summary>Who pays</summary>") && markdown.contains("`add (fibo.py:5)`"),
+        "{markdown}"
+    );
+    let json = sandbox.invar(&["compare", "HEAD~1", "HEAD", "--why", "--json"]).stdout;
+    assert!(json.contains("\"reason\": \"dearer\""), "{json}");
+}
+
+#[test]
+fn a_change_without_a_profile_is_said_in_a_few_words() {
+    let sandbox = Sandbox::repository();
+    sandbox.commit("first");
+    sandbox.keep(1, FIBO, None);
+    sandbox.commit("second");
+    sandbox.keep(2, FIBO, Some(&profile(220_000)));
+    let said = sandbox.invar(&["compare", "HEAD~1", "HEAD", "--why"]);
+    assert!(said.stdout.contains("Not known: the baseline has no profile."), "{}", said.whole());
+}
