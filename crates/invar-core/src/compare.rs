@@ -97,6 +97,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// How far it moved.
+    pub fn moved(self) -> i128 {
+        i128::from(self.head) - i128::from(self.base)
+    }
+
     /// The change relative to the baseline: doubling is `+1.0`, halving `-0.5`, something out of nothing infinite.
     pub fn ratio(self) -> f64 {
         match (self.base, self.head) {
@@ -369,7 +374,7 @@ pub fn cause(base: &Reading, head: &Reading, environment: &[Difference]) -> Opti
     }
     let unreliable =
         |reading: &Reading| UNRELIABLE.iter().any(|&diagnostic| reading.diagnostics.contains(diagnostic));
-    Some(if WORK.iter().all(equal) {
+    Some(if same_work(&base.events, &head.events) {
         Cause::Layout
     } else if unreliable(base) || unreliable(head) {
         Cause::Unstable
@@ -378,6 +383,11 @@ pub fn cause(base: &Reading, head: &Reading, environment: &[Difference]) -> Opti
     } else {
         Cause::Code
     })
+}
+
+/// Did a program do the same, wherever its data and code were?
+pub(crate) fn same_work(base: &Events, head: &Events) -> bool {
+    WORK.iter().all(|&event| base.get(event) == head.get(event))
 }
 
 /// Events that say what a program did; the others say where its data and code were.

@@ -75,25 +75,8 @@ impl Cost {
     ///
     /// Without cache events (the instrument `counts`) every access costs what the first level costs.
     pub fn of(events: &Events, machine: &Machine) -> Cost {
-        let fetches = events.get(Event::Instructions);
-        let data = data_accesses(events);
-        let l1i_misses = events.get(Event::L1iMisses);
-        let l1_misses = l1i_misses.saturating_add(events.l1d_misses());
-        let l3_misses = events.get(Event::L3Misses);
-        let (l2, l3) = if machine.l2.is_some() {
-            let l2_misses = events.get(Event::L2Misses);
-            (l1_misses.saturating_sub(l2_misses), l2_misses.saturating_sub(l3_misses))
-        } else {
-            (0, l1_misses.saturating_sub(l3_misses))
-        };
-        let latencies = machine.latencies;
-        let cycles = |count: u64, latency: u32| count.saturating_mul(u64::from(latency));
-        Cost {
-            instructions: Cycles(cycles(fetches.saturating_sub(l1i_misses), latencies.l1)),
-            data: Cycles(cycles(data.saturating_sub(events.l1d_misses()), latencies.l1)),
-            cache: Cycles(cycles(l2, latencies.l2).saturating_add(cycles(l3, latencies.l3))),
-            memory: Cycles(cycles(l3_misses, latencies.memory)),
-        }
+        let Levels { instructions, l1, l2, l3, memory } = Levels::of(events, machine);
+        Cost { instructions, data: l1, cache: Cycles(l2.0.saturating_add(l3.0)), memory }
     }
 
     /// All of it.
@@ -108,6 +91,69 @@ impl Cost {
             0 => 0.0,
             total => part.0 as f64 / total as f64,
         }
+    }
+}
+
+/// A cost by the levels that answered. Counts past `u64` stay at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// Instruction fetches that the first level answered.
+    pub instructions: Cycles,
+    /// Data accesses that the first level answered, bytes of repeated string instructions included.
+    pub l1: Cycles,
+    /// Accesses that the second level answered.
+    pub l2: Cycles,
+    /// Accesses that the last level answered.
+    pub l3: Cycles,
+    /// Accesses that memory answered.
+    pub memory: Cycles,
+}
+
+impl Levels {
+    /// The cost of `events` on `machine`.
+    pub fn of(events: &Events, machine: &Machine) -> Levels {
+        let fetches = events.get(Event::Instructions);
+        let data = data_accesses(events);
+        let l1i_misses = events.get(Event::L1iMisses);
+        let l1_misses = l1i_misses.saturating_add(events.l1d_misses());
+        let l3_misses = events.get(Event::L3Misses);
+        let (l2, l3) = if machine.l2.is_some() {
+            let l2_misses = events.get(Event::L2Misses);
+            (l1_misses.saturating_sub(l2_misses), l2_misses.saturating_sub(l3_misses))
+        } else {
+            (0, l1_misses.saturating_sub(l3_misses))
+        };
+        let latencies = machine.latencies;
+        let cycles = |count: u64, latency: u32| Cycles(count.saturating_mul(u64::from(latency)));
+        Levels {
+            instructions: cycles(fetches.saturating_sub(l1i_misses), latencies.l1),
+            l1: cycles(data.saturating_sub(events.l1d_misses()), latencies.l1),
+            l2: cycles(l2, latencies.l2),
+            l3: cycles(l3, latencies.l3),
+            memory: cycles(l3_misses, latencies.memory),
+        }
+    }
+
+    /// Every part and what people call it.
+    pub fn parts(&self) -> [(&'static str, Cycles); 5] {
+        let Levels { instructions, l1, l2, l3, memory } = *self;
+        [("instructions", instructions), ("L1", l1), ("L2", l2), ("L3", l3), ("memory", memory)]
+    }
+
+    /// All of it.
+    pub fn total(&self) -> Cycles {
+        Cycles(self.parts().into_iter().fold(0, |sum, (_, part)| sum.saturating_add(part.0)))
+    }
+}
+
+impl std::ops::AddAssign for Levels {
+    fn add_assign(&mut self, other: Levels) {
+        let add = |mine: &mut Cycles, theirs: Cycles| mine.0 = mine.0.saturating_add(theirs.0);
+        add(&mut self.instructions, other.instructions);
+        add(&mut self.l1, other.l1);
+        add(&mut self.l2, other.l2);
+        add(&mut self.l3, other.l3);
+        add(&mut self.memory, other.memory);
     }
 }
 
@@ -198,6 +244,22 @@ mod tests {
         let parts = [cost.instructions, cost.data, cost.cache, cost.memory];
         let shares: f64 = parts.into_iter().map(|part| cost.share(part)).sum();
         assert!((shares - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn levels_are_the_same_cost_in_finer_parts() {
+        let counts = events(&[
+            (Instructions, 100),
+            (Reads, 10),
+            (L1dReadMisses, 4),
+            (L2Misses, 3),
+            (L3Misses, 1),
+            (RepBytes, 33),
+        ]);
+        let levels = Levels::of(&counts, &Machine::reference_1());
+        let parts = levels.parts().map(|(_, cycles)| cycles.0);
+        assert_eq!(parts, [200, 2 * 8, 5, 2 * 22, 90]);
+        assert_eq!(levels.total(), Cost::of(&counts, &Machine::reference_1()).total());
     }
 
     #[test]

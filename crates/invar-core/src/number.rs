@@ -42,6 +42,16 @@ pub fn count(count: u64) -> String {
     unreachable!("the last unit takes every value")
 }
 
+/// How far a count has moved, with its sign: `+118 k`, `−12`, `±0`.
+pub fn moved(by: i128) -> String {
+    let sign = match by {
+        by if by > 0 => '+',
+        by if by < 0 => '−',
+        _ => '±',
+    };
+    format!("{sign}{}", count(u64::try_from(by.unsigned_abs()).unwrap_or(u64::MAX)))
+}
+
 /// A ratio as a share, without a sign: `0.912` is `91.2 %`.
 pub fn percent(ratio: f64) -> String {
     let value = ratio.abs() * 100.0;
@@ -111,6 +121,11 @@ mod tests {
             [0, 812, 9204, 12_345, 123_456, 999_600, 3_100_000, 1_200_000_000, u64::MAX].map(count),
             ["0", "812", "9204", "12.3 k", "123 k", "1.00 M", "3.10 M", "1.20 G", "18446744 T"]
         );
+    }
+
+    #[test]
+    fn a_count_that_moved_carries_its_sign() {
+        assert_eq!([0, 118_000, -12, i128::MIN].map(moved), ["±0", "+118 k", "−12", "−18446744 T"]);
     }
 
     #[test]

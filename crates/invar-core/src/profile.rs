@@ -4,12 +4,25 @@
 //! sum up to the measurement. It is no sample and knows no time: what a node costs is said by its events and a Machine
 //! (`cost`). It has no addresses: they are named before a Profile is made, so that two runs' can be compared.
 //!
-//! Invariants, kept by [`Builder::finish`]: node 0 is the root, a node stands behind its parent, siblings are sorted by their
-//! function and no two are alike, functions are sorted and each is there once. So equal costs make equal bytes.
+//! Invariants, kept by [`Builder::finish`]: node 0 is the root, nodes stand in the order of a walk that visits callers before
+//! their callees, siblings are sorted by their function and no two are alike, functions are sorted and each is there once,
+//! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
 
 mod builder;
+mod diff;
+mod flame;
+mod functions;
+mod paths;
+mod view;
+mod why;
 
 pub use builder::Builder;
+pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
+pub use flame::{Direction, Flame, FlameBox, FlameOptions, Width};
+pub use functions::{FunctionCost, Measure, Order};
+pub use paths::HotPath;
+pub use view::{Frames, Recursion, View};
+pub use why::{PAYERS, Payer, PayingPath, Reason, Why};
 
 use crate::event::Events;
 
@@ -73,7 +86,7 @@ pub struct Profile {
     pub functions: Vec<Function>,
     /// The tree of calls. Never empty: the root's function is the benchmark.
     pub nodes: Vec<Node>,
-    /// Sorted by function and line. They sum up to the functions that have any.
+    /// Sorted by function and line. They sum up to the functions that have any: what no line is known for is at line 0.
     pub lines: Vec<Line>,
 }
 

@@ -11,7 +11,8 @@ use crate::diagnostic::Diagnostic;
 use crate::environment::Difference;
 use crate::event::Event;
 use crate::instrument::Instrument;
-use crate::number::{change, percent, plural};
+use crate::number::{change, moved, percent, plural};
+use crate::profile::Why;
 use crate::run::{Run, Summary};
 
 /// A report.
@@ -88,6 +89,20 @@ pub struct Row {
     pub why: String,
     /// Where to read on about it.
     pub link: Option<String>,
+    /// Who pays for its change.
+    pub paid: Paid,
+}
+
+/// Who pays for the change of a benchmark.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Paid {
+    /// Nobody has asked, or nothing has changed.
+    #[default]
+    Unasked,
+    /// It cannot be said, for a reason: a few words.
+    Unknown(String),
+    /// These functions.
+    By(Box<Why>),
 }
 
 /// Where to read on.
@@ -170,6 +185,7 @@ impl Report {
         let row = |judged: &Judged| Row {
             why: why(judged, &comparison.environment),
             link: link(judged, &comparison.head, &options.links),
+            paid: Paid::Unasked,
             judged: judged.clone(),
         };
         let rows: Vec<Row> = comparison.changed().into_iter().chain(unchanged).map(row).collect();
@@ -229,6 +245,27 @@ impl Report {
             policy: sentence(policy),
             links: options.links,
         }
+    }
+
+    /// The benchmarks for whose change somebody pays: those that changed and are on both sides.
+    pub fn explicable(&self) -> Vec<String> {
+        let changed = self.changed().iter().map(|row| &row.judged);
+        let both = changed.filter(|judged| judged.base.is_some() && judged.head.is_some());
+        both.map(|judged| judged.benchmark.id.clone()).collect()
+    }
+
+    /// Says who pays for the change of a benchmark; the dearest function is named beside it, too.
+    pub fn explain(&mut self, benchmark: &str, paid: Paid) {
+        let Some(row) = self.rows.iter_mut().find(|row| row.judged.benchmark.id == benchmark) else { return };
+        if let Paid::By(why) = &paid
+            && let Some(payer) = why.python.first().or(why.native.first())
+        {
+            let name = payer.function.name.replace('`', "'");
+            let by = moved(payer.cycles().moved());
+            let gap = if row.why.is_empty() { "" } else { "; " };
+            row.why.push_str(&format!("{gap}`{name}` {by} cycles"));
+        }
+        row.paid = paid;
     }
 
     /// The rows that are not unchanged; they come first.

@@ -1,4 +1,4 @@
-//! A command becomes a [`Run`].
+//! A command becomes a [`Run`], and a profile of each of its benchmarks.
 //!
 //! Prepares what a measuring process looks for, starts the command, says what happens as [`Event`]s, and gathers what was
 //! measured. Prints nothing, stores nothing, judges nothing, and never links the engine: that works inside the processes that the
@@ -14,12 +14,15 @@ pub mod environment;
 mod event;
 mod facts;
 mod host;
+mod profiles;
 mod progress;
 mod relay;
 mod run_directory;
 mod signals;
 pub mod source;
+pub mod symbols;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -27,6 +30,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
+use invar_core::profile::Profile;
 use invar_core::run::{Run, Timestamp};
 use invar_core::wire::collect::{self, CollectError};
 use invar_core::wire::raw::{self, ReadRawError, Record};
@@ -132,6 +136,15 @@ fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
 }
 
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was measured.
+    pub run: Run,
+    /// Who pays, by the full name of the benchmark. Those whose integration does not record call paths have none.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
 /// Runs a command and gathers what it measures.
 ///
 /// Signals that ask the caller's process to end are passed on to
@@ -140,7 +153,7 @@ pub fn run(
     command: &[OsString],
     options: &Options,
     on_event: &mut dyn FnMut(Event),
-) -> Result<Run, RunError> {
+) -> Result<Outcome, RunError> {
     run_disturbed(command, options, &Disturbance::default(), on_event)
 }
 
@@ -150,7 +163,7 @@ pub fn run_disturbed(
     options: &Options,
     disturbance: &Disturbance,
     on_event: &mut dyn FnMut(Event),
-) -> Result<Run, RunError> {
+) -> Result<Outcome, RunError> {
     // The run directory's descriptor has one number, and signals go to one command.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -170,7 +183,7 @@ pub fn run_disturbed(
     let source = source::read(&options.directory, options.default_branch.as_deref());
 
     let id = options.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let (started, clock) = (now(), Instant::now());
+    let (started, since, clock) = (now(), SystemTime::now(), Instant::now());
     let mut progress = Progress::default();
     let watch = signals::Watch::begin();
     let load = disturbance.load.then(Load::start);
@@ -195,6 +208,9 @@ pub fn run_disturbed(
     let processes: Vec<_> = progress.processes().collect();
     warnings.extend(progress.warnings.iter().cloned());
     warnings.extend(collected.warnings);
+    let took = clock.elapsed();
+    let (profiles, unnamed) = profiles::profiles(&files, since);
+    warnings.extend(unnamed);
     warnings.extend(facts::mixture(&processes));
     if source.is_none() {
         warnings.extend(source::refusal(&options.directory));
@@ -205,7 +221,7 @@ pub fn run_disturbed(
     }
 
     let mut run = Run::started(&id, started, options.machine.clone());
-    run.took_micros = u64::try_from(clock.elapsed().as_micros()).ok();
+    run.took_micros = u64::try_from(took.as_micros()).ok();
     run.command = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     run.source = source;
     run.environment = facts::environment(&facts::Known {
@@ -221,7 +237,7 @@ pub fn run_disturbed(
     run.incomplete = incomplete;
     run.warnings = warnings;
     run.sort();
-    Ok(run)
+    Ok(Outcome { run, profiles })
 }
 
 fn counted(benchmarks: usize) -> String {

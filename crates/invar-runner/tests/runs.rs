@@ -66,7 +66,7 @@ impl Place {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         let mut events = Vec::new();
         let run = invar_runner::run(&command, &self.options(), &mut |event| events.push(event));
-        (run, events)
+        (run.map(|outcome| outcome.run), events)
     }
 
     /// A shell that executes `script` with the protocol at hand.

@@ -19,6 +19,8 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 #[derive(Debug, Clone)]
 pub struct Blobs {
     folder: PathBuf,
+    /// How their names end: `json.zst`.
+    ending: &'static str,
 }
 
 /// Why a blob could not be written.
@@ -52,9 +54,9 @@ pub enum ReadBlobError {
 }
 
 impl Blobs {
-    /// The folder; it is created with its first blob.
-    pub fn new(folder: PathBuf) -> Blobs {
-        Blobs { folder }
+    /// The folder, and how names in it end; it is created with its first blob.
+    pub fn new(folder: PathBuf, ending: &'static str) -> Blobs {
+        Blobs { folder, ending }
     }
 
     /// Keeps a blob and says its digest. What is there already stays as it is.
@@ -99,7 +101,7 @@ impl Blobs {
 
     /// `blobs/ab/abcdef….json.zst`.
     fn path(&self, digest: &str) -> PathBuf {
-        self.folder.join(digest.get(..2).unwrap_or("xx")).join(format!("{digest}.json.zst"))
+        self.folder.join(digest.get(..2).unwrap_or("xx")).join(format!("{digest}.{}", self.ending))
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn a_blob_is_kept_once_under_its_digest() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::new(folder.path().to_path_buf());
+        let blobs = Blobs::new(folder.path().to_path_buf(), "zst");
         let name = blobs.put(b"abc").unwrap();
         assert_eq!(name, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(blobs.put(b"abc").unwrap(), name);
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn a_damaged_blob_is_not_taken_for_a_run() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::new(folder.path().to_path_buf());
+        let blobs = Blobs::new(folder.path().to_path_buf(), "zst");
         let name = blobs.put(b"abc").unwrap();
         let path = files(folder.path()).remove(0);
         for content in [&zstd::encode_all(&b"abd"[..], 1).unwrap()[..], b"abc", b""] {

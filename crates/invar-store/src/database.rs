@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 2] = [
+pub(crate) const MIGRATIONS: [&str; 3] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -98,6 +98,15 @@ pub(crate) const MIGRATIONS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX measurement_run ON measurement (run);
     PRAGMA user_version = 2;
+",
+    r"
+    CREATE TABLE profile (
+        run INTEGER NOT NULL REFERENCES run (number),
+        benchmark TEXT NOT NULL,     -- by its full name
+        blob TEXT NOT NULL,          -- SHA-256 of the profile's bytes
+        PRIMARY KEY (run, benchmark)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 3;
 ",
 ];
 

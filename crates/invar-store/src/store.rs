@@ -14,6 +14,7 @@ use sqlx::{Connection, Row};
 use crate::blobs::{Blobs, ReadBlobError, WriteBlobError};
 use crate::database::{self, DatabaseError, Pools};
 use crate::measurement;
+use crate::profile::{self, Profiles};
 
 /// A statement that selects what [`summary`] reads.
 macro_rules! select {
@@ -31,6 +32,7 @@ pub(crate) use select;
 #[derive(Debug, Clone)]
 pub struct Store {
     blobs: Blobs,
+    pub(crate) profiles: Blobs,
     path: PathBuf,
     pools: Pools,
 }
@@ -173,7 +175,9 @@ impl Store {
         lock.lock().map_err(failed(&path))?;
         let path = directory.join("invar.sqlite");
         let pools = database::open(&path).await?;
-        let store = Store { blobs: Blobs::new(directory.join("blobs")), path, pools };
+        let blobs = Blobs::new(directory.join("blobs"), "json.zst");
+        let profiles = Blobs::new(directory.join("profiles"), "zst");
+        let store = Store { blobs, profiles, path, pools };
         store.index_older_runs().await?;
         Ok(store)
     }
@@ -215,10 +219,16 @@ impl Store {
         }
     }
 
-    /// Keeps a run. A run that is there already stays as it is.
+    /// Keeps a run without profiles. A run that is there already stays as it is.
     pub async fn put(&self, run: &Run) -> Result<Put, PutError> {
-        // The blob first: a row never names what is not there. A blob that is named by no row is only in the way.
+        self.put_with(run, &Profiles::new()).await
+    }
+
+    /// Keeps a run and the profiles of its benchmarks. A run that is there already stays as it is.
+    pub async fn put_with(&self, run: &Run, profiles: &Profiles) -> Result<Put, PutError> {
+        // Blobs first: a row never names what is not there. A blob that is named by no row is only in the way.
         let blob = self.blobs.put(v1::write(run).as_bytes())?;
+        let profiles = profile::put(&self.profiles, profiles)?;
         let mut connection = self.pools.writer.acquire().await.map_err(|error| self.error(error))?;
         let transaction = connection.begin_with("BEGIN IMMEDIATE").await;
         let mut transaction = transaction.map_err(|error| self.error(error))?;
@@ -249,6 +259,7 @@ impl Store {
         if let Some(row) = &inserted {
             let number = row.try_get(0).map_err(|error| self.error(error))?;
             measurement::insert(&mut transaction, number, run).await.map_err(|error| self.error(error))?;
+            profile::insert(&mut transaction, number, &profiles).await.map_err(|error| self.error(error))?;
         }
         transaction.commit().await.map_err(|error| self.error(error))?;
         drop(connection);
@@ -427,7 +438,8 @@ mod tests {
         let pool = SqlitePool::connect_with(options).await.unwrap();
         sqlx::raw_sql(database::MIGRATIONS[0]).execute(&pool).await.unwrap();
         for run in runs {
-            let blob = Blobs::new(directory.join("blobs")).put(v1::write(run).as_bytes()).unwrap();
+            let blob =
+                Blobs::new(directory.join("blobs"), "json.zst").put(v1::write(run).as_bytes()).unwrap();
             sqlx::query("INSERT INTO run VALUES ($1, $2, 't', NULL, NULL, 0, NULL, 'm', $3, 'simulation', 1, 0, NULL, $4)")
                 .bind(&run.id)
                 .bind(run.started.0)
@@ -457,11 +469,35 @@ mod tests {
         assert_eq!(history(&store).await, [1, 2, 3]);
     }
 
+    /// A store as the second schema had it, empty.
+    async fn second_schema(directory: &Path) {
+        first_schema(directory, &[run(1)]).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("invar.sqlite"));
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(database::MIGRATIONS[1]).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_of_the_second_schema_can_take_profiles() {
+        let folder = tempfile::tempdir().unwrap();
+        second_schema(folder.path()).await;
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(store.profile(&run(1).id, "a").await.unwrap(), None);
+        let profile = invar_core::profile::Builder::new("a").finish();
+        let profiles = Profiles::from([("a".to_string(), profile.clone())]);
+        assert_eq!(store.put_with(&run(2), &profiles).await.unwrap(), Put::Stored);
+        assert_eq!(store.profile(&run(2).id, "a").await.unwrap(), Some(profile));
+        assert_eq!(history(&store).await, [1, 2]);
+    }
+
     #[tokio::test]
     async fn a_run_whose_blob_was_lost_gets_its_history_when_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
         first_schema(folder.path(), &[run(1), run(2)]).await;
-        let lost = Blobs::new(folder.path().join("elsewhere")).put(v1::write(&run(1)).as_bytes()).unwrap();
+        let lost = Blobs::new(folder.path().join("elsewhere"), "json.zst")
+            .put(v1::write(&run(1)).as_bytes())
+            .unwrap();
         fs::remove_dir_all(folder.path().join("blobs").join(&lost[..2])).unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         assert_eq!(history(&store).await, [2]);

@@ -10,9 +10,12 @@ use invar_core::history::Point;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
+use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
-use invar_store::{Comparable, Cursor, Found, GetError, Listing, Put, PutError, Store, Trees, Wanted};
+use invar_store::{
+    Comparable, Cursor, Found, GetError, Listing, Profiles, Put, PutError, Store, Trees, Wanted,
+};
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -40,6 +43,8 @@ macro_rules! contract {
                 a_benchmark_may_be_measured_in_several_ways,
                 histories_of_runs_are_sorted_and_may_have_gaps,
                 a_retried_put_measures_once,
+                profiles_come_back_as_they_were,
+                a_run_may_have_profiles_of_some_benchmarks,
             );
         }
     };
@@ -346,4 +351,49 @@ async fn a_retried_put_measures_once(store: Store) {
     let other = Run { id: run(1).id, ..run(2) };
     assert!(store.put(&other).await.is_err());
     assert_eq!(store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap().points.len(), 1);
+}
+
+/// A profile of one call that executed so many instructions.
+fn profile(benchmark: &str, instructions: u64) -> Profile {
+    let mut builder = Builder::new(benchmark);
+    let function = builder.function(Function {
+        name: "fibo".to_string(),
+        object: String::new(),
+        file: "src/fibo.py".to_string(),
+        kind: Kind::Python,
+        line: 12,
+    });
+    let node = builder.child(Builder::ROOT, function, false);
+    let mut events = Events::default();
+    events.add(Event::Instructions, instructions);
+    builder.add(node, &events);
+    builder.add_calls(node, 1);
+    builder.add_line(function, 13, &events);
+    builder.finish()
+}
+
+async fn profiles_come_back_as_they_were(store: Store) {
+    let profiles = |count| ["t.py::a", "t.py::b"].map(|name| (name.to_string(), profile(name, count)));
+    for number in [1, 2] {
+        let profiles = Profiles::from(profiles(u64::from(number)));
+        assert_eq!(store.put_with(&run(number), &profiles).await.unwrap(), Put::Stored);
+    }
+    assert_eq!(store.profile(&run(1).id, "t.py::b").await.unwrap(), Some(profile("t.py::b", 1)));
+    assert_eq!(store.profile(&run(2).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 2)));
+    // Again, with others: what is there stays.
+    let others = Profiles::from(profiles(9));
+    assert_eq!(store.put_with(&run(1), &others).await.unwrap(), Put::AlreadyThere);
+    assert_eq!(store.profile(&run(1).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 1)));
+}
+
+async fn a_run_may_have_profiles_of_some_benchmarks(store: Store) {
+    let profiles = Profiles::from([("t.py::a".to_string(), profile("t.py::a", 1))]);
+    store.put_with(&run(1), &profiles).await.unwrap();
+    put(&store, &[run(2)]).await;
+    assert_eq!(store.profile(&run(1).id, "t.py::b").await.unwrap(), None);
+    assert_eq!(store.profile(&run(2).id, "t.py::a").await.unwrap(), None);
+    assert_eq!(store.profile("nobody", "t.py::a").await.unwrap(), None);
+    let names = store.profiled(&run(1).id).await.unwrap();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["t.py::a"]);
+    assert!(store.profiled(&run(2).id).await.unwrap().is_empty());
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use invar_core::machine::Machine;
+use invar_core::profile::Builder;
 use invar_core::run::{Run, Timestamp};
-use invar_store::{GetError, OpenError, Put, PutError, Store};
+use invar_store::{GetError, GetProfileError, OpenError, Profiles, Put, PutError, Store};
 
 /// Names the store to the tests that are started as processes of their own.
 const DIRECTORY: &str = "INVAR_STORE_TEST_DIRECTORY";
@@ -87,7 +88,7 @@ async fn a_store_of_a_newer_invar_is_left_alone() {
     bytes[60..64].copy_from_slice(&77_u32.to_be_bytes());
     fs::write(&path, bytes).unwrap();
     let error = Store::open(folder.path()).await.unwrap_err().to_string();
-    assert!(error.contains("was written by a newer Invar: its schema is 77, and 2 is the newest"), "{error}");
+    assert!(error.contains("was written by a newer Invar: its schema is 77, and 3 is the newest"), "{error}");
 }
 
 #[tokio::test]
@@ -111,6 +112,48 @@ async fn a_lost_blob_is_said_and_the_list_stays() {
     assert_eq!(store.list(10).await.unwrap().len(), 1);
     assert_eq!(store.put(&run(1, 1)).await.unwrap(), Put::AlreadyThere);
     assert_eq!(store.get(&run(1, 1).id).await.unwrap(), run(1, 1));
+}
+
+#[tokio::test]
+async fn a_profile_that_is_lost_or_damaged_is_said_and_its_run_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let profiles = Profiles::from([("t.py::a".to_string(), Builder::new("t.py::a").finish())]);
+    store.put_with(&run(1, 1), &profiles).await.unwrap();
+    let id = run(1, 1).id;
+    let blobs = folder.path().join("profiles");
+    let blob = fs::read_dir(fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path()).unwrap();
+    let blob = blob.map(|file| file.unwrap().path()).next().unwrap();
+    fs::write(&blob, "rubbish").unwrap();
+    let error = store.profile(&id, "t.py::a").await.unwrap_err();
+    assert!(matches!(&error, GetProfileError::Blob { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "the profile of t.py::a is lost");
+    fs::remove_dir_all(blobs).unwrap();
+    assert!(store.profile(&id, "t.py::a").await.is_err());
+    assert_eq!(store.get(&id).await.unwrap(), run(1, 1));
+}
+
+#[tokio::test]
+async fn one_profile_is_read_without_the_others_and_without_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let kept = Builder::new("kept").finish();
+    let profiles = ["kept", "lost"].map(|name| (name.to_string(), Builder::new(name).finish()));
+    store.put_with(&run(1, 1), &Profiles::from(profiles)).await.unwrap();
+    fs::remove_dir_all(folder.path().join("blobs")).unwrap();
+    let mut removed = 0;
+    for shard in fs::read_dir(folder.path().join("profiles")).unwrap() {
+        for file in fs::read_dir(shard.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = invar_store::blobs::unpack(fs::read(&path).unwrap()).unwrap();
+            if invar_core::wire::profile::read(&bytes).unwrap() != kept {
+                fs::remove_file(path).unwrap();
+                removed += 1;
+            }
+        }
+    }
+    assert_eq!(removed, 1);
+    assert_eq!(store.profile(&run(1, 1).id, "kept").await.unwrap(), Some(kept));
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ pub enum Command {
     Report(Report),
     List(List),
     Show(Show),
+    Flame(Flame),
     Export(Export),
     Import(Import),
     Serve(Serve),
@@ -157,6 +158,7 @@ pub struct Sides {
 Examples:
   invar compare                       the latest run with the merge base
   invar compare main worktree         this tree with the branch main
+  invar compare --why                 which functions pay
   invar compare 3f1a0c e6de00         two runs, as invar list names them
   invar compare before.json after.json --json")]
 pub struct Compare {
@@ -165,6 +167,9 @@ pub struct Compare {
     /// Show unchanged benchmarks, too
     #[arg(long)]
     pub all: bool,
+    /// Say which functions pay for each change
+    #[arg(long, conflicts_with = "csv")]
+    pub why: bool,
     /// Write JSON
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
@@ -221,14 +226,91 @@ pub struct List {
     pub json: bool,
 }
 
-/// Show a run in full: where it comes from, under which circumstances, what it found
+/// Show a run in full, or who pays in one of its benchmarks
+///
+/// With BENCHMARK: the functions and call paths that cost the most.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar show
+  invar show main
+  invar show main test_fibo
+  invar show main test_fibo --source fibo_iter")]
 pub struct Show {
     /// The run, named as for `invar compare` [default: the latest]
     pub run: Option<String>,
-    /// Write the run as JSON, as `invar export` does
+    /// The benchmark, by its full name or a part that no other has
+    pub benchmark: Option<String>,
+    /// Show the source of this function with the cost of each line: its name, or a part that no other has
+    #[arg(long, value_name = "FUNCTION", requires = "benchmark")]
+    pub source: Option<String>,
+    /// Write JSON; of a run, as `invar export` does
     #[arg(long)]
     pub json: bool,
+}
+
+/// Draw who pays in a benchmark: a flame graph as a page of its own, for any browser
+///
+/// The page needs no network and no server. Lines of source that cost something are in it, as their files are now.
+#[derive(Debug, Args)]
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
+Examples:
+  invar flame test_fibo
+  invar flame main test_fibo -o fibo.html
+  invar flame test_fibo --diff main worktree"
+)]
+pub struct Flame {
+    /// The run, named as for `invar compare` [default: the latest]
+    #[arg(conflicts_with = "diff")]
+    pub run: Option<String>,
+    /// The benchmark, by its full name or a part that no other has
+    #[arg(required = true)]
+    pub benchmark: Option<String>,
+    /// Draw the difference of two runs
+    #[arg(long, num_args = 2, value_names = ["BASE", "HEAD"])]
+    pub diff: Option<Vec<String>>,
+    /// How to write it; a difference is drawn as html only
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub format: ProfileFormat,
+    /// Write into this file; `-` is standard output [default: invar-flame-BENCHMARK.html]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Whose frames are shown at first; other formats have no others
+    #[arg(long, value_name = "FRAMES", default_value = "mixed")]
+    pub view: Frames,
+    /// What is measured at first: `cycles`, or an event such as `instructions`; folded stacks have no others
+    #[arg(long, value_name = "MEASURE", default_value = "cycles")]
+    pub measure: String,
+}
+
+/// How to write a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileFormat {
+    /// A page for a browser.
+    Html,
+    /// For speedscope.app.
+    Speedscope,
+    /// For profiler.firefox.com.
+    Firefox,
+    /// For pprof.
+    Pprof,
+    /// For callgrind_annotate and KCachegrind.
+    Callgrind,
+    /// Collapsed stacks, one a line, for flamegraph.pl and its kin.
+    Folded,
+}
+
+/// Whose frames are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Frames {
+    /// Everybody's.
+    Mixed,
+    /// Python's: native cost goes to the Python function that called for it.
+    Python,
+    /// Native ones.
+    Native,
 }
 
 /// Write a run for other programs, or for another Invar

@@ -10,8 +10,10 @@ mod exit;
 mod interpreter;
 mod pick;
 mod place;
+mod profiles;
 mod progress;
 mod render;
+mod sources;
 mod terminal;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use invar_core::nearest::nearest;
 use invar_core::number::plural;
 use invar_core::run::{Run, Summary};
 use invar_core::wire::v1;
@@ -67,6 +68,30 @@ pub async fn newest(place: &Place, store: Option<&Store>) -> Result<Run, Failure
         (Some(store), Some(run)) => get(store, &run.id).await,
         _ => Err(Failure::new(Code::Usage, format!("no runs are stored in {}", place.store.display()))
             .help("make one: invar run -- pytest")),
+    }
+}
+
+/// The name among these that is meant: the whole of one, or a part that no other has. `noun` is what they are names of.
+pub fn pick_name<'a>(part: &str, names: &[&'a str], noun: &str) -> Result<&'a str, Failure> {
+    if let Some(&name) = names.iter().find(|name| **name == part) {
+        return Ok(name);
+    }
+    let found: Vec<&str> = names.iter().copied().filter(|name| name.contains(part)).collect();
+    match found[..] {
+        [name] => Ok(name),
+        [] => {
+            let failure = Failure::new(Code::Usage, format!("no {noun} is called `{}`", one_line(part)));
+            Err(match nearest(part, names) {
+                Some(name) => failure.help(format!("did you mean {}?", one_line(name))),
+                None => names.iter().take(5).fold(failure, |failure, name| failure.help(one_line(name))),
+            })
+        }
+        _ => {
+            let many = found.len();
+            let error = format!("`{}` could be any of {}", one_line(part), plural(many, noun));
+            let failure = Failure::new(Code::Usage, error);
+            Err(found.iter().take(5).fold(failure, |failure, name| failure.help(one_line(name))))
+        }
     }
 }
 
@@ -178,5 +203,20 @@ fn not_measured(name: &str, commit: &str, nearest: Option<(String, usize)>) -> F
             plural(commits, "commit")
         )),
         None => failure.help("or use another run: invar list"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_meant_by_the_whole_of_it_or_by_a_part_of_its_own() {
+        let names = ["t.py::fibo", "t.py::fibo_big", "t.py::json"];
+        assert_eq!(pick_name("t.py::fibo", &names, "benchmark").ok(), Some("t.py::fibo"));
+        assert_eq!(pick_name("big", &names, "benchmark").ok(), Some("t.py::fibo_big"));
+        let said = |part| pick_name(part, &names, "benchmark").unwrap_err().sentence();
+        assert_eq!(said("fibo"), "`fibo` could be any of 2 benchmarks");
+        assert_eq!(said("yaml"), "no benchmark is called `yaml`");
     }
 }

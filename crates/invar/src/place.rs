@@ -22,6 +22,8 @@ pub struct Place {
     pub config: Config,
     /// Where its runs are kept.
     pub store: PathBuf,
+    /// What paths of its sources are relative to: the root of the checkout, or else the directory.
+    pub root: PathBuf,
 }
 
 impl Place {
@@ -37,13 +39,14 @@ impl Place {
         let config_path = nearest_config(&directory, checkout.as_deref());
         let config = config_path.as_deref().map(|path| read_config(path, &directory)).transpose()?;
         let config = config.unwrap_or_default();
+        let sources = checkout.clone().unwrap_or_else(|| directory.clone());
         let root = checkout.or_else(|| Some(config_path?.parent()?.to_path_buf()));
         let store = match (&common.store, root) {
             (Some(store), _) => store.clone(),
             (None, Some(root)) => from_here(&directory, &root.join(STORE)),
             (None, None) => STORE.into(),
         };
-        Ok(Place { directory, config, store })
+        Ok(Place { directory, config, store, root: sources })
     }
 
     /// The store, made where it is missing.

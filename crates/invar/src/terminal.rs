@@ -51,9 +51,9 @@ fn colour(color: Color, stream: &impl anstream::stream::RawStream) -> Colour {
 }
 
 /// Writes to standard output. Who has closed it wants to hear no more, and that is no failure.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Code::Storage, "cannot write to standard output").because(&error))
         }
@@ -67,7 +67,7 @@ pub fn say(text: &str) {
 }
 
 /// Writes into a file, or to standard output where none is named.
-pub fn write(output: Option<&Path>, text: &str) -> Result<(), Failure> {
+pub fn write(output: Option<&Path>, text: impl AsRef<[u8]>) -> Result<(), Failure> {
     match output {
         None => print(text),
         Some(path) => std::fs::write(path, text).map_err(|error| {

@@ -77,7 +77,11 @@ impl Builder {
     }
 
     /// The profile: sorted, without nodes below which nothing was called or done, and without functions that nobody names.
-    pub fn finish(self) -> Profile {
+    ///
+    /// What a function's lines do not say of its nodes is at its line 0. Lines that say more than its nodes are left out:
+    /// they are another function's.
+    pub fn finish(mut self) -> Profile {
+        self.balance_lines();
         let Builder { functions, nodes, lines, .. } = self;
         // A node stands behind its parent already, as parents are there first.
         let mut counts = vec![false; nodes.len()];
@@ -125,6 +129,42 @@ impl Builder {
         let functions = order.into_iter().map(|id| functions[id as usize].clone()).collect();
         Profile { functions, nodes: sorted, lines }
     }
+
+    /// Makes the lines of every function that has any sum up to what its nodes did.
+    fn balance_lines(&mut self) {
+        let mut missing: BTreeMap<u32, Events> = BTreeMap::new();
+        self.lines.retain(|_, events| *events != Events::default());
+        for &(function, _) in self.lines.keys() {
+            missing.insert(function, Events::default());
+        }
+        for node in &self.nodes {
+            if let Some(events) = missing.get_mut(&node.function) {
+                *events += node.own;
+            }
+        }
+        for (&(function, _), events) in &self.lines {
+            let left = missing.get(&function).and_then(|left| less(left, events));
+            match left {
+                Some(left) => missing.insert(function, left),
+                None => missing.remove(&function),
+            };
+        }
+        self.lines.retain(|(function, _), _| missing.contains_key(function));
+        for (function, events) in missing {
+            if events != Events::default() {
+                self.add_line(function, 0, &events);
+            }
+        }
+    }
+}
+
+/// What is left of `events` without `part`; `None` if that is more.
+fn less(events: &Events, part: &Events) -> Option<Events> {
+    let mut left = *events;
+    for (left, part) in left.0.iter_mut().zip(part.0) {
+        *left = left.checked_sub(part)?;
+    }
+    Some(left)
 }
 
 #[cfg(test)]
@@ -190,6 +230,22 @@ mod tests {
         assert_eq!(inclusive, [12, 9, 5, 3]);
         assert_eq!(profile.total(), instructions(12));
         assert_eq!(profile.lines.len(), 2);
+    }
+
+    #[test]
+    fn what_no_line_is_known_for_is_at_line_0() {
+        let mut builder = Builder::new("test_it");
+        let (a, b) = (builder.function(function("a")), builder.function(function("b")));
+        for function in [a, b] {
+            let node = builder.child(Builder::ROOT, function, false);
+            builder.add(node, &instructions(10));
+            builder.add_line(function, 7, &instructions(4));
+        }
+        // More than b has done: somebody else's.
+        builder.add_line(b, 8, &instructions(7));
+        let lines = builder.finish().lines;
+        let read: Vec<_> = lines.iter().map(|line| (line.line, line.own)).collect();
+        assert_eq!(read, [(0, instructions(6)), (7, instructions(4))]);
     }
 
     #[test]

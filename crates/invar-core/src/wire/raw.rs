@@ -246,12 +246,12 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
+pub(in crate::wire) struct Cursor<'a> {
+    pub(in crate::wire) bytes: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(in crate::wire) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.bytes.split_at_checked(count)?;
         self.bytes = tail;
         Some(head)

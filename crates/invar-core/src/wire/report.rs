@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::compare::{Change, Counts, Reading, Side, Verdict};
 use crate::event::Event;
-use crate::report::{Outcome, Report, Row};
+use crate::profile::{Payer, PayingPath};
+use crate::report::{Outcome, Paid, Report, Row};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
@@ -65,6 +66,38 @@ struct RowTwin<'a> {
     base: Option<ReadingTwin>,
     head: Option<ReadingTwin>,
     link: Option<&'a str>,
+    /// Who pays; only there if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid: Option<PaidTwin<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PaidTwin<'a> {
+    Unknown { unknown: &'a str },
+    By { cycles: [u64; 2], layout: bool, python: Vec<PayerTwin<'a>>, native: Vec<PayerTwin<'a>> },
+}
+
+/// Pairs are baseline and candidate.
+#[derive(Serialize)]
+struct PayerTwin<'a> {
+    name: &'a str,
+    object: &'a str,
+    file: &'a str,
+    line: u32,
+    reason: &'static str,
+    cycles: [u64; 2],
+    /// By how many cycles each part moved.
+    parts: BTreeMap<&'static str, i64>,
+    calls: [u64; 2],
+    paths: Vec<PathTwin<'a>>,
+}
+
+#[derive(Serialize)]
+struct PathTwin<'a> {
+    functions: Vec<&'a str>,
+    cycles: [u64; 2],
+    calls: [u64; 2],
 }
 
 #[derive(Serialize)]
@@ -156,6 +189,42 @@ impl<'a> From<&'a Row> for RowTwin<'a> {
             base: judged.base.map(ReadingTwin::from),
             head: judged.head.map(ReadingTwin::from),
             link: row.link.as_deref(),
+            paid: match &row.paid {
+                Paid::Unasked => None,
+                Paid::Unknown(unknown) => Some(PaidTwin::Unknown { unknown }),
+                Paid::By(why) => Some(PaidTwin::By {
+                    cycles: pair(why.cycles),
+                    layout: why.layout,
+                    python: why.python.iter().map(PayerTwin::from).collect(),
+                    native: why.native.iter().map(PayerTwin::from).collect(),
+                }),
+            },
+        }
+    }
+}
+
+const fn pair(change: Change) -> [u64; 2] {
+    [change.base, change.head]
+}
+
+impl<'a> From<&'a Payer> for PayerTwin<'a> {
+    fn from(payer: &'a Payer) -> PayerTwin<'a> {
+        let parts = payer.parts().into_iter();
+        let path = |path: &'a PayingPath| PathTwin {
+            functions: path.functions.iter().map(|function| function.name.as_str()).collect(),
+            cycles: pair(path.cycles),
+            calls: pair(path.calls),
+        };
+        PayerTwin {
+            name: &payer.function.name,
+            object: &payer.function.object,
+            file: &payer.function.file,
+            line: payer.function.line,
+            reason: payer.reason.name(),
+            cycles: pair(payer.cycles()),
+            parts: parts.map(|(name, by)| (name, i64::try_from(by).unwrap_or(i64::MAX))).collect(),
+            calls: pair(payer.calls),
+            paths: payer.paths.iter().map(path).collect(),
         }
     }
 }
@@ -188,13 +257,14 @@ pub(super) fn finite(number: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::compare::Comparison;
     use crate::config::Policy;
+    use crate::profile::{Both, Why};
     use crate::report::ReportOptions;
-    use crate::testing::run;
+    use crate::testing::{profile, run};
 
     #[test]
     fn a_script_finds_what_people_read() {
@@ -217,5 +287,27 @@ mod tests {
         assert_eq!((&row["change"], &row["threshold"]["ratio"]), (&1.0.into(), &0.05.into()));
         assert_eq!(row["head"]["events"]["instructions"], 201_000);
         assert_eq!(json["benchmarks"][1]["verdict"], "unchanged");
+        assert!(row.get("paid").is_none());
+    }
+
+    #[test]
+    fn who_pays_is_there_if_it_was_asked() {
+        let policy = Policy::default();
+        let base = run("main", &[("a", 100_000, 0), ("b", 100_000, 0)]);
+        let head = run("slower", &[("a", 201_000, 0), ("b", 201_000, 0)]);
+        let comparison = Comparison::of(&base, &head, &policy).unwrap();
+        let mut report = Report::of(&comparison, &policy, ReportOptions::default());
+        let profiles = [profile("a 1 0\n  f 3 100"), profile("a 1 0\n  f 6 200")];
+        let both = Both { base: &profiles[0], head: &profiles[1] };
+        report.explain("a", Paid::By(Box::new(Why::of(both, &base.machine, 3))));
+        report.explain("b", Paid::Unknown("no profile of the baseline".to_string()));
+        assert_eq!(report.explicable(), ["a", "b"]);
+        let json: Value = serde_json::from_str(&write(&report)).unwrap();
+        let payer = &json["benchmarks"][0]["paid"]["native"][0];
+        assert_eq!((&payer["name"], &payer["reason"]), (&"f".into(), &"called_more_often".into()));
+        assert_eq!((&payer["calls"], &payer["cycles"]), (&json!([3, 6]), &json!([200, 400])));
+        assert_eq!(payer["paths"][0]["functions"], json!(["a", "f"]));
+        assert_eq!(json["benchmarks"][0]["why"], "code: instructions +101.0 %; `f` +200 cycles");
+        assert_eq!(json["benchmarks"][1]["paid"]["unknown"], "no profile of the baseline");
     }
 }

@@ -2,7 +2,8 @@
 
 use invar_core::compare::{CompareError, Comparison};
 use invar_core::config::Policy;
-use invar_core::report::{Outcome, Report, ReportOptions};
+use invar_core::profile::{Both, PAYERS, Why};
+use invar_core::report::{Outcome, Paid, Report, ReportOptions};
 use invar_core::run::Run;
 use invar_core::wire;
 use invar_store::Comparable;
@@ -12,6 +13,7 @@ use crate::baseline::{Choice, Reason, choose};
 use crate::exit::{Code, Failure};
 use crate::pick::{newest, pick};
 use crate::place::Place;
+use crate::profiles;
 use crate::render;
 use crate::render::compare::Rows;
 use crate::terminal::{print, stdout};
@@ -21,10 +23,13 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     let place = Place::find(common)?;
     let (candidate, choice) = sides(&arguments.sides, &place).await?;
     let policy = &place.config.policy;
-    let report = report(&candidate, &choice, policy, ReportOptions::default())?;
+    let mut report = report(&candidate, &choice, policy, ReportOptions::default())?;
+    if arguments.why {
+        explain(&mut report, &candidate, &choice, &place).await?;
+    }
     let view = stdout(common.color);
     if arguments.json {
-        print(&wire::report::write(&report))?;
+        print(wire::report::write(&report))?;
     } else if arguments.csv {
         let nothing = Run { measurements: Vec::new(), ..candidate.clone() };
         let base = match &choice {
@@ -32,12 +37,12 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
             Choice::None(_) => &nothing,
         };
         let comparison = Comparison::of(base, &candidate, policy).map_err(|error| unlike(&error))?;
-        print(&wire::csv::comparison(comparison.benchmarks.iter()))?;
+        print(wire::csv::comparison(comparison.benchmarks.iter()))?;
     } else if report.base.is_some() {
         let rows = if arguments.all { Rows::All } else { Rows::Changed };
-        print(&render::compare::compare(&report, rows, view))?;
+        print(render::compare::compare(&report, rows, view))?;
     } else {
-        print(&render::report::report(&report, view))?;
+        print(render::report::report(&report, view))?;
     }
     Ok(match report.outcome {
         _ if report.blocks => Code::Blocked,
@@ -86,6 +91,33 @@ pub fn report(
             Ok(report)
         }
     }
+}
+
+/// Says of every changed benchmark who pays. A profile that is not there, or cannot be read, is said and is no failure.
+pub async fn explain(
+    report: &mut Report,
+    candidate: &Run,
+    choice: &Choice,
+    place: &Place,
+) -> Result<(), Failure> {
+    let Choice::Baseline(baseline) = choice else { return Ok(()) };
+    let store = place.existing_store().await?;
+    for benchmark in report.explicable() {
+        let base = profiles::find(store.as_ref(), &baseline.run, &benchmark, place).await;
+        let head = profiles::find(store.as_ref(), candidate, &benchmark, place).await;
+        let paid = match (base, head) {
+            (Err(failure), _) | (_, Err(failure)) => Paid::Unknown(failure.sentence()),
+            (Ok(None), Ok(None)) => Paid::Unknown("neither side has a profile".to_string()),
+            (Ok(None), Ok(_)) => Paid::Unknown("the baseline has no profile".to_string()),
+            (Ok(_), Ok(None)) => Paid::Unknown("the candidate has no profile".to_string()),
+            (Ok(Some(base)), Ok(Some(head))) => {
+                let machine = profiles::machine(candidate, &benchmark);
+                Paid::By(Box::new(Why::of(Both { base: &base, head: &head }, machine, PAYERS)))
+            }
+        };
+        report.explain(&benchmark, paid);
+    }
+    Ok(())
 }
 
 /// Why two runs are not compared, and what to do.

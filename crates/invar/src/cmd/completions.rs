@@ -10,6 +10,6 @@ use crate::terminal::print;
 pub fn completions(arguments: Completions) -> Result<Code, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "invar", &mut text);
-    print(&String::from_utf8_lossy(&text))?;
+    print(text)?;
     Ok(Code::Well)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use invar_core::number::plural;
 use invar_core::run::{Run, Summary};
 use invar_core::wire;
-use invar_store::{Put, PutError, Store};
+use invar_store::{Profiles, Put, PutError, Store};
 
 use crate::args::{Common, Import};
 use crate::exit::{Code, Failure};
@@ -22,7 +22,7 @@ pub async fn import(arguments: Import, common: &Common) -> Result<Code, Failure>
     let store = place.store().await?;
     let mut text = String::new();
     for run in &runs {
-        let put = keep(run, &place, &store).await?;
+        let put = keep(run, &Profiles::new(), &place, &store).await?;
         let word = match put {
             Put::Stored => "Kept",
             Put::AlreadyThere => "Already there:",
@@ -46,9 +46,9 @@ fn read(path: &Path) -> Result<Run, Failure> {
     }
 }
 
-/// Puts a run into the store.
-pub async fn keep(run: &Run, place: &Place, store: &Store) -> Result<Put, Failure> {
-    store.put(run).await.map_err(|error| match &error {
+/// Puts a run with its profiles into the store.
+pub async fn keep(run: &Run, profiles: &Profiles, place: &Place, store: &Store) -> Result<Put, Failure> {
+    store.put_with(run, profiles).await.map_err(|error| match &error {
         PutError::Database(error) => place.database(error),
         PutError::Taken { .. } => Failure::of(Code::Usage, &error),
         PutError::Blob(blob) => {

@@ -4,6 +4,7 @@ mod compare;
 mod completions;
 mod doctor;
 mod export;
+mod flame;
 mod import;
 mod list;
 mod report;
@@ -24,6 +25,7 @@ pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failu
         Command::Report(arguments) => report::report(arguments, &common).await,
         Command::List(arguments) => list::list(arguments, &common).await,
         Command::Show(arguments) => show::show(arguments, &common).await,
+        Command::Flame(arguments) => flame::flame(arguments, &common).await,
         Command::Export(arguments) => export::export(arguments, &common).await,
         Command::Import(arguments) => import::import(arguments, &common).await,
         Command::Doctor(arguments) => doctor::doctor(arguments, &common),

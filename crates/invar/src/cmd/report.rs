@@ -16,7 +16,8 @@ pub async fn report(arguments: Report, common: &Common) -> Result<Code, Failure>
     let place = Place::find(common)?;
     let (candidate, choice) = compare::sides(&arguments.sides, &place).await?;
     let options = ReportOptions { subject: arguments.subject, ..ReportOptions::default() };
-    let report = compare::report(&candidate, &choice, &place.config.policy, options)?;
+    let mut report = compare::report(&candidate, &choice, &place.config.policy, options)?;
+    compare::explain(&mut report, &candidate, &choice, &place).await?;
     let view = stdout(common.color);
     let format = if arguments.json { Format::Json } else { arguments.format };
     let text = match format {

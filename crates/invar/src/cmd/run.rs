@@ -78,18 +78,18 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
     let mut integration = Integration::Silent;
-    let run = invar_runner::run(&arguments.command, &options, &mut |event| {
+    let outcome = invar_runner::run(&arguments.command, &options, &mut |event| {
         if let Event::Process { .. } = event {
             integration = Integration::Spoke;
         }
         progress.on(event);
     });
     progress.end();
-    let run = run.map_err(|error| not_run(&error))?;
+    let invar_runner::Outcome { run, profiles } = outcome.map_err(|error| not_run(&error))?;
 
     let kept = match &store {
         Some(store) if !arguments.no_store => {
-            keep(&run, &place, store).await.map(|_| Some(place.store.clone()))
+            keep(&run, &profiles, &place, store).await.map(|_| Some(place.store.clone()))
         }
         _ => Ok(None),
     };
@@ -177,7 +177,7 @@ fn show(
     common: &Common,
 ) -> Result<(), Failure> {
     if arguments.json {
-        return print(&v1::write_pretty(run));
+        return print(v1::write_pretty(run));
     }
     let view = stdout(common.color);
     let mut comparison = None;
@@ -193,7 +193,7 @@ fn show(
     };
     let kept = kept.map_or(Kept::Nowhere, Kept::In);
     let table = render::run::run(run, comparison.as_ref(), view);
-    print(&format!("{table}{below}{}", footer(run, kept, view)))
+    print(format!("{table}{below}{}", footer(run, kept, view)))
 }
 
 /// Why there is no Run, and what to do.

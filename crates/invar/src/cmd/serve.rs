@@ -35,7 +35,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         default_branch: place.config.default_branch.clone(),
         log: |line| say(&format!("invar: {line}\n")),
     };
-    print(&format!("http://{address}/\n"))?;
+    print(format!("http://{address}/\n"))?;
     say(&format!("Showing {}. Stop with Ctrl-C.\n", place.store.display()));
     let ended = invar_server::serve(listener, site, stop).await;
     store.close().await;

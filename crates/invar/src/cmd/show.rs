@@ -1,24 +1,90 @@
 //! `invar show`.
 
+use std::collections::BTreeSet;
+
+use invar_core::environment::Environment;
+use invar_core::profile::{Function, Measure, Profile};
 use invar_core::run::Run;
-use invar_core::wire::v1;
+use invar_core::wire::{functions, v1};
 
 use crate::args::{Common, Show};
 use crate::exit::{Code, Failure};
-use crate::pick::{newest, pick};
+use crate::pick::{newest, pick, pick_name};
 use crate::place::Place;
+use crate::profiles::{benchmark, machine, need};
 use crate::render;
+use crate::render::one_line;
+use crate::sources::{Files, range};
 use crate::terminal::{print, stdout};
 
-/// Shows a run in full.
+/// Shows a run in full, or one of its benchmarks.
 pub async fn show(arguments: Show, common: &Common) -> Result<Code, Failure> {
+    if let Some(part) = &arguments.benchmark {
+        return show_benchmark(part, &arguments, common).await;
+    }
     let run = named_or_newest(arguments.run.as_deref(), common).await?;
-    print(&if arguments.json {
+    print(if arguments.json {
         v1::write_pretty(&run)
     } else {
         render::show::show(&run, stdout(common.color))
     })?;
     Ok(Code::Well)
+}
+
+async fn show_benchmark(part: &str, arguments: &Show, common: &Common) -> Result<Code, Failure> {
+    let place = Place::find(common)?;
+    let store = place.existing_store().await?;
+    let run = match arguments.run.as_deref() {
+        Some(name) => pick(name, &place, store.as_ref(), None).await?,
+        None => newest(&place, store.as_ref()).await?,
+    };
+    let name = benchmark(part, &[&run])?;
+    let profile = need(store.as_ref(), &run, &name, &place).await?;
+    let machine = machine(&run, &name);
+    let view = stdout(common.color);
+    print(match &arguments.source {
+        _ if arguments.json => functions::write(&run.id, &name, &profile, machine),
+        Some(function) => {
+            let index = with_lines(function, &profile, Measure::Cycles(machine))?;
+            let Function { file, .. } = &profile.functions[index as usize];
+            let lines = profile.lines.iter().filter(|line| line.function == index);
+            let range = range(&profile.functions[index as usize], lines.map(|line| line.line));
+            let mut files = Files::new(&place.root);
+            let (first, text) =
+                range.map_or((0, &[][..]), |(first, last)| (first, files.lines(file, first, last)));
+            render::profile::source(&profile, index, machine, (first, text), view)
+        }
+        None => {
+            let measurements = run.measurement(&name).into_iter().cloned().collect();
+            // What is not of this benchmark is left to `invar show RUN`.
+            let only = Run { measurements, environment: Environment::default(), ..run.clone() };
+            let head = render::show::show(&only, view);
+            format!("{head}\n{}", render::profile::profile(&profile, machine, view))
+        }
+    })?;
+    Ok(Code::Well)
+}
+
+/// The function that is meant among those whose costs are known line by line; of several of one name the dearest.
+fn with_lines(part: &str, profile: &Profile, measure: Measure<'_>) -> Result<u32, Failure> {
+    let name = |index: u32| profile.functions[index as usize].name.as_str();
+    let known = profile.lines.iter().filter(|line| line.line > 0);
+    let indices: BTreeSet<u32> = known.map(|line| line.function).collect();
+    let names: BTreeSet<&str> = indices.iter().map(|&index| name(index)).collect();
+    let all: BTreeSet<&str> = profile.functions.iter().map(|function| function.name.as_str()).collect();
+    let help = "lines are known of native functions that were built with debug information";
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() || all.contains(part) && !names.contains(&part) {
+        let error = format!("no costs by line are known of `{}`", one_line(part));
+        return Err(Failure::new(Code::Usage, error).help(help));
+    }
+    let meant = pick_name(part, &names, "function with lines").map_err(|failure| failure.help(help))?;
+    let own = |index: &u32| {
+        let lines = profile.lines.iter().filter(|line| line.function == *index);
+        lines.map(|line| measure.of(&line.own)).fold(0_u64, u64::saturating_add)
+    };
+    let same = indices.into_iter().filter(|&index| name(index) == meant);
+    Ok(same.max_by_key(own).expect("a name is of a function"))
 }
 
 /// The run of that name; the newest where there is none.

@@ -44,7 +44,7 @@ pub fn verify(arguments: Verify, common: &Common) -> Result<Code, Failure> {
                 last_words.push(line);
             }
         });
-        let run = run.map_err(|error| not_run(&error))?;
+        let run = run.map_err(|error| not_run(&error))?.run;
         if run.measurements.is_empty() {
             let from = last_words.len().saturating_sub(10);
             let failure = Failure::new(Code::Benchmarks, "no benchmark was measured");

@@ -36,6 +36,7 @@ pub fn compare(report: &Report, rows: Rows, view: View) -> String {
     if hidden > 0 || !shown.is_empty() {
         out.push('\n');
     }
+    out.push_str(&super::why::why(report, view));
     out.push_str(&failed(report, view));
     for note in &report.notes {
         out.push_str(&wrap(&one_line(note), "  ", view.width));

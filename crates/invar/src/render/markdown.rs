@@ -7,7 +7,8 @@ use invar_core::environment::Difference;
 use invar_core::event::Event;
 use invar_core::instrument::Instrument;
 use invar_core::number::{change, percent, plural};
-use invar_core::report::{Outcome, Report, Row};
+use invar_core::profile::Payer;
+use invar_core::report::{Outcome, Paid, Report, Row};
 
 use super::{figure, one_line};
 
@@ -32,8 +33,15 @@ impl Default for Marker {
 
 /// The report. A report that would be too long for a comment is cut to its summary.
 pub fn markdown(report: &Report, marker: &Marker) -> String {
-    let full =
-        [&*head(report, marker), &warning(report), &table(report), &details(report), &foot(report)].concat();
+    let full = [
+        &*head(report, marker),
+        &warning(report),
+        &table(report),
+        &payers(report),
+        &details(report),
+        &foot(report),
+    ]
+    .concat();
     if full.chars().count() <= MOST_CHARACTERS {
         return full;
     }
@@ -144,6 +152,41 @@ fn change_words(judged: &Judged) -> String {
     }
 }
 
+/// Who pays for the changes; nothing where nobody asked.
+fn payers(report: &Report) -> String {
+    let asked: Vec<&Row> = report.changed().iter().filter(|row| row.paid != Paid::Unasked).collect();
+    if asked.is_empty() {
+        return String::new();
+    }
+    let mut out = "<details><summary>Who pays</summary>\n\n".to_string();
+    for row in asked.iter().take(MOST_ROWS) {
+        out.push_str(&format!("{}\n\n", code(&row.judged.benchmark.id)));
+        match &row.paid {
+            Paid::Unasked => {}
+            Paid::Unknown(reason) => out.push_str(&format!("- not known: {}\n", code(reason))),
+            Paid::By(why) => {
+                out.extend(why.layout_sentence().map(|sentence| format!("- {sentence}\n")));
+                for (word, payers) in [("", &why.python), ("natively: ", &why.native)] {
+                    let word = if why.python.is_empty() { "" } else { word };
+                    out.extend(payers.iter().map(|payer| format!("- {word}{}\n", paying(payer))));
+                }
+            }
+        }
+        out.push('\n');
+    }
+    if asked.len() > MOST_ROWS {
+        out.push_str(&format!("… and {} more\n\n", asked.len() - MOST_ROWS));
+    }
+    out + "</details>\n\n"
+}
+
+/// A function that pays: where it is comes from outside and stands in a code span, the rest is numbers and words of ours.
+fn paying(payer: &Payer) -> String {
+    let title = payer.title();
+    let rest = payer.sentence().split_off(title.len());
+    format!("{}{rest}", code(&title.replace('`', "")))
+}
+
 fn details(report: &Report) -> String {
     let Some(base) = &report.base else { return String::new() };
     let environments = match report.environment.len() {
@@ -249,7 +292,7 @@ mod tests {
     use invar_core::report::{Links, ReportOptions};
 
     use super::*;
-    use crate::render::testing::{compared, fibo, mixed, report, run};
+    use crate::render::testing::{compared, explained, fibo, mixed, report, run};
 
     fn render(report: &Report) -> String {
         markdown(report, &Marker::default())
@@ -291,6 +334,14 @@ mod tests {
 
         updated for 487a918
         ");
+    }
+
+    #[test]
+    fn who_pays_is_folded_away() {
+        let text = render(&explained());
+        let from = text.find("<details><summary>Who pays").unwrap();
+        let to = from + text[from..].find("</details>").unwrap();
+        insta::assert_snapshot!(&text[from..to], @"");
     }
 
     #[test]

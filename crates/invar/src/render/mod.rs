@@ -6,13 +6,16 @@
 pub mod compare;
 pub mod doctor;
 pub mod failure;
+pub mod flame;
 pub mod list;
 pub mod markdown;
+pub mod profile;
 pub mod report;
 pub mod run;
 pub mod show;
 pub mod table;
 pub mod verify;
+pub mod why;
 
 use invar_core::compare::{Judged, Reading, Verdict};
 use invar_core::event::Event;

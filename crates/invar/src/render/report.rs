@@ -26,6 +26,7 @@ pub fn report(report: &Report, view: View) -> String {
     if !report.changed().is_empty() {
         out.push_str(&compare::table(report, report.changed(), view));
         out.push('\n');
+        out.push_str(&super::why::why(report, view));
     }
     out.push_str(&compare::failed(report, view));
     out.push_str(&compare::sides(report, view));

@@ -8,7 +8,8 @@ use invar_core::event::{Event, Events};
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
-use invar_core::report::{Report, ReportOptions};
+use invar_core::profile::{Both, Builder, Function, Kind, PAYERS, Profile, Why};
+use invar_core::report::{Paid, Report, ReportOptions};
 use invar_core::run::{Run, Timestamp};
 use invar_core::source::Source;
 
@@ -93,4 +94,43 @@ pub(crate) fn report(base: &Run, head: &Run) -> Report {
 pub(crate) fn mixed() -> Report {
     let (base, head, _) = compared();
     report(&base, &head)
+}
+
+/// A profile: `fibo` calls `add` a thousand times, the interpreter's loop runs both, and adds in so many instructions.
+pub(crate) fn profile(adding: u64) -> Profile {
+    let mut builder = Builder::new("tests/test_fibo.py::iterative_fibo_big");
+    let mut function = |name: &str, file: &str, line: u32, kind: Kind| {
+        let object = if kind == Kind::Python { "" } else { "libpython3.13.so.1.0" };
+        let (name, object, file) = (name.to_string(), object.to_string(), file.to_string());
+        builder.function(Function { name, object, file, kind, line })
+    };
+    let fibo = function("fibo", "src/fibo.py", 12, Kind::Python);
+    let add = function("add", "src/fibo.py", 20, Kind::Python);
+    let eval = function("_PyEval_EvalFrameDefault", "Python/ceval.c", 900, Kind::Interpreter);
+    let long_add = function("long_add", "Objects/longobject.c", 100, Kind::Native);
+    let events = |instructions| measurement("", instructions, instructions / 10_000).warm;
+    let fibo = builder.child(Builder::ROOT, fibo, false);
+    builder.add_calls(fibo, 1);
+    let loops = builder.child(fibo, eval, false);
+    builder.add(loops, &events(40_000));
+    let add = builder.child(loops, add, false);
+    builder.add_calls(add, 1000);
+    let loops = builder.child(add, eval, false);
+    builder.add(loops, &events(60_000));
+    let node = builder.child(loops, long_add, false);
+    builder.add_calls(node, 1000);
+    builder.add(node, &events(adding));
+    builder.add_line(long_add, 100, &events(adding / 4));
+    builder.add_line(long_add, 102, &events(adding / 2));
+    builder.finish()
+}
+
+/// The report of [`compared`], with who pays for one change, and a profile missing for the other.
+pub(crate) fn explained() -> Report {
+    let mut report = mixed();
+    let (base, head) = (profile(220_000), profile(100_000));
+    let why = Why::of(Both { base: &base, head: &head }, &Machine::reference_1(), PAYERS);
+    report.explain("tests/test_fibo.py::iterative_fibo_big", Paid::By(Box::new(why)));
+    report.explain("tests/test_json.py::dump_big", Paid::Unknown("the baseline has no profile".to_string()));
+    report
 }

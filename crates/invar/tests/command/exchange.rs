@@ -130,9 +130,19 @@ fn the_doctor_says_something_of_this_machine() {
 fn every_command_explains_itself() {
     let sandbox = Sandbox::empty();
     insta::assert_snapshot!(sandbox.invar(&["--help"]).whole());
-    for verb in
-        ["run", "compare", "report", "list", "show", "export", "import", "serve", "doctor", "completions"]
-    {
+    for verb in [
+        "run",
+        "compare",
+        "report",
+        "list",
+        "show",
+        "flame",
+        "export",
+        "import",
+        "serve",
+        "doctor",
+        "completions",
+    ] {
         let said = sandbox.invar(&[verb, "--help"]);
         assert!(said.status == 0 && said.stdout.contains("Usage: invar"), "{verb}: {}", said.whole());
     }

@@ -3,6 +3,7 @@
 mod compare;
 mod damage;
 mod exchange;
+mod flame;
 mod run;
 mod sandbox;
 mod serve;

@@ -9,8 +9,14 @@ use std::process::{Command, Output};
 
 use invar_core::diagnostic::Diagnostics;
 use invar_core::event::{Event, Events};
+use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
+use invar_core::measurement::Measurement;
+use invar_core::profile::Profile;
+use invar_core::run::{Run, Timestamp};
+use invar_core::source::Source;
 use invar_core::wire::raw::{self, Mode, Pass, Record};
+use invar_store::Store;
 
 /// A directory with a repository in it.
 pub struct Sandbox {
@@ -114,6 +120,33 @@ impl Sandbox {
         self.invar(&[&["run"], arguments, &["--", "sh", script.to_str().unwrap()]].concat())
     }
 
+    /// Keeps a run of the commit that is checked out, of one benchmark, with its profile. Numbers order runs.
+    pub fn keep(&self, number: u32, benchmark: &str, profile: Option<&Profile>) {
+        let id = format!("0190f3c2-7b1e-7cc3-9a54-{number:012x}");
+        let started = Timestamp(1_721_908_800_000_000 + i64::from(number));
+        let mut run = Run::started(&id, started, Machine::reference_1());
+        run.source = Some(Source {
+            commit: Some(self.git(&["rev-parse", "HEAD"])),
+            branch: Some("main".to_string()),
+            ..Source::default()
+        });
+        run.measurements.push(Measurement {
+            benchmark: invar_core::benchmark::Benchmark::named(benchmark),
+            instrument: Instrument::Simulation,
+            machine: Machine::reference_1(),
+            cold: None,
+            warm: profile.map_or_else(|| events(1000), Profile::total),
+            diagnostics: Diagnostics::default(),
+        });
+        let profiles = profile.map(|profile| (benchmark.to_string(), profile.clone())).into_iter().collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open(&self.path().join(".invar")).await.unwrap();
+            store.put_with(&run, &profiles).await.unwrap();
+            store.close().await;
+        });
+    }
+
     /// A script that leaves behind what a measuring process would.
     pub fn suite(&self, suite: &[Benchmark<'_>], manner: &Manner<'_>) -> PathBuf {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
@@ -130,17 +163,26 @@ impl Sandbox {
     }
 }
 
+/// What so many instructions do: a third as many reads, some of which miss.
+pub fn events(instructions: u64) -> Events {
+    let mut events = Events::default();
+    events.add(Event::Instructions, instructions);
+    events.add(Event::Reads, instructions / 3);
+    events.add(Event::L1dReadMisses, instructions / 1000);
+    events.add(Event::L2Misses, instructions / 2000);
+    events.add(Event::L3Misses, instructions / 4000);
+    events
+}
+
 fn raw_file(suite: &[Benchmark<'_>], manner: &Manner<'_>) -> Vec<u8> {
     let machine = manner.machine.clone().unwrap_or_else(Machine::reference_1);
     let process = Record::Process { pid: 1, engine: "0.1.0".to_string(), machine: machine.text() };
     let passes = suite.iter().flat_map(|&(name, instructions)| {
-        let mut events = Events::default();
-        events.add(Event::Instructions, instructions);
-        events.add(Event::Reads, instructions / 3);
-        if !manner.counts {
-            events.add(Event::L1dReadMisses, instructions / 1000);
-            events.add(Event::L2Misses, instructions / 2000);
-            events.add(Event::L3Misses, instructions / 4000);
+        let mut events = events(instructions);
+        if manner.counts {
+            for event in [Event::L1dReadMisses, Event::L2Misses, Event::L3Misses] {
+                events.0[event as usize] = 0;
+            }
         }
         [Pass::Cold, Pass::Warm].map(|pass| Record::Pass {
             benchmark: name.to_string(),

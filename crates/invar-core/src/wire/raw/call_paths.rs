@@ -222,7 +222,7 @@ pub fn executed(instruction: &Instruction, times: u64) -> Events {
     events
 }
 
-fn number(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::wire) fn number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -230,12 +230,12 @@ fn number(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(in crate::wire) fn write_text(out: &mut Vec<u8>, text: &str) {
     number(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-fn read_number(cursor: &mut Cursor<'_>) -> Option<u64> {
+pub(in crate::wire) fn read_number(cursor: &mut Cursor<'_>) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = cursor.u8()?;
@@ -255,7 +255,7 @@ fn small(cursor: &mut Cursor<'_>) -> Option<u32> {
     u32::try_from(read_number(cursor)?).ok()
 }
 
-fn read_text(cursor: &mut Cursor<'_>) -> Option<String> {
+pub(in crate::wire) fn read_text(cursor: &mut Cursor<'_>) -> Option<String> {
     let length = usize::try_from(read_number(cursor)?).ok()?;
     core::str::from_utf8(cursor.take(length)?).ok().map(|text| text.to_string())
 }

@@ -1,0 +1,199 @@
+//! Throws damaged files at the readers of raw files, callgrind.out and folded stacks, for as long as it is told.
+//!
+//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`. What a batch does depends on the seed and its number alone,
+//! and both are printed before it: a batch that ends in a panic is repeated by `--seed SEED --batch NUMBER`. Exit status 1
+//! where something was found that is no panic: a file that was read, and written again reads back as something else.
+#![expect(clippy::print_stdout, reason = "a program that people watch")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use invar_core::event::{Event, Events};
+use invar_core::machine::Machine;
+use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, pprof, speedscope};
+use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
+use invar_core::wire::raw::{self, Record};
+
+const CALLGRIND: [&[u8]; 3] = [
+    include_bytes!("../fixtures/profiles/callgrind-caches.out"),
+    include_bytes!("../fixtures/profiles/callgrind-jumps.out"),
+    include_bytes!("../fixtures/profiles/callgrind-parts.out"),
+];
+const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
+
+/// Executions of each reader in a batch.
+const BATCH: u64 = 1000;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (mut minutes, mut seed, mut only) = (1, 1, None);
+    for pair in arguments.chunks(2) {
+        match (pair[0].as_str(), pair.get(1).and_then(|value| value.parse::<u64>().ok())) {
+            ("--minutes", Some(value)) => minutes = value,
+            ("--seed", Some(value)) => seed = value,
+            ("--batch", Some(value)) => only = Some(value),
+            _ => {
+                println!("usage: fuzz_readers [--minutes N] [--seed S] [--batch NUMBER]");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let raw_file = raw_file();
+    let (mut executions, mut whole, mut findings) = (0, 0, 0);
+    for batch in only.unwrap_or(0)..=only.unwrap_or(u64::MAX) {
+        println!(
+            "seed {seed} batch {batch}: {executions} executions, {whole} read to the end, {findings} findings"
+        );
+        for execution in 0..BATCH {
+            let mut random = Random::of(&[seed, batch, execution]);
+            let results = [
+                ("raw", check_raw(&random.damaged(&[&raw_file]))),
+                ("callgrind", check_callgrind(&random.damaged(&CALLGRIND))),
+                ("folded", check_folded(&random.damaged(&FOLDED))),
+            ];
+            for (reader, result) in results {
+                executions += 1;
+                match result {
+                    Outcome::Refused => {}
+                    Outcome::Read => whole += 1,
+                    Outcome::Found(what) => {
+                        findings += 1;
+                        println!(
+                            "finding: {reader}, seed {seed} batch {batch} execution {execution}: {what}"
+                        );
+                    }
+                }
+            }
+        }
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    println!("{executions} executions, {whole} read to the end, {findings} findings");
+    if findings > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+enum Outcome {
+    Refused,
+    Read,
+    Found(String),
+}
+
+fn check(same: bool, what: &str) -> Outcome {
+    if same { Outcome::Read } else { Outcome::Found(what.to_string()) }
+}
+
+fn check_raw(bytes: &[u8]) -> Outcome {
+    let Ok(prefix) = raw::read_prefix(bytes) else { return Outcome::Refused };
+    let mut written = raw::header().to_vec();
+    prefix.records.iter().for_each(|record| record.write(&mut written));
+    let again = raw::read(&written);
+    if prefix.damage.is_some() && again.as_ref() == Ok(&prefix.records) {
+        return Outcome::Refused;
+    }
+    check(again == Ok(prefix.records), "records that were written again are others")
+}
+
+fn check_callgrind(bytes: &[u8]) -> Outcome {
+    let Ok(profile) = callgrind::read(bytes, "root") else { return Outcome::Refused };
+    let machine = Machine::reference_1();
+    let again = callgrind::read(callgrind::write(&profile, &machine).as_bytes(), "root");
+    let others = [speedscope::write(&profile, &machine), firefox::write(&profile, &machine)];
+    let written = others.iter().all(|text| !text.is_empty()) && !pprof::write(&profile, &machine).is_empty();
+    let same = again.is_ok_and(|again| again.total() == profile.total());
+    check(same && written, "a profile that was written again has other totals")
+}
+
+fn check_folded(bytes: &[u8]) -> Outcome {
+    let Ok(profile) = folded::read(bytes, "root", Event::Reads) else { return Outcome::Refused };
+    let text = folded::write(&profile, &counts(&profile, Event::Reads));
+    let total = profile.total();
+    let same = folded::read(text.as_bytes(), "root", Event::Reads).is_ok_and(|again| again.total() == total);
+    check(same || total == Events::default(), "a profile that was written again has another total")
+}
+
+/// A file with every kind of record.
+fn raw_file() -> Vec<u8> {
+    let mut bytes = raw::header().to_vec();
+    let mut events = Events::default();
+    events.add(Event::Instructions, 1 << 40);
+    let instruction = |at: u64| Instruction {
+        address: 0x7fff_f7dd_0000 + 3 * at,
+        reads: (at % 3) as u8,
+        writes: 1,
+        system_call: at == 40,
+    };
+    let call = |at: u32| {
+        let callee = if at % 4 == 1 { Callee::Python(at % 3) } else { Callee::Address(u64::from(at) << 20) };
+        Call { parent: at / 2, callee, calls: 1 << at }
+    };
+    let code = |line| PythonCode { name: format!("Sum.{line}"), file: "/src/sum.py".to_string(), line };
+    let paths = CallPaths {
+        maps: "7ffff7dd0000-7ffff7df0000 r-xp 00001000 08:01 17 /usr/lib/libc.so.6\n".to_string(),
+        instructions: (0..50).map(instruction).collect(),
+        python: (0..3).map(code).collect(),
+        calls: (0..30).map(call).collect(),
+        stretches: (0..30).map(|call| Stretch { call, first: call, instructions: 20, times: 7 }).collect(),
+        extras: vec![Extra { call: 29, instruction: 49, event: Event::L3Misses, count: 1 << 50 }],
+    };
+    let benchmark = || "tests/test_sum.py::test_sum[5]".to_string();
+    let records = [
+        Record::Process { pid: 7, engine: "0.1.0".to_string(), machine: "reference-1".to_string() },
+        Record::Pass {
+            benchmark: benchmark(),
+            pass: raw::Pass::Warm,
+            mode: raw::Mode::Simulation,
+            events,
+            diagnostics: Default::default(),
+        },
+        Record::CallPaths { benchmark: benchmark(), paths },
+        Record::Describe { benchmark: benchmark(), json: "{}".to_string() },
+    ];
+    records.iter().for_each(|record| record.write(&mut bytes));
+    bytes
+}
+
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+struct Random(u64);
+
+impl Random {
+    fn of(numbers: &[u64]) -> Random {
+        let mut random = Random(0);
+        for number in numbers {
+            random.0 = random.next() ^ number;
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    /// One of the files after up to five accidents.
+    fn damaged(&mut self, files: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = files[self.below(files.len())].to_vec();
+        for _ in 0..=self.below(5) {
+            let at = self.below(bytes.len() + 1);
+            let end = bytes.len().min(at + 1 + self.below(60));
+            match self.below(10) {
+                0 => bytes.truncate(at),
+                1 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
+                2 => drop(bytes.drain(at..end)),
+                3 => drop(bytes.splice(at..at, self.next().to_string().into_bytes())),
+                4 => bytes[at..end].fill(0xff),
+                5 => drop(bytes.splice(at..at, *b"\n")),
+                _ => bytes[at..end].iter_mut().take(1).for_each(|byte| *byte ^= 1 << (self.next() % 8)),
+            }
+        }
+        bytes
+    }
+}

@@ -1,0 +1,126 @@
+//! Who pays in a benchmark, as JSON for scripts: written, never read back.
+//!
+//! `{"invar_functions": 1, ...}`. Every function of the profile, the dearest first, with the lines that are known of it. Cycles are
+//! those of the nodes' own events, summed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::event::{Event, Events};
+use crate::machine::Machine;
+use crate::profile::{Function, FunctionCost, Kind, Measure, Order, Profile};
+
+/// The version this build writes.
+pub const VERSION: u32 = 1;
+
+/// Writes the functions of a profile of a run.
+pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -> String {
+    let measure = Measure::Cycles(machine);
+    let mut lines = BTreeMap::<u32, Vec<LineTwin>>::new();
+    for line in &profile.lines {
+        let twin = LineTwin { line: line.line, cycles: measure.of(&line.own), events: happened(&line.own) };
+        lines.entry(line.function).or_default().push(twin);
+    }
+    let functions = profile.by_function(measure, Order::Own);
+    let twin = |cost: &FunctionCost| {
+        let Function { name, object, file, kind, line } = &profile.functions[cost.function as usize];
+        FunctionTwin {
+            name,
+            object,
+            file,
+            line: *line,
+            kind: kind_name(*kind),
+            calls: cost.calls,
+            own: CostTwin { cycles: cost.own_cost, events: happened(&cost.own) },
+            inclusive: CostTwin { cycles: cost.inclusive_cost, events: happened(&cost.inclusive) },
+            lines: lines.remove(&cost.function).unwrap_or_default(),
+        }
+    };
+    let page = Page {
+        invar_functions: VERSION,
+        run,
+        benchmark,
+        machine: &machine.name,
+        cycles: profile.inclusive_costs(measure)[0],
+        functions: functions.iter().map(twin).collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&page).expect("twins hold nothing that JSON cannot");
+    text.push('\n');
+    text
+}
+
+/// The stable name of who executes a function.
+const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Native => "native",
+        Kind::Interpreter => "interpreter",
+        Kind::Python => "python",
+    }
+}
+
+/// The events that happened.
+fn happened(events: &Events) -> BTreeMap<&'static str, u64> {
+    let counts = Event::ALL.into_iter().map(|event| (event.name(), events.get(event)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    invar_functions: u32,
+    run: &'a str,
+    benchmark: &'a str,
+    machine: &'a str,
+    cycles: u64,
+    functions: Vec<FunctionTwin<'a>>,
+}
+
+#[derive(Serialize)]
+struct FunctionTwin<'a> {
+    name: &'a str,
+    object: &'a str,
+    file: &'a str,
+    line: u32,
+    kind: &'static str,
+    calls: u64,
+    own: CostTwin,
+    inclusive: CostTwin,
+    lines: Vec<LineTwin>,
+}
+
+#[derive(Serialize)]
+struct CostTwin {
+    cycles: u64,
+    events: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct LineTwin {
+    line: u32,
+    cycles: u64,
+    events: BTreeMap<&'static str, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::testing::profile;
+
+    #[test]
+    fn the_dearest_function_comes_first() {
+        let profile = profile("test_it 1 5\n  py:a 1 10\n    b 2 20");
+        let json: Value =
+            serde_json::from_str(&write("r", "t::test_it", &profile, &Machine::reference_1())).unwrap();
+        assert_eq!(json["invar_functions"], 1);
+        let first = &json["functions"][0];
+        assert_eq!(
+            (&first["name"], &first["kind"], &first["calls"]),
+            (&"b".into(), &"native".into(), &2.into())
+        );
+        assert_eq!(first["own"]["events"]["instructions"], 20);
+        assert_eq!(json["functions"][1]["kind"], "python");
+        assert_eq!(json["functions"][1]["inclusive"]["events"]["instructions"], 30);
+    }
+}

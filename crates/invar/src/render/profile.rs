@@ -1,0 +1,194 @@
+//! Who pays in a benchmark, as tables for a terminal.
+
+use invar_core::machine::Machine;
+use invar_core::number::{count, share};
+use invar_core::profile::{Frames, Function, Kind, Measure, Order, Profile, Recursion};
+
+use super::table::{Cell, Column, Paint, Table, cut, width};
+use super::{View, one_line};
+
+/// Functions of a table; more are counted.
+const MOST_FUNCTIONS: usize = 12;
+/// Call paths; there are always more.
+const MOST_PATHS: usize = 5;
+/// Frames of a path at either end; those between are counted.
+const ENDS: usize = 3;
+
+/// The functions and call paths that cost the most.
+pub fn profile(profile: &Profile, machine: &Machine, view: View) -> String {
+    let has_python = profile.functions.iter().any(|function| function.kind == Kind::Python);
+    let seen = |frames, recursion| profile.viewed(invar_core::profile::View { frames, recursion });
+    let mut out = String::new();
+    if has_python {
+        let python = seen(Frames::Python, Recursion::Kept);
+        out.push_str(&functions(
+            "Python functions, each with what it calls natively",
+            &python,
+            machine,
+            view,
+        ));
+        let native = seen(Frames::Native, Recursion::Kept);
+        out.push_str(&functions("native functions", &native, machine, view));
+    } else {
+        out.push_str(&functions("functions", profile, machine, view));
+    }
+    let frames = if has_python { Frames::Folded } else { Frames::Mixed };
+    out.push_str(&paths(&seen(frames, Recursion::Folded), machine, view));
+    out
+}
+
+fn functions(title: &str, profile: &Profile, machine: &Machine, view: View) -> String {
+    let measure = Measure::Cycles(machine);
+    let whole = profile.inclusive_costs(measure)[0];
+    let columns = vec![
+        Column::text(title, 0),
+        Column::number("own cycles", 0),
+        Column::number("share", 0),
+        Column::number("with callees", 2),
+        Column::number("share", 2),
+        Column::number("calls", 1),
+        Column::text("where", 3),
+    ];
+    let mut table = Table::new("  ", columns);
+    let costs = profile.by_function(measure, Order::Own);
+    let costs: Vec<_> = costs.iter().filter(|cost| cost.inclusive_cost > 0).collect();
+    for cost in costs.iter().take(MOST_FUNCTIONS) {
+        let function = &profile.functions[cost.function as usize];
+        table.push(vec![
+            Cell::from(one_line(&function.name)),
+            Cell::from(count(cost.own_cost)),
+            Cell::from(part(cost.own_cost, whole)),
+            Cell::from(count(cost.inclusive_cost)),
+            Cell::from(part(cost.inclusive_cost, whole)),
+            Cell::from(count(cost.calls)),
+            Cell::new(place(function), Paint::Dim),
+        ]);
+    }
+    let mut out = table.render(view);
+    if costs.len() > MOST_FUNCTIONS {
+        let more = costs.len() - MOST_FUNCTIONS;
+        out.push_str(&view.paint(&format!("  {more} more; all of them: invar flame\n"), Paint::Dim));
+    }
+    out.push('\n');
+    out
+}
+
+fn paths(profile: &Profile, machine: &Machine, view: View) -> String {
+    let measure = Measure::Cycles(machine);
+    let whole = profile.inclusive_costs(measure)[0];
+    let mut out = view.paint("  call paths by what their last function costs itself\n", Paint::Bold);
+    for path in profile.hottest_paths(measure, MOST_PATHS) {
+        let head = format!("  {:>5}  ", part(path.cost, whole));
+        let names: Vec<String> =
+            profile.path(path.node).iter().map(|function| one_line(&function.name)).collect();
+        out.push_str(&format!("{head}{}\n", chain(&names, view.width.saturating_sub(width(&head)))));
+    }
+    out
+}
+
+/// `a → b → … 3 more … → y → z`, cut to fit; the end, which is who pays, is there in any case.
+pub fn chain(names: &[String], room: usize) -> String {
+    let whole = names.join(" → ");
+    if width(&whole) <= room && names.len() <= 2 * ENDS + 1 {
+        return whole;
+    }
+    let text = if names.len() > 2 * ENDS {
+        let between = names.len() - 2 * ENDS;
+        let (first, last) = (names[..ENDS].join(" → "), names[names.len() - ENDS..].join(" → "));
+        format!("{first} → … {between} more … → {last}")
+    } else {
+        whole
+    };
+    cut(&text, room.max(40))
+}
+
+/// The source of a function with the cost of each line; `text` are the lines from a first one on, if they are known.
+pub fn source(
+    profile: &Profile,
+    function: u32,
+    machine: &Machine,
+    (first, text): (u32, &[String]),
+    view: View,
+) -> String {
+    let measure = Measure::Cycles(machine);
+    let costs: std::collections::BTreeMap<u32, u64> = profile
+        .lines
+        .iter()
+        .filter(|line| line.function == function)
+        .map(|line| (line.line, measure.of(&line.own)))
+        .collect();
+    let whole = costs.values().fold(0_u64, |sum, cost| sum.saturating_add(*cost));
+    let named = &profile.functions[function as usize];
+    let mut out = format!("  {}", view.paint(&one_line(&named.name), Paint::Bold));
+    out.push_str(&format!("  {}\n\n", view.paint(&place(named), Paint::Dim)));
+    let known: Vec<u32> = (first..).zip(text).map(|(number, _)| number).collect();
+    let mut numbers: Vec<u32> = costs.keys().copied().chain(known.iter().copied()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let digits = numbers.last().copied().unwrap_or_default().to_string().len();
+    for number in numbers {
+        let cost = costs.get(&number).copied().unwrap_or_default();
+        let (cycles, share) = match cost {
+            0 => (String::new(), String::new()),
+            cost => (count(cost), part(cost, whole)),
+        };
+        let line = text.get(number.wrapping_sub(first) as usize).map_or("", String::as_str);
+        let number = if number == 0 { "?".to_string() } else { number.to_string() };
+        let head = format!("  {share:>5}  {cycles:>7}  {number:>digits$}  ");
+        let line =
+            cut(&one_line(&line.replace('\t', "    ")), view.width.saturating_sub(width(&head)).max(20));
+        let paint = if cost == 0 { Paint::Dim } else { Paint::None };
+        out.push_str(&view.paint(format!("{head}{line}").trim_end(), paint));
+        out.push('\n');
+    }
+    if text.is_empty() {
+        out.push_str(
+            &view.paint("\n  The source is not here: only numbers of lines are known.\n", Paint::Dim),
+        );
+    }
+    out
+}
+
+fn part(cost: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_string() } else { share(cost as f64 / whole as f64) }
+}
+
+/// Where a function is: `src/fibo.py:12`, else its object.
+fn place(function: &Function) -> String {
+    one_line(&match (function.file.as_str(), function.line) {
+        ("", _) => function.object.clone(),
+        (file, 0) => file.to_string(),
+        (file, line) => format!("{file}:{line}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::testing::{profile as fibo, wide};
+
+    #[test]
+    fn a_benchmark_shows_who_pays() {
+        insta::assert_snapshot!(profile(&fibo(100_000), &Machine::reference_1(), wide()), @"");
+    }
+
+    #[test]
+    fn a_function_shows_the_cost_of_its_lines() {
+        let profile = fibo(100_000);
+        let machine = Machine::reference_1();
+        let function = profile.functions.iter().position(|function| function.name == "long_add").unwrap();
+        let text: Vec<String> =
+            ["static PyObject *", "long_add(PyLongObject *a, PyLongObject *b)", "{", "\tint carry;", "}"]
+                .map(str::to_string)
+                .to_vec();
+        insta::assert_snapshot!(source(&profile, function as u32, &machine, (99, &text), wide()), @"");
+        insta::assert_snapshot!(source(&profile, function as u32, &machine, (0, &[]), wide()), @"");
+    }
+
+    #[test]
+    fn a_long_path_keeps_its_ends() {
+        let names: Vec<String> = ["a", "b", "c", "d", "e", "f", "g", "h"].map(str::to_string).to_vec();
+        assert_eq!(chain(&names, 80), "a → b → c → … 2 more … → f → g → h");
+        assert_eq!(chain(&names[..3], 80), "a → b → c");
+    }
+}
