@@ -42,9 +42,10 @@ impl Random {
             0 => {
                 self.pick(&[0, 1, 2, u64::MAX, 1 << 63, (1 << 63) - 1, 0x8000_0000, 0x7fff_ffff, 0xffff_ffff])
             }
-            // Not the engine's arena, which a program might read by it.
+            // Not the engine's arena, which a program might read or write by it: as an address, as a scaled index, or as the
+            // number of a bit.
             1 => match 1u64 << self.below(64) {
-                invar_engine::host::layout::ARENA => 0x8000,
+                power if is_arenas(power) => 0x8000,
                 power => power.wrapping_sub(self.below(2)),
             },
             2 => self.below(256),
@@ -61,4 +62,11 @@ impl Random {
             chunk.copy_from_slice(&value[..chunk.len()]);
         }
     }
+}
+
+/// Would it lead to the engine's arena, where a register takes part in an address?
+fn is_arenas(power: u64) -> bool {
+    use invar_engine::host::layout::ARENA;
+    let scaled = (0..4).any(|scale| power << scale == ARENA);
+    scaled || power >> 3 == ARENA
 }
