@@ -48,10 +48,7 @@ fn name(function: &Function) -> String {
 }
 
 fn frame(name: &str) -> String {
-    match one_line(name).trim() {
-        "" => "???".to_string(),
-        name => name.replace(';', ":"),
-    }
+    one_line(name).replace(';', ":")
 }
 
 /// Why bytes are no folded stacks.
