@@ -15,6 +15,7 @@ use invar_core::wire::raw::call_paths::CallPaths;
 use invar_core::wire::raw::{self, Record};
 pub use invar_core::wire::raw::{Mode, Pass};
 
+pub use crate::host::python::Python;
 use crate::host::slot::Slot;
 use crate::host::syscall::{Access, File, process_id, thread_count};
 use crate::host::{gate, memory};

@@ -33,9 +33,11 @@ use crate::host::faults;
 use crate::host::gate::{self, Reason};
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
+use crate::host::python::Python;
 use crate::host::syscall;
 use crate::translate::block::{self, Path, Reach, trace_path};
 use crate::translate::emit;
+use crate::translate::watch::Watch;
 use crate::translate::{Mode, Numbers, Options, Site, Special, Turn, assemble};
 
 const PAGE: u64 = 4096;
@@ -145,6 +147,8 @@ pub struct Setup {
     pub drain: DrainKind,
     /// Warm passes are told by call paths. Needs the mode with caches.
     pub call_paths: bool,
+    /// The interpreter whose functions are among them.
+    pub python: Option<Python>,
 }
 
 /// The engine of a process.
@@ -153,6 +157,8 @@ pub struct Engine {
     options: Options,
     drain: Drain,
     ledger: Option<Box<Ledger>>,
+    /// Stores that tell which Python function is executed.
+    watch: Option<Watch>,
     code: CodeMemory,
     code_next: u64,
     indirect_miss: u64,
@@ -190,13 +196,14 @@ impl Engine {
     pub fn new(setup: Setup, code: CodeMemory) -> Engine {
         let features = if gate::cpuid(0, 0)[0] >= 7 { gate::cpuid(7, 0)[1] } else { 0 };
         let (bmi1, bmi2) = (features & 1 << 3 != 0, features & 1 << 8 != 0);
-        let Setup { machine, mode, drain, call_paths } = &setup;
+        let Setup { machine, mode, drain, call_paths, python } = &setup;
         let mut engine = Engine {
             drain: match drain {
                 DrainKind::Reference => Drain::Reference(Box::new(Hierarchy::new(machine))),
                 DrainKind::Generated => Drain::Generated(Box::new(Generated::new(machine, bmi1))),
             },
-            ledger: (*call_paths && *mode == Mode::Simulation).then(|| Box::new(Ledger::new())),
+            ledger: (*call_paths && *mode == Mode::Simulation).then(|| Box::new(Ledger::new(*python))),
+            watch: None,
             options: Options { mode: *mode, rorx: bmi2 },
             setup,
             code,
@@ -289,6 +296,11 @@ impl Engine {
 
     fn open_ledger(&mut self, entry: u64, cold: bool) {
         let Some(ledger) = &mut self.ledger else { return };
+        if let (Some(python), None) = (&self.setup.python, &self.watch) {
+            self.map.refresh();
+            self.map_is_stale = false;
+            self.watch = self.map.find(python.evaluator).map(|range| python.watch(range.start, range.end));
+        }
         ledger.begin(entry, false);
         if ledger.has_dropped() {
             self.drop_translations();
@@ -535,7 +547,7 @@ impl Engine {
             site: self.sites.len() as u32,
         };
         let entry = self.code_next + code.len() as u64;
-        let translation = emit::translate(path, entry, numbers, self.options);
+        let translation = emit::translate(path, entry, numbers, self.options, self.watch);
         code.extend_from_slice(&translation.code);
         self.append_code(&code);
         let first_op = self.meanings.ops.len() as u32;

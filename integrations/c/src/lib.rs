@@ -100,7 +100,7 @@ pub extern "C" fn invar_attach(machine: *const c_char, mode: c_int) -> c_int {
         2 => (Mode::Simulation, DrainKind::Reference),
         _ => return fail(BAD_ARGUMENT, "the mode is none of enum invar_mode"),
     };
-    match region::attach(&Setup { machine, mode, drain, call_paths }) {
+    match region::attach(&Setup { machine, mode, drain, call_paths, python: None }) {
         Ok(()) => OK,
         Err(error) => status_of(&error),
     }

@@ -5,6 +5,7 @@
 //! counts. Python sees the four words of [`run_directory::State`], and what the benchmarked functions return.
 #![deny(missing_docs)]
 
+mod frames;
 mod heap;
 mod host;
 mod progress;

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, sync::PyOnceLock};
 
+use crate::frames;
 use crate::heap;
 use crate::progress;
 use crate::request::Request;
@@ -42,7 +43,9 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
     let Request { machine, mode, call_paths, .. } = &request;
     let (machine, mode, call_paths) = (machine.clone(), *mode, *call_paths);
-    region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths }).map_err(failure)?;
+    let python = if call_paths { frames::find(py) } else { None };
+    region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths, python })
+        .map_err(failure)?;
     steady::make();
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);

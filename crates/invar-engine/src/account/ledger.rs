@@ -15,11 +15,13 @@ use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
 use invar_core::event::Event;
-use invar_core::wire::raw::call_paths::{Call, Callee};
+use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
 
 use super::rows::{Row, Rows};
 use crate::drain::reference;
+use crate::host::python::{self, Python};
 use crate::translate::block::Path;
+use crate::translate::emit::NO_FRAME;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
@@ -76,6 +78,8 @@ pub(super) struct Way {
     pub branches: u8,
     slots: u8,
     shift: Shift,
+    /// Slot of the Python frame that its last instruction may have stored.
+    watched: Option<u8>,
     /// Which of `shifts` say so: where they start, and how many they are.
     first_shift: u32,
     shifts: u8,
@@ -111,6 +115,23 @@ struct Stack {
     pointer: u64,
     /// The call that was at work there last.
     call: u32,
+    /// Python frames that are not over, the outermost first.
+    python: Vec<PythonFrame>,
+}
+
+/// A Python frame that was the interpreter's current one.
+#[derive(Debug, Clone, Copy)]
+struct PythonFrame {
+    /// Its address.
+    frame: u64,
+    /// What it executes.
+    code: u64,
+    /// The call of its function.
+    call: u32,
+    /// The call that was at work before.
+    below: u32,
+    /// How many native calls were open: those of the interpreter that executes it included.
+    depth: usize,
 }
 
 /// See the module.
@@ -134,12 +155,16 @@ pub struct Ledger {
     /// Something is charged at all.
     active: bool,
     charges: Charges,
+    python: Option<Python>,
+    /// Python functions by the address of their code; `None` where that is no function's.
+    by_code: BTreeMap<u64, Option<u32>>,
+    pub(super) functions: Vec<PythonCode>,
 }
 
 impl Ledger {
     /// Nothing translated, nothing charged.
     #[expect(clippy::new_without_default, reason = "there is no default region")]
-    pub fn new() -> Ledger {
+    pub fn new(python: Option<Python>) -> Ledger {
         Ledger {
             steps: Vec::new(),
             moves: Vec::new(),
@@ -156,6 +181,9 @@ impl Ledger {
             cursor: 0,
             active: false,
             charges: Charges::default(),
+            python,
+            by_code: BTreeMap::new(),
+            functions: Vec::new(),
         }
     }
 
@@ -171,6 +199,12 @@ impl Ledger {
         self.cursor = 0;
         self.active = active;
         self.charges = Charges::default();
+        self.by_code.clear();
+        self.functions.clear();
+        if let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
+            // Whoever has called the region: its function is not part of it.
+            self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0 });
+        }
     }
 
     /// A region is being charged.
@@ -241,6 +275,9 @@ impl Ledger {
         self.blocks.push(Block { moves, ..block });
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
+        if let Some(last) = self.ways.last_mut() {
+            last.watched = translation.watched;
+        }
     }
 
     /// One more way out of the superblock that way `like` is one of: where it has faulted.
@@ -269,7 +306,16 @@ impl Ledger {
         self.shifts.extend(open);
         let &Exit { slots, instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
-        self.ways.push(Way { block, instructions, branches, slots, shift, first_shift, shifts });
+        self.ways.push(Way {
+            block,
+            instructions,
+            branches,
+            slots,
+            shift,
+            watched: None,
+            first_shift,
+            shifts,
+        });
     }
 
     /// The moves of a superblock's first so many instructions.
@@ -292,12 +338,18 @@ impl Ledger {
         let mut at = self.cursor;
         while at < end {
             let exit = self.base + trace[at] as usize;
-            let Way { slots, shift, .. } = self.ways[exit];
+            let Way { slots, shift, watched, .. } = self.ways[exit];
             let next = at + 1 + usize::from(slots);
-            if shift == Shift::Nothing && !self.called {
+            if shift == Shift::Nothing && watched.is_none() && !self.called {
                 row = self.rows.count(self.stack.call, exit as u32);
             } else {
-                row = self.shifted(exit, &trace[at + 1..next], fs_base);
+                let slots = &trace[at + 1..next];
+                row = self.shifted(exit, slots, fs_base);
+                if let Some(slot) = watched.map(usize::from)
+                    && slots[slot] != NO_FRAME
+                {
+                    self.frame_stored(slots[slot], slots[slot + 1]);
+                }
             }
             at = next;
         }
@@ -364,7 +416,71 @@ impl Ledger {
     fn leave(&mut self) {
         if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
             self.stack.call = caller;
+            let depth = self.stack.frames.len();
+            while self.stack.python.last().is_some_and(|python| python.depth > depth) {
+                self.stack.python.pop();
+            }
         }
+    }
+
+    /// The interpreter's current frame is this one now.
+    fn frame_stored(&mut self, frame: u64, code: u64) {
+        let depth = self.stack.frames.len();
+        let known = |python: &PythonFrame| (python.frame, python.code) == (frame, code);
+        if let Some(index) = self.stack.python.iter().rposition(known) {
+            while self.stack.python.len() > index + 1 {
+                self.leave_python(depth);
+            }
+            let PythonFrame { call, depth: at, .. } = self.stack.python[index];
+            if at == depth {
+                self.stack.call = call;
+            }
+            return;
+        }
+        // The place of a frame is used again, for another function.
+        while self
+            .stack
+            .python
+            .last()
+            .is_some_and(|python| frame == 0 && python.depth == depth || python.frame == frame)
+        {
+            self.leave_python(depth);
+        }
+        if frame == 0 {
+            return;
+        }
+        let below = self.stack.call;
+        let call = match self.function(code) {
+            Some(function) => self.child(below, Callee::Python(function)),
+            None => below,
+        };
+        if call != below {
+            self.calls[call as usize].calls += 1;
+        }
+        self.stack.python.push(PythonFrame { frame, code, call, below, depth });
+        self.stack.call = call;
+    }
+
+    /// A Python frame is over. The interpreter that has executed it goes on if it is the innermost native call.
+    fn leave_python(&mut self, depth: usize) {
+        if let Some(python) = self.stack.python.pop()
+            && python.depth == depth
+        {
+            self.stack.call = python.below;
+        }
+    }
+
+    fn function(&mut self, code: u64) -> Option<u32> {
+        if let Some(&known) = self.by_code.get(&code) {
+            return known;
+        }
+        let named = self.python.as_ref().and_then(|python| python::named(python, code));
+        let function = named.map(|named| {
+            self.functions.push(named);
+            self.functions.len() as u32 - 1
+        });
+        self.by_code.insert(code, function);
+        function
     }
 
     /// The stack pointer is here: perhaps on another stack.
@@ -375,7 +491,7 @@ impl Ledger {
             match self.others.iter().position(is_near) {
                 Some(index) => core::mem::swap(&mut self.stack, &mut self.others[index]),
                 None => {
-                    let new = Stack { frames: Vec::new(), pointer, call };
+                    let new = Stack { pointer, call, ..Stack::default() };
                     self.others.push(core::mem::replace(&mut self.stack, new));
                 }
             }

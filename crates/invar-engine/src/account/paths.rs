@@ -48,7 +48,7 @@ impl Ledger {
             alike
         });
         let calls: Vec<Call> = self.calls.clone();
-        CallPaths { maps, instructions, python: Vec::new(), calls, stretches, extras }
+        CallPaths { maps, instructions, python: self.functions.clone(), calls, stretches, extras }
     }
 
     /// The instructions of all rows, sorted, and the number of each step's among them.

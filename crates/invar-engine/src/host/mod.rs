@@ -11,6 +11,7 @@ pub mod faults;
 pub mod gate;
 pub mod layout;
 pub mod memory;
+pub mod python;
 pub mod slot;
 pub mod syscall;
 pub mod thunks;

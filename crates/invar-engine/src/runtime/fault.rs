@@ -135,7 +135,7 @@ impl Engine {
             trace_path(&self.map, block.head, block.reach, |branch, _| block.taken & 1 << branch != 0)?;
         // Numbers stand in immediates, which are as long whatever they say.
         let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
-        let translation = emit::translate(&path, block.entry, numbers, self.options);
+        let translation = emit::translate(&path, block.entry, numbers, self.options, self.watch);
         let offset = host - block.entry;
         let boundary =
             translation.boundaries.into_iter().rev().find(|boundary| u64::from(boundary.offset) <= offset)?;

@@ -8,6 +8,7 @@
 mod copies;
 mod operands;
 mod stubs;
+mod watched;
 
 use alloc::vec::Vec;
 
@@ -20,6 +21,7 @@ use invar_core::machine::LINE_BYTES;
 use super::assemble::{ABOVE, Assembler, CARRY};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
+use super::watch::Watch;
 use super::{
     Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
     Special, Touch, Translation, Turn,
@@ -29,6 +31,8 @@ use crate::host::gate::Gate;
 use crate::host::layout;
 
 use copies::replace_r11;
+pub use watched::NO_FRAME;
+
 pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child};
 
 /// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
@@ -38,14 +42,21 @@ const SLOTS_MAX: u8 = 200;
 /// Operations that a path may have before it is cut: those of one instruction, at most 65 of `enter`, come on top.
 const OPS_MAX: usize = 256;
 
-/// Translates a path into code that will stand at `origin`.
-pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -> Translation {
+/// Translates a path into code that will stand at `origin`; stores that `watch` knows are looked at.
+pub fn translate(
+    path: &Path,
+    origin: u64,
+    numbers: Numbers,
+    options: Options,
+    watch: Option<Watch>,
+) -> Translation {
     let mut emitter = Emitter {
         code: Assembler::new(origin),
         encoder: Encoder::new(64),
         infos: InstructionInfoFactory::new(),
         used: Used::default(),
         options,
+        watch,
         numbers,
         out: Translation::default(),
         values: [None; 16],
@@ -67,7 +78,10 @@ pub fn translate(path: &Path, origin: u64, numbers: Numbers, options: Options) -
             return emitter.out;
         }
         let next = emitter.step(step);
-        if emitter.progress.slots > SLOTS_MAX || emitter.out.ops.len() > OPS_MAX {
+        if emitter.out.watched.is_some()
+            || emitter.progress.slots > SLOTS_MAX
+            || emitter.out.ops.len() > OPS_MAX
+        {
             emitter.direct(next);
             emitter.finish();
             return emitter.out;
@@ -148,6 +162,7 @@ struct Emitter {
     infos: InstructionInfoFactory,
     used: Used,
     options: Options,
+    watch: Option<Watch>,
     numbers: Numbers,
     out: Translation,
     values: [Option<Value>; 16],

@@ -22,6 +22,7 @@ pub mod assemble;
 pub mod block;
 pub mod emit;
 mod registers;
+pub mod watch;
 
 use alloc::vec::Vec;
 
@@ -234,4 +235,6 @@ pub struct Translation {
     pub sources: Vec<(u64, u32)>,
     /// Where its instructions start, in order.
     pub boundaries: Vec<Boundary>,
+    /// Slot of the frame that its last instruction may have stored, where that was looked at; the next is what it executes.
+    pub watched: Option<u8>,
 }

@@ -55,6 +55,7 @@ impl Emitter {
             self.code.load_gs(register, at::SPILL);
         }
         self.number_values(instruction);
+        self.look_at_store(instruction);
     }
 
     /// Before a `popf` that switches alignment checks on: what the engine adds to code is not aligned, so the guest goes

@@ -1,0 +1,139 @@
+//! What a Python interpreter in this process executes, read from its memory.
+//!
+//! Where things are is found out by the integration, which asks the interpreter; nothing here knows a version. Memory is
+//! read by the kernel, so that an address that is none any more is an answer, too.
+#![expect(unsafe_code, reason = "the interpreter's memory is not Rust's")]
+
+use alloc::string::String;
+use alloc::vec;
+
+use invar_core::wire::raw::call_paths::PythonCode;
+
+use super::syscall::{process_id, syscall};
+use crate::translate::watch::{Through, Watch, places};
+
+/// Where a Python interpreter keeps its current frame, and what frames and functions look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Python {
+    /// Address of the interpreter's loop.
+    pub evaluator: u64,
+    /// Address of the word that is the current frame, or that points to where it is.
+    pub word: u64,
+    /// Offset of that word in the thread's state.
+    pub offset: u32,
+    /// Offset of the frame where the word points to, if it is not there itself.
+    pub through: Option<u32>,
+    /// Offset in a frame of the code that it executes.
+    pub executed: u32,
+    /// Address of the type of code.
+    pub code_type: u64,
+    /// Offset in code of its qualified name.
+    pub name: u32,
+    /// Offset in code of its file's name.
+    pub file: u32,
+    /// Offset in code of the line of its beginning, four bytes.
+    pub line: u32,
+    /// Offset of the characters in a text of ASCII, and in any other.
+    pub text: [u32; 2],
+}
+
+/// Low bits of a pointer to code that are not the pointer's (CPython 3.14 tags them).
+const TAGS: u64 = 7;
+/// Names are cut to so many characters.
+const TEXT_MAX: u64 = 1 << 12;
+/// Offset of the type in every object, and of the length and the state in a text.
+const TYPE: u64 = 8;
+const LENGTH: u64 = 16;
+const STATE: u64 = 32;
+
+impl Python {
+    /// What to look for in the interpreter's code, which is mapped from `start` to `end`.
+    pub fn watch(&self, start: u64, end: u64) -> Watch {
+        /// No interpreter's loop is longer.
+        const LOOP_MAX: u64 = 256 << 10;
+        let through = self.through.map(|offset| {
+            let mut code = vec![0; LOOP_MAX.min(end.saturating_sub(self.evaluator)) as usize];
+            let read = read(self.evaluator, &mut code);
+            let places = if read { places(&code, self.evaluator, self.offset) } else { Default::default() };
+            Through { offset, places }
+        });
+        let Python { word, offset, executed, .. } = *self;
+        Watch { code: (start, end), word, offset, through, executed }
+    }
+}
+
+/// The current frame and its code.
+pub fn current(python: &Python) -> Option<(u64, u64)> {
+    let mut at = word(python.word)?;
+    if let Some(offset) = python.through {
+        at = word(at + u64::from(offset))?;
+    }
+    Some((at, word(at + u64::from(python.executed))?))
+}
+
+/// The function whose code is at an address; `None` if there is none.
+pub fn named(python: &Python, code: u64) -> Option<PythonCode> {
+    let code = code & !TAGS;
+    if word(code + TYPE)? != python.code_type {
+        return None;
+    }
+    let text = |offset: u32| word(code + u64::from(offset)).and_then(|object| text(python, object));
+    let (name, file) = (text(python.name)?, text(python.file)?);
+    // Between C and Python there are frames of code that nobody has written.
+    if name.starts_with("<interpreter ") || file == "<shim>" {
+        return None;
+    }
+    let mut line = [0; 4];
+    let line = if read(code + u64::from(python.line), &mut line) { u32::from_le_bytes(line) } else { 0 };
+    Some(PythonCode { name, file, line })
+}
+
+fn text(python: &Python, object: u64) -> Option<String> {
+    let length = word(object + LENGTH)?.min(TEXT_MAX);
+    let [ascii, other] = python.text.map(u64::from);
+    let mut state = [0; 4];
+    read(object + STATE, &mut state).then_some(())?;
+    let state = u32::from_le_bytes(state);
+    let (kind, is_ascii) = (u64::from(state >> 2 & 7), state >> 6 & 1 != 0);
+    let (start, width) = if is_ascii { (ascii, 1) } else { (other, kind) };
+    if !matches!(width, 1 | 2 | 4) {
+        return None;
+    }
+    let mut bytes = vec![0; (length * width) as usize];
+    read(object + start, &mut bytes).then_some(())?;
+    let character = |unit: &[u8]| {
+        let number = unit.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
+        char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER)
+    };
+    Some(bytes.chunks(width as usize).map(character).collect())
+}
+
+fn word(address: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
+}
+
+/// Reads the memory of this process; says whether all of it is there.
+fn read(address: u64, bytes: &mut [u8]) -> bool {
+    const PROCESS_VM_READV: u64 = 310;
+    let local = [bytes.as_mut_ptr() as u64, bytes.len() as u64];
+    let remote = [address, bytes.len() as u64];
+    let arguments = [u64::from(process_id()), local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0];
+    // SAFETY: the kernel writes within `bytes`, and answers for the rest.
+    let count = unsafe { syscall(PROCESS_VM_READV, arguments) };
+    count as u64 == bytes.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_not_read() {
+        let here = [7_u8; 8];
+        let mut bytes = [0; 8];
+        assert!(read(here.as_ptr() as u64, &mut bytes));
+        assert_eq!(bytes, here);
+        assert!(!read(8, &mut bytes));
+    }
+}

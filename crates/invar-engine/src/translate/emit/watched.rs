@@ -1,0 +1,104 @@
+//! Behind a store that may have changed the current frame of a Python interpreter: has it, and what is executed there now?
+
+use super::*;
+use crate::translate::watch::{Store, Watch};
+
+/// What a record holds in place of a frame where none was stored.
+pub const NO_FRAME: u64 = u64::MAX;
+
+impl Emitter {
+    /// Adds two slots to the record: the current frame and what it executes, or [`NO_FRAME`] if the store was another. The path is
+    /// cut behind it.
+    ///
+    /// The frame is read only where the address is the watched one, so it is a frame. No flag is changed.
+    pub(super) fn look_at_store(&mut self, instruction: &Instruction) {
+        if !self.simulates() {
+            return;
+        }
+        let Some((watch, store)) = self.watch.and_then(|watch| Some((watch, watch.store(instruction)?)))
+        else {
+            return;
+        };
+        let base = registers::number(instruction.memory_base()).expect("a store of this form has a base");
+        let other = if base == RAX { RDX } else { RAX };
+        self.code.store_gs(at::WATCH_HOMES, RCX);
+        self.code.store_gs(at::WATCH_HOMES + 8, other);
+        let displacement = (instruction.memory_displacement64() as u32).wrapping_add(store.bias);
+        if base == R11 {
+            self.code.load_gs(RCX, at::R11);
+            self.code.lea_rcx(RCX, displacement);
+        } else {
+            self.code.lea_rcx(base, displacement);
+        }
+        self.load_watched(other, &watch, store);
+        self.code.subtract_from_rcx(other);
+        self.code.skip_if_rcx_zero(5);
+        let elsewhere = self.code.jump();
+
+        // The frame is wherever the thread state says that it is.
+        self.load_watched(other, &watch, Store { bias: 0, through: watch.through.is_some() });
+        self.code.load_through(other);
+        self.code.copy_to_rcx(other);
+        let slot = self.store_slot(RCX);
+        let mut executed = Assembler::new(0);
+        executed.load_rcx_through_rcx(watch.executed);
+        self.code.skip_if_rcx_zero(executed.here() as u8);
+        self.code.raw(&executed.bytes);
+        self.store_slot(RCX);
+        let done = self.code.jump();
+        self.code.bind(elsewhere);
+        self.code.store_trace_minus_one(8 + 8 * u32::from(slot));
+        self.code.bind(done);
+
+        self.code.load_gs(RCX, at::WATCH_HOMES);
+        self.code.load_gs(other, at::WATCH_HOMES + 8);
+        self.out.watched = Some(slot);
+    }
+
+    /// `register` = the watched address.
+    fn load_watched(&mut self, register: u8, watch: &Watch, store: Store) {
+        self.code.load_immediate(register, watch.word);
+        if let Some(through) = watch.through.filter(|_| store.through) {
+            self.code.load_through(register);
+            self.code.advance_register(register, through.offset);
+        }
+    }
+}
+
+/// What only this needs.
+impl Assembler {
+    /// `lea rcx, [base + displacement]`
+    fn lea_rcx(&mut self, base: u8, displacement: u32) {
+        let (high, low) = (base >> 3, base & 7);
+        self.raw(&[0x48 | high, 0x8d, 0x88 | low]);
+        if low == 4 {
+            self.raw(&[0x24]);
+        }
+        self.raw(&displacement.to_le_bytes());
+    }
+
+    /// `lea register, [register + offset]`; the register is one of the first eight and not `rsp`.
+    fn advance_register(&mut self, register: u8, offset: u32) {
+        self.raw(&[0x48, 0x8d, 0x80 | register << 3 | register]);
+        self.raw(&offset.to_le_bytes());
+    }
+
+    /// `not register; lea rcx, [rcx + register + 1]`: `rcx` without it.
+    fn subtract_from_rcx(&mut self, register: u8) {
+        self.raw(&[0x48, 0xf7, 0xd0 | register]);
+        self.raw(&[0x48, 0x8d, 0x4c, register << 3 | 1, 1]);
+    }
+
+    /// `mov rcx, [rcx + offset]`
+    fn load_rcx_through_rcx(&mut self, offset: u32) {
+        self.raw(&[0x48, 0x8b, 0x89]);
+        self.raw(&offset.to_le_bytes());
+    }
+
+    /// `mov qword ptr [r11 + offset], -1`
+    fn store_trace_minus_one(&mut self, offset: u32) {
+        self.raw(&[0x49, 0xc7, 0x83]);
+        self.raw(&offset.to_le_bytes());
+        self.raw(&u32::MAX.to_le_bytes());
+    }
+}

@@ -1,0 +1,98 @@
+//! Where this interpreter keeps its current frame, found out by looking.
+//!
+//! CPython 3.9 to 3.13 keep it in unlike places. Instead of a table of versions: what the interpreter says of the current
+//! frame is looked for in its own structures, and where it is found it is kept. An interpreter in which something is not
+//! found is measured without Python functions in its profiles.
+#![expect(unsafe_code, reason = "the interpreter's structures, by address")]
+
+use std::ffi::CStr;
+
+use invar_engine::region::Python;
+use pyo3::ffi;
+use pyo3::prelude::{Bound, PyAnyMethods, PyDictMethods};
+use pyo3::types::PyDict;
+
+/// How far a thread's state, a frame and code are looked through, in bytes: all of them are larger.
+const STATE_BYTES: u64 = 512;
+const FRAME_BYTES: u64 = 96;
+const CODE_BYTES: u64 = 144;
+
+/// A class whose method has a qualified name that is not its name.
+const SAMPLE: &CStr = c"class Sample:\n    def method(self): ...\ncode = Sample.method.__code__\n";
+/// No file has so many lines, so no other number in code is this one.
+const LINE: u32 = 0x005a_5a5a;
+
+/// See the module.
+pub fn find(py: pyo3::Python<'_>) -> Option<Python> {
+    let version = py.version_info();
+    let version = (version.major, version.minor);
+    let evaluator = symbol(c"_PyEval_EvalFrameDefault")?;
+    // SAFETY: the interpreter's lock is held, so there is a thread state.
+    let state = unsafe { ffi::PyThreadState_Get() } as u64;
+    // SAFETY: as above; borrowed, and null outside of Python functions only.
+    let object = unsafe { ffi::PyEval_GetFrame() }.cast::<ffi::PyObject>();
+    // SAFETY: a borrowed reference, or null.
+    let object = unsafe { Bound::from_borrowed_ptr_or_opt(py, object) }?;
+    let code = object.getattr("f_code").ok()?.as_ptr() as u64;
+    // Since 3.11 the frame object is made when it is asked for, and points to the frame behind its link to the next.
+    let frame = if version >= (3, 11) { word(object.as_ptr() as u64 + 24)? } else { object.as_ptr() as u64 };
+
+    let offsets = |bytes: u64| (8..bytes).step_by(8);
+    let direct = offsets(STATE_BYTES).find(|offset| word(state + offset) == Some(frame));
+    let through = || {
+        offsets(STATE_BYTES).find_map(|offset| {
+            let target = word(state + offset).filter(|target| target % 8 == 0 && *target != 0)?;
+            let at = [0, 8].into_iter().find(|at| word(target + at) == Some(frame))?;
+            Some((offset, at as u32))
+        })
+    };
+    let (offset, through) = match direct {
+        Some(offset) => (offset, None),
+        None => through().map(|(offset, at)| (offset, Some(at)))?,
+    };
+    let executed = (0..FRAME_BYTES)
+        .step_by(8)
+        .find(|offset| word(frame + offset).map(|word| word & !7) == Some(code))?;
+
+    let names = PyDict::new(py);
+    py.run(SAMPLE, Some(&names), Some(&names)).ok()?;
+    let line = PyDict::new(py);
+    line.set_item("co_firstlineno", LINE).ok()?;
+    let sample = names.get_item("code").ok()??.call_method("replace", (), Some(&line)).ok()?;
+    let sample_at = sample.as_ptr() as u64;
+    let place_of = |name: &str| {
+        let value = sample.getattr(name).ok()?.as_ptr() as u64;
+        offsets(CODE_BYTES).find(|offset| word(sample_at + offset) == Some(value)).map(|offset| offset as u32)
+    };
+    let name = place_of("co_qualname").or_else(|| place_of("co_name"))?;
+    let is_line = |offset: &u64| word(sample_at + offset).map(|word| word as u32) == Some(LINE);
+    Some(Python {
+        evaluator,
+        word: state + offset,
+        offset: offset as u32,
+        through,
+        executed: executed as u32,
+        code_type: sample.get_type().as_ptr() as u64,
+        name,
+        file: place_of("co_filename")?,
+        line: (16..CODE_BYTES).step_by(4).find(is_line)? as u32,
+        // Since 3.12 texts have no second form of their characters.
+        text: if version >= (3, 12) { [40, 56] } else { [48, 72] },
+    })
+}
+
+fn symbol(name: &CStr) -> Option<u64> {
+    // SAFETY: a C string; nothing is called.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } as u64;
+    (address != 0).then_some(address)
+}
+
+/// A word of this process, if it is there: read by the kernel.
+fn word(address: u64) -> Option<u64> {
+    let mut word = 0_u64;
+    let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
+    let remote = libc::iovec { iov_base: address as *mut _, iov_len: 8 };
+    // SAFETY: the kernel writes within `word`, and answers for the rest.
+    let count = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+    (count == 8).then_some(word)
+}
