@@ -14,7 +14,7 @@ from typing import Callable, Optional
 
 from workloads import WORKLOADS
 
-COUNTS, SIMULATION = 0, 1
+COUNTS, SIMULATION, CALL_PATHS = 0, 1, 0x101
 COLD, WARM = 0, 1
 ROUNDS = 7
 # Clocks and random numbers, as they are read by event loops and databases, make no difference here.
@@ -72,7 +72,7 @@ def times(call: Callable[[], object], engine: Optional[Engine]) -> dict[str, flo
     if engine is None:
         gc.enable()
         return found
-    for name, mode in (("counts", COUNTS), ("simulated", SIMULATION)):
+    for name, mode in (("counts", COUNTS), ("simulated", SIMULATION), ("call_paths", CALL_PATHS)):
         engine.attach(mode)
         cold, _ = engine.region(call, COLD)
         found[f"{name}_cold"] = cold

@@ -43,6 +43,8 @@ pub fn engine(json: bool) -> Result<()> {
             "counts_cold": seconds("counts_cold") / native,
             "simulated": seconds("simulated") / native,
             "simulated_cold": seconds("simulated_cold") / native,
+            "call_paths": seconds("call_paths") / native,
+            "call_paths_by_simulated": seconds("call_paths") / seconds("simulated"),
             "callgrind": callgrind / native,
             "callgrind_by_simulated": callgrind / seconds("simulated"),
         });
@@ -54,17 +56,18 @@ pub fn engine(json: bool) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<14}{:>12}{:>14}{:>10}{:>10}{:>12}{:>12}",
-        "workload", "native", "instructions", "counts", "simulated", "callgrind", "cg / ours"
+        "{:<14}{:>12}{:>14}{:>10}{:>10}{:>12}{:>12}{:>12}",
+        "workload", "native", "instructions", "counts", "simulated", "call paths", "callgrind", "cg / ours"
     );
     for (name, row) in &rows {
         let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
         println!(
-            "{name:<14}{:>9.2} ms{:>14}{:>9.2}x{:>9.1}x{:>11.0}x{:>11.1}x",
+            "{name:<14}{:>9.2} ms{:>14}{:>9.2}x{:>9.1}x{:>11.1}x{:>11.0}x{:>11.1}x",
             number("native_ms"),
             row["instructions"].to_string(),
             number("counts"),
             number("simulated"),
+            number("call_paths"),
             number("callgrind"),
             number("callgrind_by_simulated"),
         );

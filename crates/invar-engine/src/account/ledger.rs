@@ -17,7 +17,7 @@ use iced_x86::{FlowControl, Mnemonic};
 use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
 
-use super::rows::{Row, Rows};
+use super::rows::{NOBODY, Numbers, Row, Rows, Shift};
 use crate::drain::reference;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
@@ -83,19 +83,9 @@ pub(super) struct Way {
     /// Which of `shifts` say so: where they start, and how many they are.
     first_shift: u32,
     shifts: u8,
-}
-
-/// What an exit leaves the stack of calls like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shift {
-    /// As it was.
-    Nothing,
-    /// With one call more, of known code.
-    Call,
-    /// With some calls more, the last perhaps of unknown code.
-    Calls,
-    /// With one call less.
-    Return,
+    /// Where the first of them finds the stack pointer, if that is a slot and a constant.
+    pointer_slot: u8,
+    pointer_constant: u64,
 }
 
 /// A call that is not over.
@@ -145,13 +135,15 @@ pub struct Ledger {
     /// Number of the exit that is the first one now: those before were dropped in this region.
     base: usize,
     pub(super) calls: Vec<Call>,
-    by_callee: BTreeMap<(u32, Callee), u32>,
+    by_callee: Numbers,
     pub(super) rows: Rows,
     stack: Stack,
     others: Vec<Stack>,
     /// The next superblock is what was called.
     called: bool,
     cursor: usize,
+    /// The row of the last record.
+    last: u32,
     /// Something is charged at all.
     active: bool,
     charges: Charges,
@@ -173,12 +165,13 @@ impl Ledger {
             shifts: Vec::new(),
             base: 0,
             calls: Vec::new(),
-            by_callee: BTreeMap::new(),
-            rows: Rows::new(),
+            by_callee: Numbers::default(),
+            rows: Rows::default(),
             stack: Stack::default(),
             others: Vec::new(),
             called: false,
             cursor: 0,
+            last: 0,
             active: false,
             charges: Charges::default(),
             python,
@@ -197,6 +190,7 @@ impl Ledger {
         self.others.clear();
         self.called = false;
         self.cursor = 0;
+        self.last = 0;
         self.active = active;
         self.charges = Charges::default();
         self.by_code.clear();
@@ -300,8 +294,14 @@ impl Ledger {
             (Some(_), _) => Shift::Return,
             (None, []) => Shift::Nothing,
             (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
-            (None, _) => Shift::Calls,
+            (None, [_]) => Shift::IndirectCall,
+            (None, _) => Shift::Other,
         };
+        let pointer = returns.or(open.first().copied()).map(|one| one.pointer);
+        let (pointer_slot, pointer_constant) = pointer.map_or((0, 0), |one| (one.base, one.constant));
+        let is_simple =
+            pointer.is_none_or(|one| one.index == NO_SLOT && one.base != NO_SLOT && !one.short && !one.fs);
+        let shift = if is_simple { shift } else { Shift::Other };
         self.shifts.extend(returns);
         self.shifts.extend(open);
         let &Exit { slots, instructions, branches, .. } = exit;
@@ -315,6 +315,8 @@ impl Ledger {
             watched: None,
             first_shift,
             shifts,
+            pointer_slot,
+            pointer_constant,
         });
     }
 
@@ -332,94 +334,187 @@ impl Ledger {
     }
 
     /// Follows the trace until `end`; says which row its last record is in.
-    #[inline]
+    ///
+    /// Programs repeat themselves: the row that came next the last time is tried first.
     pub fn follow(&mut self, trace: &[u64], end: usize, fs_base: u64) -> u32 {
-        let mut row = 0;
         let mut at = self.cursor;
         while at < end {
-            let exit = self.base + trace[at] as usize;
-            let Way { slots, shift, watched, .. } = self.ways[exit];
-            let next = at + 1 + usize::from(slots);
-            if shift == Shift::Nothing && watched.is_none() && !self.called {
-                row = self.rows.count(self.stack.call, exit as u32);
+            let exit = (self.base + trace[at] as usize) as u32;
+            let guess = self.rows.after(self.last);
+            let slots = usize::from(self.ways[exit as usize].slots);
+            let record = &trace[at + 1..at + 1 + slots];
+            self.last = if self.is_in(guess, exit, record) {
+                guess
             } else {
-                let slots = &trace[at + 1..next];
-                row = self.shifted(exit, slots, fs_base);
-                if let Some(slot) = watched.map(usize::from)
-                    && slots[slot] != NO_FRAME
-                {
-                    self.frame_stored(slots[slot], slots[slot + 1]);
+                let row = self.find(exit, record, fs_base);
+                if let Some(last) = self.rows.get_mut(self.last) {
+                    last.after = row;
                 }
-            }
-            at = next;
+                row
+            };
+            at += 1 + slots;
         }
         self.cursor = at;
-        row
+        self.last
     }
 
-    /// A record whose exit changes the stack of calls, or that is the first of a callee.
-    fn shifted(&mut self, exit: usize, slots: &[u64], fs_base: u64) -> u32 {
-        let Way { block, shift, first_shift, shifts, .. } = self.ways[exit];
+    /// Counts a record in a row, if that is where it belongs and nothing is unusual.
+    #[inline]
+    fn is_in(&mut self, number: u32, exit: u32, record: &[u64]) -> bool {
+        let Some(row) = self.rows.get_mut(number) else { return false };
+        let expected = if self.called { row.enters } else { row.call };
+        if row.exit != exit || expected != self.stack.call {
+            return false;
+        }
+        match row.shift {
+            Shift::Nothing => {}
+            Shift::Return => {
+                let pointer = record[usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
+                let Some(&Frame { pointer: top, caller }) = self.stack.frames.last() else { return false };
+                if top != pointer {
+                    return false;
+                }
+                self.stack.frames.pop();
+                self.stack.pointer = pointer;
+                self.stack.call = caller;
+            }
+            Shift::Call | Shift::IndirectCall => {
+                let pointer = record[usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
+                let Some(top) = self.stack.frames.last() else { return false };
+                let is_known = row.shift == Shift::IndirectCall || row.next != 0;
+                if !is_known || top.pointer.wrapping_sub(pointer).wrapping_sub(1) >= ONE_STACK - 1 {
+                    return false;
+                }
+                self.stack.frames.push(Frame { pointer, caller: row.call });
+                self.stack.pointer = pointer;
+                self.stack.call = if row.shift == Shift::Call { row.next } else { row.call };
+            }
+            Shift::Other => return false,
+        }
+        row.times += 1;
+        row.entered += u64::from(self.called);
+        if row.shift == Shift::Nothing {
+            self.stack.call = row.call;
+        }
+        self.called = row.shift == Shift::IndirectCall;
+        let (shift, watched) = (row.shift, row.watched);
+        if shift == Shift::Return {
+            self.end_python();
+        }
+        if watched != NO_SLOT {
+            self.look_at_frame(usize::from(watched), record);
+        }
+        true
+    }
+
+    /// Counts a record in the row that it belongs to, whatever is unusual.
+    #[cold]
+    fn find(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
+        let Way { block, shift, first_shift, shifts, watched, .. } = self.ways[exit as usize];
         let first_shift = first_shift as usize;
+        let mut enters = NOBODY;
         if core::mem::take(&mut self.called) {
             let head = self.blocks[block as usize].head;
             let callee = self.child(self.stack.call, Callee::Address(head));
             if callee != self.stack.call {
-                self.calls[callee as usize].calls += 1;
+                enters = self.stack.call;
             }
             self.stack.call = callee;
         }
-        match shift {
-            Shift::Nothing => self.rows.count(self.stack.call, exit as u32),
-            Shift::Return => {
-                let pointer = address(&self.shifts[first_shift].pointer, slots, fs_base);
+        let row = match self.shifts.get(first_shift).filter(|_| shifts > 0).copied() {
+            None => self.count(exit, enters),
+            Some(Move { kind: MoveKind::Return, pointer, .. }) => {
+                let pointer = reference::address(&pointer, slots, fs_base);
                 self.look_at(pointer);
                 // Calls below the one that returns were left otherwise, before this record.
                 while self.stack.frames.last().is_some_and(|frame| frame.pointer < pointer) {
                     self.leave();
                 }
-                let row = self.rows.count(self.stack.call, exit as u32);
+                let row = self.count(exit, enters);
                 if self.stack.frames.last().is_some_and(|frame| frame.pointer == pointer) {
                     self.leave();
                 }
                 row
             }
-            Shift::Call | Shift::Calls => {
-                let first = address(&self.shifts[first_shift].pointer, slots, fs_base);
+            Some(Move { pointer, .. }) => {
+                let first = reference::address(&pointer, slots, fs_base);
                 self.look_at(first);
                 while self.stack.frames.last().is_some_and(|frame| frame.pointer <= first) {
                     self.leave();
                 }
-                let row = self.rows.count(self.stack.call, exit as u32);
-                let Row { next, .. } = *self.rows.row_mut(row);
+                let row = self.count(exit, enters);
                 for index in first_shift..first_shift + usize::from(shifts) {
                     let Move { kind, pointer, .. } = self.shifts[index];
-                    let pointer = address(&pointer, slots, fs_base);
+                    let pointer = reference::address(&pointer, slots, fs_base);
                     let caller = self.stack.call;
                     self.stack.frames.push(Frame { pointer, caller });
                     match kind {
-                        MoveKind::Call(_) if shift == Shift::Call && next != 0 => self.stack.call = next,
                         MoveKind::Call(target) => {
                             self.stack.call = self.child(caller, Callee::Address(target));
                         }
                         _ => self.called = true,
                     }
                 }
-                if shift == Shift::Call {
-                    self.rows.row_mut(row).next = self.stack.call;
+                if shift == Shift::Call
+                    && let Some(row) = self.rows.get_mut(row)
+                {
+                    row.next = self.stack.call;
                 }
                 row
             }
+        };
+        if let Some(slot) = watched {
+            self.look_at_frame(usize::from(slot), slots);
+        }
+        row
+    }
+
+    /// Counts an exit within the present call.
+    fn count(&mut self, exit: u32, enters: u32) -> u32 {
+        let Way { slots, shift, watched, pointer_slot, pointer_constant, .. } = self.ways[exit as usize];
+        let number = self.rows.number(Row {
+            times: 0,
+            entered: 0,
+            call: self.stack.call,
+            exit,
+            enters: NOBODY,
+            next: 0,
+            after: 0,
+            slots,
+            shift,
+            watched: watched.unwrap_or(NO_SLOT),
+            pointer_slot,
+            pointer_constant,
+        });
+        if let Some(row) = self.rows.get_mut(number) {
+            row.times += 1;
+            if enters != NOBODY {
+                row.entered += 1;
+                row.enters = enters;
+            }
+        }
+        number
+    }
+
+    fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
+        if record[slot] != NO_FRAME {
+            self.frame_stored(record[slot], record[slot + 1]);
         }
     }
 
     fn leave(&mut self) {
         if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
             self.stack.call = caller;
-            let depth = self.stack.frames.len();
-            while self.stack.python.last().is_some_and(|python| python.depth > depth) {
-                self.stack.python.pop();
-            }
+            self.end_python();
+        }
+    }
+
+    /// Python frames whose interpreter has been left are over.
+    #[inline]
+    fn end_python(&mut self) {
+        let depth = self.stack.frames.len();
+        while self.stack.python.last().is_some_and(|python| python.depth > depth) {
+            self.stack.python.pop();
         }
     }
 
@@ -501,15 +596,19 @@ impl Ledger {
 
     /// The call of `callee` by the call `caller`.
     pub(super) fn child(&mut self, caller: u32, callee: Callee) -> u32 {
-        if let Some(&call) = self.by_callee.get(&(caller, callee)) {
-            return call;
-        }
+        let key = match callee {
+            Callee::Address(address) => address,
+            // No code is there.
+            Callee::Python(function) => u64::MAX - u64::from(function),
+        };
         if self.calls.len() >= CALLS_MAX {
             return caller;
         }
-        let call = self.calls.len() as u32;
-        self.calls.push(Call { parent: caller, callee, calls: 0 });
-        self.by_callee.insert((caller, callee), call);
+        let new = self.calls.len() as u32;
+        let call = self.by_callee.number(caller, key, new);
+        if call == new {
+            self.calls.push(Call { parent: caller, callee, calls: 0 });
+        }
         call
     }
 
@@ -591,12 +690,4 @@ impl Payer {
     pub fn from_number(number: u64) -> Payer {
         Payer { row: (number >> 32) as u32, op: number as u32 }
     }
-}
-
-fn address(pointer: &Reference, slots: &[u64], fs_base: u64) -> u64 {
-    // The stack pointer, nearly always.
-    if pointer.index == NO_SLOT && pointer.base != NO_SLOT && !pointer.short && !pointer.fs {
-        return pointer.constant.wrapping_add(slots[usize::from(pointer.base)]);
-    }
-    reference::address(pointer, slots, fs_base)
 }

@@ -23,6 +23,7 @@ impl Ledger {
         let mut stretches = Vec::new();
         let mut extras = Vec::new();
         for (number, row) in rows.iter().enumerate() {
+            self.calls[row.call as usize].calls += row.entered;
             let (of_row, rest) =
                 charged.split_at(charged.partition_point(|charge| charge.payer.row <= number as u32));
             charged = rest;

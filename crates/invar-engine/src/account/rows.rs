@@ -1,101 +1,162 @@
-//! How often each exit was taken within each call: a table by both.
+//! How often each exit was taken within each call, and what each call has called: tables by two numbers.
 
 use alloc::vec::Vec;
 
-/// An exit within a call.
+/// An exit within a call, with all that is needed of it record by record: it is one line of the host's cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
+    /// How often.
+    pub times: u64,
+    /// How often it was the first that the call did.
+    pub entered: u64,
     /// The call.
     pub call: u32,
     /// The exit.
     pub exit: u32,
-    /// How often.
-    pub times: u64,
+    /// Who has called, where the exit's superblock is what was called; [`NOBODY`] otherwise.
+    pub enters: u32,
     /// The call that it leads into, once known; 0 before.
     pub next: u32,
+    /// The row that came next the last time.
+    pub after: u32,
+    /// Slots of its records.
+    pub slots: u8,
+    /// See [`Shift`].
+    pub shift: Shift,
+    /// Slot of the Python frame that its last instruction may have stored; or [`NO_SLOT`](crate::translate::NO_SLOT).
+    pub watched: u8,
+    /// Slot of what the stack pointer is a constant away from.
+    pub pointer_slot: u8,
+    /// That constant.
+    pub pointer_constant: u64,
 }
+
+/// What an exit leaves the stack of calls like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift {
+    /// As it was.
+    Nothing,
+    /// With one call more, of known code.
+    Call,
+    /// With one call more, of whatever comes next.
+    IndirectCall,
+    /// With one call less.
+    Return,
+    /// With some calls more, or by a stack pointer that is not a slot and a constant.
+    Other,
+}
+
+/// No call.
+pub const NOBODY: u32 = u32::MAX;
 
 /// All rows, in the order in which they were first met.
+#[derive(Default)]
 pub struct Rows {
     rows: Vec<Row>,
-    /// Numbers of rows plus one, by a hash of what they are for; 0 where there is none. As many as a power of two, and never
-    /// more than half of them taken.
-    places: Vec<u32>,
+    numbers: Numbers,
 }
 
-const PLACES_MIN: usize = 1 << 12;
-
 impl Rows {
-    pub fn new() -> Rows {
-        Rows { rows: Vec::new(), places: Vec::new() }
-    }
-
     pub fn clear(&mut self) {
         self.rows.clear();
-        self.places.clear();
+        self.numbers.clear();
     }
 
     pub fn all(&self) -> &[Row] {
         &self.rows
     }
 
-    pub fn row_mut(&mut self, number: u32) -> &mut Row {
-        &mut self.rows[number as usize]
+    #[inline]
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
+        self.rows.get_mut(number as usize)
     }
 
-    /// Counts an exit within a call; says in which row.
+    /// The row that came after another the last time.
     #[inline]
-    pub fn count(&mut self, call: u32, exit: u32) -> u32 {
-        if !self.places.is_empty() {
-            let mask = self.places.len() - 1;
-            let mut place = hash(call, exit) & mask;
+    pub fn after(&self, number: u32) -> u32 {
+        self.rows.get(number as usize).map_or(0, |row| row.after)
+    }
+
+    /// The number of the row of `new`'s call and exit, which is `new` if there was none.
+    pub fn number(&mut self, new: Row) -> u32 {
+        let number = self.numbers.number(new.call, u64::from(new.exit), self.rows.len() as u32);
+        if number as usize == self.rows.len() {
+            self.rows.push(new);
+        }
+        number
+    }
+}
+
+/// A number for each pair of keys: a hash table that only grows, with open addressing.
+#[derive(Default)]
+pub struct Numbers {
+    /// As many as a power of two, and never more than half of them taken.
+    places: Vec<Place>,
+    taken: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    second: u64,
+    first: u32,
+    /// One more than the number; 0 where the place is free.
+    number: u32,
+}
+
+const FREE: Place = Place { second: 0, first: 0, number: 0 };
+const PLACES_MIN: usize = 1 << 12;
+
+impl Numbers {
+    pub fn clear(&mut self) {
+        self.places.clear();
+        self.taken = 0;
+    }
+
+    /// The number of a pair; `new` if it has none yet, which it has from now on.
+    #[inline]
+    pub fn number(&mut self, first: u32, second: u64, new: u32) -> u32 {
+        if let Some(mask) = self.places.len().checked_sub(1) {
+            let mut at = hash(first, second) & mask;
             loop {
-                let number = self.places[place];
-                if number == 0 {
+                let place = &self.places[at];
+                if place.number == 0 {
                     break;
                 }
-                let row = &mut self.rows[number as usize - 1];
-                if row.call == call && row.exit == exit {
-                    row.times += 1;
-                    return number - 1;
+                if place.first == first && place.second == second {
+                    return place.number - 1;
                 }
-                place = (place + 1) & mask;
+                at = (at + 1) & mask;
             }
         }
-        self.insert(call, exit)
+        self.insert(Place { second, first, number: new + 1 });
+        new
     }
 
     #[cold]
-    fn insert(&mut self, call: u32, exit: u32) -> u32 {
-        self.rows.push(Row { call, exit, times: 1, next: 0 });
-        if 2 * self.rows.len() > self.places.len() {
-            let places = (4 * self.rows.len()).next_power_of_two().max(PLACES_MIN);
-            self.places.clear();
-            self.places.resize(places, 0);
-            for number in 0..self.rows.len() {
-                self.enter(number as u32);
-            }
-        } else {
-            self.enter(self.rows.len() as u32 - 1);
+    fn insert(&mut self, place: Place) {
+        self.taken += 1;
+        if 2 * self.taken > self.places.len() {
+            let places = (4 * self.taken).next_power_of_two().max(PLACES_MIN);
+            let before = core::mem::replace(&mut self.places, alloc::vec![FREE; places]);
+            before.into_iter().filter(|place| place.number != 0).for_each(|place| self.enter(place));
         }
-        self.rows.len() as u32 - 1
+        self.enter(place);
     }
 
-    fn enter(&mut self, number: u32) {
-        let Row { call, exit, .. } = self.rows[number as usize];
+    fn enter(&mut self, place: Place) {
         let mask = self.places.len() - 1;
-        let mut place = hash(call, exit) & mask;
-        while self.places[place] != 0 {
-            place = (place + 1) & mask;
+        let mut at = hash(place.first, place.second) & mask;
+        while self.places[at].number != 0 {
+            at = (at + 1) & mask;
         }
-        self.places[place] = number + 1;
+        self.places[at] = place;
     }
 }
 
 /// Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4).
 #[inline]
-fn hash(call: u32, exit: u32) -> usize {
-    let key = u64::from(call) << 32 | u64::from(exit);
+fn hash(first: u32, second: u64) -> usize {
+    let key = second ^ u64::from(first).rotate_left(40);
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
@@ -104,15 +165,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pair_has_one_row_however_many_there_are() {
-        let mut rows = Rows::new();
-        for round in 0..3 {
-            for call in 0..100 {
-                for exit in 0..100 {
-                    assert_eq!(rows.count(call, exit), call * 100 + exit, "round {round}");
+    fn every_pair_has_one_number_however_many_there_are() {
+        let mut numbers = Numbers::default();
+        for _ in 0..3 {
+            for first in 0..100 {
+                for second in 0..100 {
+                    let number = first * 100 + second;
+                    assert_eq!(numbers.number(first, u64::from(second), number), number);
                 }
             }
         }
-        assert!(rows.all().iter().all(|row| row.times == 3));
     }
 }
