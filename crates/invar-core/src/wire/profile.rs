@@ -14,7 +14,7 @@
 //! has no caller, is without this number); `2 * function + inlined`; calls; its events.
 //!
 //! Events are a number whose bit 0 says that the values are to be multiplied by the node's calls, and whose bits from 1 on
-//! say which events follow, in the order of [`ORDER`]; then those values. Others are 0. Values of events that this build
+//! say which events follow, in the order of `ORDER`; then those values. Others are 0. Values of events that this build
 //! does not know are passed over.
 //!
 //! A line is relative to the line before where that is of the same function.
