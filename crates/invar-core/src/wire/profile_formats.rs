@@ -96,10 +96,14 @@ fn shown(line: &str) -> String {
     shown
 }
 
-/// Text for a format of lines: on one of its own.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// A name for a format of lines: on one of its own, without blanks around it, and never empty.
+fn one_line(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if name.trim().is_empty() { UNKNOWN.to_string() } else { name.trim().to_string() }
 }
+
+/// Stands for a name that is not known.
+const UNKNOWN: &str = "???";
 
 /// The lines of somebody else's file, numbered from one. What is not UTF-8 is replaced: a symbol's bytes are anybody's.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, std::borrow::Cow<'_, str>)> {

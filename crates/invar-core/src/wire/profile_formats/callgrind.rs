@@ -32,6 +32,3 @@ const EVENTS: [(&str, Event); Event::COUNT] = [
 
 /// The misses of callgrind's last level by what was accessed; we keep their sum.
 const LAST_LEVEL: [&str; 3] = ["ILmr", "DLmr", "DLmw"];
-
-/// Stands for a file or an object that is not known.
-const UNKNOWN: &str = "???";

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{EVENTS, LAST_LEVEL, UNKNOWN};
+use super::{EVENTS, LAST_LEVEL};
 use crate::event::{Event, Events};
 use crate::profile::{Builder, Function, Kind, Profile};
-use crate::wire::profile_formats::{lines, shown};
+use crate::wire::profile_formats::{UNKNOWN, lines, shown};
 
 /// Bytes that the names of all functions may have together. A file names a function by numbers for its parts, so a short one
 /// could ask for much more than that.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EVENTS, UNKNOWN};
+use super::EVENTS;
 use crate::cost::Cost;
 use crate::event::{Event, Events};
 use crate::machine::Machine;
@@ -163,7 +163,7 @@ impl Writer {
     fn position(&mut self, keys: [&str; 3], function: &Function) {
         let names = [&function.object, &function.file, &function.name];
         for ((key, name), ids) in keys.into_iter().zip(names).zip(&mut self.names) {
-            let name = if name.is_empty() { UNKNOWN.to_string() } else { one_line(name) };
+            let name = one_line(name);
             let next = ids.len() + 1;
             match ids.get(&name) {
                 Some(id) => self.text.push_str(&format!("{key}=({id})\n")),
@@ -261,6 +261,14 @@ calls=1 7
 totals: 7481 2 14964
 "
         );
+    }
+
+    #[test]
+    fn a_name_of_control_characters_is_not_taken_for_a_number_alone() {
+        let file = b"events: Ir\nfl=(1)\x08\nfn=(1) \x08f\n1 7\n";
+        let profile = read(file, "root").unwrap();
+        let text = write(&profile, &Machine::callgrind());
+        assert_eq!(read(text.as_bytes(), "root").unwrap().total(), profile.total(), "{text}");
     }
 
     #[test]
