@@ -2,7 +2,7 @@
 //!
 //! Invariant: an object is read again if its file has changed. Nothing is said twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ pub struct Cache {
     debug_directory: PathBuf,
     objects: Vec<Elf>,
     /// By what tells files apart. `None` for files that cannot be read.
-    by_file: HashMap<FileId, Option<usize>>,
+    by_file: BTreeMap<FileId, Option<usize>>,
     said: BTreeSet<String>,
 }
 
 /// A file as it was at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct FileId {
     path: String,
     inode: u64,
@@ -91,13 +91,13 @@ pub(super) struct Process<'a> {
     maps: Maps<'a>,
     jit: Option<&'a JitMap>,
     /// Indices of objects by path.
-    objects: HashMap<&'a str, Option<usize>>,
+    objects: BTreeMap<&'a str, Option<usize>>,
 }
 
 impl<'a> Process<'a> {
     /// One with these mappings.
     pub fn new(maps: &'a str, jit: Option<&'a JitMap>, cache: &'a mut Cache) -> Process<'a> {
-        Process { cache, warnings: Vec::new(), maps: Maps::parse(maps), jit, objects: HashMap::new() }
+        Process { cache, warnings: Vec::new(), maps: Maps::parse(maps), jit, objects: BTreeMap::new() }
     }
 
     /// Whose an instruction is.

@@ -3,7 +3,7 @@
 //! Where parts of it are in files of their own (split DWARF, `dwz`) these are read too, if they are there. What cannot be read is
 //! not there: the symbol tables are asked next.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) struct Dwarf {
     package: Option<DwarfPackage<Bytes>>,
     units: Units,
     /// Functions by where their entries are: their unit in memory, and the offset in it.
-    functions: HashMap<(usize, usize), Known>,
+    functions: BTreeMap<(usize, usize), Known>,
 }
 
 /// A function.
@@ -61,7 +61,7 @@ impl Dwarf {
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let dwarf = Arc::new(dwarf);
         let context = Context::from_arc_dwarf(dwarf.clone()).ok()?;
-        Some(Dwarf { context, package: package(path), units: Units::new(dwarf), functions: HashMap::new() })
+        Some(Dwarf { context, package: package(path), units: Units::new(dwarf), functions: BTreeMap::new() })
     }
 
     /// The functions at an address, which `names` gets to know; `None` where there is none, or one without a name.

@@ -4,7 +4,7 @@
 //! answer; in the worst case [`Place::Object`]. Addresses are the object's own, not the process's. Not read: `.gnu_debugdata`, a symbol
 //! table compressed with xz.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -43,10 +43,10 @@ pub(super) struct Elf {
     segments: Vec<Segment>,
     table: Table,
     /// Functions of symbols, by the symbol's index.
-    functions: HashMap<usize, u32>,
+    functions: BTreeMap<usize, u32>,
     stubs: Stubs,
     dwarf: Option<Dwarf>,
-    spots: HashMap<u64, Spot>,
+    spots: BTreeMap<u64, Spot>,
 }
 
 #[derive(Debug)]
@@ -81,9 +81,9 @@ impl Elf {
             segments: segments(&own),
             stubs: Stubs::read(&own, &table),
             table,
-            functions: HashMap::new(),
+            functions: BTreeMap::new(),
             dwarf,
-            spots: HashMap::new(),
+            spots: BTreeMap::new(),
         })
     }
 
@@ -171,7 +171,7 @@ fn segments(file: &File<'_>) -> Vec<Segment> {
 fn collect_symbols(file: &File<'_>, symbols: &mut Vec<Symbol>) {
     let endian = LittleEndian;
     // By the index of a section: where it ends, if code is in it.
-    let mut limits = HashMap::new();
+    let mut limits = BTreeMap::new();
     for section in file.sections() {
         let header = section.elf_section_header();
         if header.sh_flags(endian).0 & SHF_EXECINSTR.0 != 0 {

@@ -2,7 +2,7 @@
 //!
 //! Ids depend on the order of asking; [`invar_core::profile::Builder`] takes that out of the profile again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use invar_core::profile::{Function, Kind};
 
@@ -42,7 +42,9 @@ pub(super) struct Origin<'a> {
 impl<'a> Origin<'a> {
     /// Of an object of this name.
     pub fn new(object: &'a str) -> Origin<'a> {
-        let interpreter = object.starts_with("libpython") || object.starts_with("python3");
+        let python = object.strip_prefix("lib").unwrap_or(object).strip_prefix("python");
+        let interpreter = python
+            .is_some_and(|version| version.is_empty() || version.starts_with(|c: char| c.is_ascii_digit()));
         Origin { object, kind: if interpreter { Kind::Interpreter } else { Kind::Native } }
     }
 
@@ -57,9 +59,9 @@ impl<'a> Origin<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     functions: Vec<Function>,
-    by_function: HashMap<Function, u32>,
+    by_function: BTreeMap<Function, u32>,
     chains: Vec<Box<[u32]>>,
-    by_chain: HashMap<Box<[u32]>, u32>,
+    by_chain: BTreeMap<Box<[u32]>, u32>,
 }
 
 impl Names {

@@ -7,7 +7,7 @@
 //!
 //! Invariant: every event goes to exactly one node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use invar_core::event::Events;
 use invar_core::profile::{Builder, Function, Kind, Profile};
@@ -20,7 +20,7 @@ use super::names::{Names, Place, Spot};
 pub(super) fn profile(benchmark: &str, paths: &CallPaths, process: &mut Process<'_>) -> Profile {
     let spots: Vec<Spot> =
         paths.instructions.iter().map(|instruction| process.spot(instruction.address)).collect();
-    let mut callees = HashMap::new();
+    let mut callees = BTreeMap::new();
     for call in &paths.calls {
         if let Callee::Address(address) = call.callee {
             callees.entry(address).or_insert_with(|| {
@@ -37,7 +37,7 @@ pub(super) fn profile(benchmark: &str, paths: &CallPaths, process: &mut Process<
     let mut tree = Tree {
         builder: Builder::new(benchmark),
         names: &process.cache.names,
-        ids: HashMap::new(),
+        ids: BTreeMap::new(),
         paths,
         spots: &spots,
     };
@@ -83,13 +83,13 @@ struct Tree<'a> {
     builder: Builder,
     names: &'a Names,
     /// Ids in the builder by ids among the names.
-    ids: HashMap<u32, u32>,
+    ids: BTreeMap<u32, u32>,
     paths: &'a CallPaths,
     spots: &'a [Spot],
 }
 
 impl Tree<'_> {
-    fn within(&mut self, callee: Callee, callees: &HashMap<u64, Code>, stretches: &[&Stretch]) -> Call {
+    fn within(&mut self, callee: Callee, callees: &BTreeMap<u64, Code>, stretches: &[&Stretch]) -> Call {
         let address = match callee {
             Callee::Address(address) => address,
             Callee::Python(code) => {
@@ -144,7 +144,7 @@ impl Tree<'_> {
 
     /// Gives the nodes of a call what its instructions did.
     fn spend(&mut self, node: u32, call: &Call, stretches: &[&Stretch], extras: &[&Extra]) {
-        let mut known = HashMap::new();
+        let mut known = BTreeMap::new();
         let (paths, spots) = (self.paths, self.spots);
         for stretch in stretches {
             let range = stretch.first as usize..(stretch.first + stretch.instructions) as usize;
@@ -184,7 +184,7 @@ impl Tree<'_> {
     }
 
     /// Whose an instruction of a call is.
-    fn target(&mut self, node: u32, call: &Call, spot: Spot, known: &mut HashMap<u32, Target>) -> Target {
+    fn target(&mut self, node: u32, call: &Call, spot: Spot, known: &mut BTreeMap<u32, Target>) -> Target {
         if let Some(&target) = known.get(&spot.chain) {
             return target;
         }
