@@ -223,10 +223,10 @@ function legend() {
   const kinds = new Set(profile.functions.map(({ kind }) => kind));
   const sample = (kind) => profile.functions.find((fn) => fn.kind === kind);
   const parts = [];
-  if (kinds.has(PYTHON)) parts.push(swatch(kindColour({ ...sample(PYTHON), index: -1, name: "" }, { ...colours, made: new Map() }), "Python"));
+  if (kinds.has(PYTHON) && state.view !== "native") parts.push(swatch(kindColour({ ...sample(PYTHON), index: -1, name: "" }, { ...colours, made: new Map() }), "Python"));
   const objects = [...new Set(profile.functions.filter(({ kind, object }) => kind === NATIVE && object).map(({ object }) => object))];
-  for (const object of objects.slice(0, 6)) parts.push(swatch(nativeColour(object, 0, colours.dark), visible(object)));
-  if (objects.length > 6) parts.push(element("span", { className: "soft", textContent: `and ${objects.length - 6} more` }));
+  if (state.view !== "python") for (const object of objects.slice(0, 6)) parts.push(swatch(nativeColour(object, 0, colours.dark), visible(object)));
+  if (state.view !== "python" && objects.length > 6) parts.push(element("span", { className: "soft", textContent: `and ${objects.length - 6} more` }));
   if (kinds.has(INTERPRETER) && state.interpreter && state.view !== "python") parts.push(swatch(kindColour({ ...sample(INTERPRETER), index: -1, name: "" }, { ...colours, made: new Map() }), "interpreter"));
   $("legend").replaceChildren(...parts, element("span", { className: "soft", textContent: unit() }));
 }

@@ -25,7 +25,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     let policy = &place.config.policy;
     let mut report = report(&candidate, &choice, policy, ReportOptions::default())?;
     if arguments.why {
-        explain(&mut report, &candidate, &choice, &place).await?;
+        explain(&mut report, &candidate, &choice, Unknown::Said, &place).await?;
     }
     let view = stdout(common.color);
     if arguments.json {
@@ -93,11 +93,21 @@ pub fn report(
     }
 }
 
-/// Says of every changed benchmark who pays. A profile that is not there, or cannot be read, is said and is no failure.
+/// What becomes of a benchmark of which neither side has a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is said: somebody has asked for it.
+    Said,
+    /// It is passed over.
+    PassedOver,
+}
+
+/// Says of every changed benchmark who pays. A profile that is not there, or cannot be read, is no failure.
 pub async fn explain(
     report: &mut Report,
     candidate: &Run,
     choice: &Choice,
+    unknown: Unknown,
     place: &Place,
 ) -> Result<(), Failure> {
     let Choice::Baseline(baseline) = choice else { return Ok(()) };
@@ -107,6 +117,7 @@ pub async fn explain(
         let head = profiles::find(store.as_ref(), candidate, &benchmark, place).await;
         let paid = match (base, head) {
             (Err(failure), _) | (_, Err(failure)) => Paid::Unknown(failure.sentence()),
+            (Ok(None), Ok(None)) if unknown == Unknown::PassedOver => continue,
             (Ok(None), Ok(None)) => Paid::Unknown("neither side has a profile".to_string()),
             (Ok(None), Ok(_)) => Paid::Unknown("the baseline has no profile".to_string()),
             (Ok(_), Ok(None)) => Paid::Unknown("the candidate has no profile".to_string()),

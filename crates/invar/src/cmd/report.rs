@@ -17,7 +17,7 @@ pub async fn report(arguments: Report, common: &Common) -> Result<Code, Failure>
     let (candidate, choice) = compare::sides(&arguments.sides, &place).await?;
     let options = ReportOptions { subject: arguments.subject, ..ReportOptions::default() };
     let mut report = compare::report(&candidate, &choice, &place.config.policy, options)?;
-    compare::explain(&mut report, &candidate, &choice, &place).await?;
+    compare::explain(&mut report, &candidate, &choice, compare::Unknown::PassedOver, &place).await?;
     let view = stdout(common.color);
     let format = if arguments.json { Format::Json } else { arguments.format };
     let text = match format {

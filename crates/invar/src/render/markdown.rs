@@ -341,7 +341,18 @@ mod tests {
         let text = render(&explained());
         let from = text.find("<details><summary>Who pays").unwrap();
         let to = from + text[from..].find("</details>").unwrap();
-        insta::assert_snapshot!(&text[from..to], @"");
+        insta::assert_snapshot!(&text[from..to], @r"
+        <details><summary>Who pays</summary>
+
+        `tests/test_json.py::dump_big`
+
+        - not known: `the baseline has no profile`
+
+        `tests/test_fibo.py::iterative_fibo_big`
+
+        - `add (src/fibo.py:20)`: −321 k cycles, instructions −240 k, L1 −79.9 k, called as often, cheaper
+        - natively: `long_add (Objects/longobject.c:100)`: −321 k cycles, instructions −240 k, L1 −79.9 k, called as often, cheaper
+        ");
     }
 
     #[test]

@@ -21,17 +21,17 @@ pub fn profile(profile: &Profile, machine: &Machine, view: View) -> String {
     let mut out = String::new();
     if has_python {
         let python = seen(Frames::Python, Recursion::Kept);
-        out.push_str(&functions(
-            "Python functions, each with what it calls natively",
-            &python,
-            machine,
-            view,
-        ));
+        out.push_str(&functions("Python functions", &python, machine, view));
+        out.push_str(
+            &view.paint("  own: with what is done natively until the next Python function\n", Paint::Dim),
+        );
+        out.push('\n');
         let native = seen(Frames::Native, Recursion::Kept);
         out.push_str(&functions("native functions", &native, machine, view));
     } else {
         out.push_str(&functions("functions", profile, machine, view));
     }
+    out.push('\n');
     let frames = if has_python { Frames::Folded } else { Frames::Mixed };
     out.push_str(&paths(&seen(frames, Recursion::Folded), machine, view));
     out
@@ -69,7 +69,6 @@ fn functions(title: &str, profile: &Profile, machine: &Machine, view: View) -> S
         let more = costs.len() - MOST_FUNCTIONS;
         out.push_str(&view.paint(&format!("  {more} more; all of them: invar flame\n"), Paint::Dim));
     }
-    out.push('\n');
     out
 }
 
@@ -169,7 +168,23 @@ mod tests {
 
     #[test]
     fn a_benchmark_shows_who_pays() {
-        insta::assert_snapshot!(profile(&fibo(100_000), &Machine::reference_1(), wide()), @"");
+        insta::assert_snapshot!(profile(&fibo(100_000), &Machine::reference_1(), wide()), @r"
+        Python functions                        own cycles  share  with callees  share  calls  where
+        add                                          428 k   80 %         428 k   80 %   1000  src/fibo.py:20
+        fibo                                         107 k   20 %         536 k  100 %      1  src/fibo.py:12
+        tests/test_fibo.py::iterative_fibo_big           0    0 %         536 k  100 %      1
+        own: with what is done natively until the next Python function
+
+        native functions                     own cycles  share  with callees  share  calls  where
+        _PyEval_EvalFrameDefault                  268 k   50 %         536 k  100 %      0  Python/ceval.c:900
+        long_add                                  268 k   50 %         268 k   50 %   1000  Objects/longobject.c:100
+        tests/test_fibo.p…terative_fibo_big           0    0 %         536 k  100 %      1
+
+        call paths by what their last function costs itself
+         50 %  tests/test_fibo.py::iterative_fibo_big → fibo → add → long_add
+         30 %  tests/test_fibo.py::iterative_fibo_big → fibo → add
+         20 %  tests/test_fibo.py::iterative_fibo_big → fibo
+        ");
     }
 
     #[test]
@@ -181,8 +196,25 @@ mod tests {
             ["static PyObject *", "long_add(PyLongObject *a, PyLongObject *b)", "{", "\tint carry;", "}"]
                 .map(str::to_string)
                 .to_vec();
-        insta::assert_snapshot!(source(&profile, function as u32, &machine, (99, &text), wide()), @"");
-        insta::assert_snapshot!(source(&profile, function as u32, &machine, (0, &[]), wide()), @"");
+        insta::assert_snapshot!(source(&profile, function as u32, &machine, (99, &text), wide()), @r"
+        long_add  Objects/longobject.c:100
+
+         25 %   67.0 k    ?
+                         99  static PyObject *
+         25 %   66.9 k  100  long_add(PyLongObject *a, PyLongObject *b)
+                        101  {
+         50 %    134 k  102      int carry;
+                        103  }
+        ");
+        insta::assert_snapshot!(source(&profile, function as u32, &machine, (0, &[]), wide()), @r"
+        long_add  Objects/longobject.c:100
+
+         25 %   67.0 k    ?
+         25 %   66.9 k  100
+         50 %    134 k  102
+
+        The source is not here: only numbers of lines are known.
+        ");
     }
 
     #[test]

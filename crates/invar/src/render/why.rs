@@ -66,6 +66,18 @@ mod tests {
 
     #[test]
     fn each_changed_benchmark_names_who_pays() {
-        insta::assert_snapshot!(why(&explained(), wide()), @"");
+        insta::assert_snapshot!(why(&explained(), wide()), @r"
+        who pays in tests/test_json.py::dump_big
+          Not known: the baseline has no profile.
+
+        who pays in tests/test_fibo.py::iterative_fibo_big
+          in Python
+          ▲ `add` (src/fibo.py:20): −321 k cycles, instructions −240 k, L1 −79.9 k, called as often, cheaper
+              along tests/test_fibo.py::iterative_fibo_big → fibo → add
+          natively
+          ▲ `long_add` (Objects/longobject.c:100): −321 k cycles, instructions −240 k, L1 −79.9 k, called as often,
+            cheaper
+              along tests/test_fibo.py::iterative_fibo_big → _PyEval_EvalFrameDefault → long_add
+        ");
     }
 }
