@@ -43,8 +43,10 @@ use crate::translate::{Mode, Numbers, Options, Site, Special, Turn, assemble};
 const PAGE: u64 = 4096;
 const CODE_START: u64 = ARENA + layout::CODE as u64;
 const CODE_END: u64 = CODE_START + (layout::CODE_BYTES - layout::BIRTHS_BYTES) as u64;
-/// Where the code is by which the guest goes on natively.
-const NATIVE_EXIT: u64 = CODE_END;
+/// Where the code is by which the guest goes on natively. Before it stands an instruction that is none, for whoever strays
+/// into the engine's memory and comes along.
+const NATIVE_EXIT: u64 = CODE_END + UD2.len() as u64;
+const UD2: [u8; 2] = [0x0f, 0x0b];
 const NATIVE_EXIT_BYTES: u64 = 128;
 const TRACE_START: u64 = ARENA + layout::TRACE as u64;
 /// No superblock's code is longer: 64 instructions of some 100 bytes, each with its tails.
@@ -88,7 +90,7 @@ impl Births {
         if let Some(&origin) = self.by_next.get(&next) {
             return origin;
         }
-        let origin = NATIVE_EXIT + NATIVE_EXIT_BYTES + self.bytes;
+        let origin = CODE_END + NATIVE_EXIT_BYTES + self.bytes;
         let code = emit::system_call_with_child(origin, next);
         let bytes = (code.len() as u64).next_multiple_of(16);
         if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) - NATIVE_EXIT_BYTES {
@@ -228,6 +230,7 @@ impl Engine {
             fault: None,
             entered_min: reform::ENTERED_MIN,
         };
+        engine.code.write(CODE_END, &UD2);
         engine.code.write(NATIVE_EXIT, &emit::native_exit(NATIVE_EXIT));
         engine.drop_translations();
         engine
@@ -286,6 +289,7 @@ impl Engine {
         context.read_clock = 0;
         context.read_random = 0;
         context.ended_natively = 0;
+        context.left = 0;
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
@@ -506,6 +510,7 @@ impl Engine {
         self.diagnostics.insert(Diagnostic::LeftTranslation);
         self.collect(context);
         context.target = target;
+        context.left = 1;
         NATIVE_EXIT
     }
 

@@ -124,6 +124,17 @@ struct PythonFrame {
     depth: usize,
 }
 
+impl Stack {
+    /// Python frames whose interpreter has been left are over.
+    #[inline]
+    fn end_python(&mut self) {
+        let depth = self.frames.len();
+        while self.python.last().is_some_and(|python| python.depth > depth) {
+            self.python.pop();
+        }
+    }
+}
+
 /// See the module.
 pub struct Ledger {
     pub(super) steps: Vec<Step>,
@@ -335,74 +346,92 @@ impl Ledger {
 
     /// Follows the trace until `end`; says which row its last record is in.
     ///
-    /// Programs repeat themselves: the row that came next the last time is tried first.
+    /// Programs repeat themselves: the rows that came next the last times are tried first.
     pub fn follow(&mut self, trace: &[u64], end: usize, fs_base: u64) -> u32 {
-        let mut at = self.cursor;
-        while at < end {
-            let exit = (self.base + trace[at] as usize) as u32;
-            let guess = self.rows.after(self.last);
+        let trace = &trace[..end];
+        while self.cursor < end {
+            if self.follow_what_is_usual(trace) {
+                continue;
+            }
+            let exit = (self.base + trace[self.cursor] as usize) as u32;
             let slots = usize::from(self.ways[exit as usize].slots);
-            let record = &trace[at + 1..at + 1 + slots];
-            self.last = if self.is_in(guess, exit, record) {
-                guess
-            } else {
-                let row = self.find(exit, record, fs_base);
-                if let Some(last) = self.rows.get_mut(self.last) {
-                    last.after = row;
-                }
-                row
-            };
-            at += 1 + slots;
+            let row = self.find(exit, &trace[self.cursor + 1..self.cursor + 1 + slots], fs_base);
+            if let Some(last) = self.rows.get_mut(self.last) {
+                last.after = [row, last.after[0]];
+            }
+            self.last = row;
+            self.cursor += 1 + slots;
         }
-        self.cursor = at;
         self.last
     }
 
-    /// Counts a record in a row, if that is where it belongs and nothing is unusual.
-    #[inline]
-    fn is_in(&mut self, number: u32, exit: u32, record: &[u64]) -> bool {
-        let Some(row) = self.rows.get_mut(number) else { return false };
-        let expected = if self.called { row.enters } else { row.call };
-        if row.exit != exit || expected != self.stack.call {
+    /// Counts records for as long as they are in the rows where they are expected, and nothing is unusual; says whether it is
+    /// worth while to go on.
+    fn follow_what_is_usual(&mut self, trace: &[u64]) -> bool {
+        let base = self.base;
+        let Ledger { rows, stack, called, cursor, last, .. } = self;
+        let rows = rows.all_mut();
+        if rows.is_empty() {
             return false;
         }
-        match row.shift {
-            Shift::Nothing => {}
-            Shift::Return => {
-                let pointer = record[usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
-                let Some(&Frame { pointer: top, caller }) = self.stack.frames.last() else { return false };
-                if top != pointer {
-                    return false;
+        while let Some(&head) = trace.get(*cursor) {
+            let exit = (base + head as usize) as u32;
+            let [first, second] = rows[*last as usize].after;
+            let is_it =
+                |row: &Row| row.exit == exit && (if *called { row.enters } else { row.call }) == stack.call;
+            let number = if is_it(&rows[first as usize]) {
+                first
+            } else if is_it(&rows[second as usize]) {
+                rows[*last as usize].after = [second, first];
+                second
+            } else {
+                return false;
+            };
+            let row = &mut rows[number as usize];
+            let next = *cursor + 1 + usize::from(row.slots);
+            let pointer =
+                || trace[*cursor + 1 + usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
+            let mut leads_to = row.call;
+            match row.shift {
+                Shift::Nothing => {}
+                Shift::Return => {
+                    let pointer = pointer();
+                    let Some(&Frame { pointer: top, caller }) = stack.frames.last() else { return false };
+                    if top != pointer {
+                        return false;
+                    }
+                    stack.frames.pop();
+                    stack.pointer = pointer;
+                    leads_to = caller;
+                    stack.end_python();
                 }
-                self.stack.frames.pop();
-                self.stack.pointer = pointer;
-                self.stack.call = caller;
-            }
-            Shift::Call | Shift::IndirectCall => {
-                let pointer = record[usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
-                let Some(top) = self.stack.frames.last() else { return false };
-                let is_known = row.shift == Shift::IndirectCall || row.next != 0;
-                if !is_known || top.pointer.wrapping_sub(pointer).wrapping_sub(1) >= ONE_STACK - 1 {
-                    return false;
+                Shift::Call | Shift::IndirectCall => {
+                    let pointer = pointer();
+                    let Some(top) = stack.frames.last() else { return false };
+                    let is_known = row.shift == Shift::IndirectCall || row.next != 0;
+                    if !is_known || top.pointer.wrapping_sub(pointer).wrapping_sub(1) >= ONE_STACK - 1 {
+                        return false;
+                    }
+                    stack.frames.push(Frame { pointer, caller: row.call });
+                    stack.pointer = pointer;
+                    if row.shift == Shift::Call {
+                        leads_to = row.next;
+                    }
                 }
-                self.stack.frames.push(Frame { pointer, caller: row.call });
-                self.stack.pointer = pointer;
-                self.stack.call = if row.shift == Shift::Call { row.next } else { row.call };
+                Shift::Other => return false,
             }
-            Shift::Other => return false,
-        }
-        row.times += 1;
-        row.entered += u64::from(self.called);
-        if row.shift == Shift::Nothing {
-            self.stack.call = row.call;
-        }
-        self.called = row.shift == Shift::IndirectCall;
-        let (shift, watched) = (row.shift, row.watched);
-        if shift == Shift::Return {
-            self.end_python();
-        }
-        if watched != NO_SLOT {
-            self.look_at_frame(usize::from(watched), record);
+            row.times += 1;
+            row.entered += u64::from(*called);
+            *called = row.shift == Shift::IndirectCall;
+            stack.call = leads_to;
+            let watched = row.watched;
+            let record = *cursor + 1;
+            *last = number;
+            *cursor = next;
+            if watched != NO_SLOT {
+                self.look_at_frame(usize::from(watched), &trace[record..next]);
+                return true;
+            }
         }
         true
     }
@@ -479,7 +508,7 @@ impl Ledger {
             exit,
             enters: NOBODY,
             next: 0,
-            after: 0,
+            after: [0; 2],
             slots,
             shift,
             watched: watched.unwrap_or(NO_SLOT),
@@ -505,16 +534,7 @@ impl Ledger {
     fn leave(&mut self) {
         if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
             self.stack.call = caller;
-            self.end_python();
-        }
-    }
-
-    /// Python frames whose interpreter has been left are over.
-    #[inline]
-    fn end_python(&mut self) {
-        let depth = self.stack.frames.len();
-        while self.stack.python.last().is_some_and(|python| python.depth > depth) {
-            self.stack.python.pop();
+            self.stack.end_python();
         }
     }
 

@@ -17,8 +17,8 @@ pub struct Row {
     pub enters: u32,
     /// The call that it leads into, once known; 0 before.
     pub next: u32,
-    /// The row that came next the last time.
-    pub after: u32,
+    /// The rows that came next the last times, the latest first.
+    pub after: [u32; 2],
     /// Slots of its records.
     pub slots: u8,
     /// See [`Shift`].
@@ -67,14 +67,12 @@ impl Rows {
     }
 
     #[inline]
-    pub fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
-        self.rows.get_mut(number as usize)
+    pub fn all_mut(&mut self) -> &mut [Row] {
+        &mut self.rows
     }
 
-    /// The row that came after another the last time.
-    #[inline]
-    pub fn after(&self, number: u32) -> u32 {
-        self.rows.get(number as usize).map_or(0, |row| row.after)
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
+        self.rows.get_mut(number as usize)
     }
 
     /// The number of the row of `new`'s call and exit, which is `new` if there was none.

@@ -77,6 +77,8 @@ pub struct Context {
     pub drain_fs_base: u64,
     /// The guest's `gs` base, which it gets back where it goes on natively.
     pub guest_gs_base: u64,
+    /// The guest has gone on natively: generated code is not executed any more.
+    pub left: u64,
     /// Homes of the two registers that generated code looks at a store with.
     pub watch_homes: [u64; 2],
 }
@@ -141,6 +143,8 @@ pub mod at {
         DRAIN_FS_BASE = drain_fs_base;
         /// [`Context::guest_gs_base`].
         GUEST_GS_BASE = guest_gs_base;
+        /// [`Context::left`].
+        LEFT = left;
         /// [`Context::watch_homes`].
         WATCH_HOMES = watch_homes;
     }

@@ -113,7 +113,10 @@ extern "C" fn first_handler() {
         "sub r9, rax",
         "sub r9, {code}",
         "cmp r9, {code_bytes}",
-        "jb 2f",
+        "jae 4f",
+        "cmp qword ptr [rax + {left}], 0",
+        "je 2f",
+        "4:",
         "jmp r8", // the frame is no business of ours
         "2:",
         "push rbp",
@@ -175,6 +178,7 @@ extern "C" fn first_handler() {
         // Where threads start there are no faults.
         code_bytes = const layout::CODE_BYTES - layout::BIRTHS_BYTES,
         host_stack = const at::HOST_STACK,
+        left = const at::LEFT,
         show = sym show,
         take_back = sym take_back,
     )
