@@ -17,8 +17,25 @@ const STATE_BYTES: u64 = 512;
 const FRAME_BYTES: u64 = 96;
 const CODE_BYTES: u64 = 144;
 
-/// A class whose method has a qualified name that is not its name.
-const SAMPLE: &CStr = c"class Sample:\n    def method(self): ...\ncode = Sample.method.__code__\n";
+/// Since 3.11: where a frame object points to its frame.
+const FRAME_OF_OBJECT: u64 = 24;
+
+/// `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR`.
+const GENERATORS: u32 = 0x2a0;
+
+/// Code of every kind, and generators that wait with unlike stacks.
+const SAMPLES: &CStr = c"
+class Sample:
+    def method(self): ...
+method = Sample.method.__code__
+def one(): yield
+def other(a, b): print([a, b, (yield)])
+async def third(): yield
+async def fourth(): ...
+codes = [method, one.__code__, third.__code__, fourth.__code__]
+waiting = [one(), other(1, 2)]
+for generator in waiting: next(generator)
+";
 /// No file has so many lines, so no other number in code is this one.
 const LINE: u32 = 0x005a_5a5a;
 
@@ -35,7 +52,11 @@ pub fn find(py: pyo3::Python<'_>) -> Option<Python> {
     let object = unsafe { Bound::from_borrowed_ptr_or_opt(py, object) }?;
     let code = object.getattr("f_code").ok()?.as_ptr() as u64;
     // Since 3.11 the frame object is made when it is asked for, and points to the frame behind its link to the next.
-    let frame = if version >= (3, 11) { word(object.as_ptr() as u64 + 24)? } else { object.as_ptr() as u64 };
+    let frame = if version >= (3, 11) {
+        word(object.as_ptr() as u64 + FRAME_OF_OBJECT)?
+    } else {
+        object.as_ptr() as u64
+    };
 
     let offsets = |bytes: u64| (8..bytes).step_by(8);
     let direct = offsets(STATE_BYTES).find(|offset| word(state + offset) == Some(frame));
@@ -55,18 +76,49 @@ pub fn find(py: pyo3::Python<'_>) -> Option<Python> {
         .find(|offset| word(frame + offset).map(|word| word & !7) == Some(code))?;
 
     let names = PyDict::new(py);
-    py.run(SAMPLE, Some(&names), Some(&names)).ok()?;
+    py.run(SAMPLES, Some(&names), Some(&names)).ok()?;
     let line = PyDict::new(py);
     line.set_item("co_firstlineno", LINE).ok()?;
-    let sample = names.get_item("code").ok()??.call_method("replace", (), Some(&line)).ok()?;
+    let sample = names.get_item("method").ok()??.call_method("replace", (), Some(&line)).ok()?;
     let sample_at = sample.as_ptr() as u64;
     let place_of = |name: &str| {
         let value = sample.getattr(name).ok()?.as_ptr() as u64;
         offsets(CODE_BYTES).find(|offset| word(sample_at + offset) == Some(value)).map(|offset| offset as u32)
     };
     let name = place_of("co_qualname").or_else(|| place_of("co_name"))?;
-    let is_line = |offset: &u64| word(sample_at + offset).map(|word| word as u32) == Some(LINE);
+    let is_line = |offset: &u64| half(sample_at + offset) == Some(LINE);
+    let codes: Vec<(u64, u32)> = items(&names, "codes")?
+        .iter()
+        .map(|code| Some((code.as_ptr() as u64, code.getattr("co_flags").ok()?.extract().ok()?)))
+        .collect::<Option<_>>()?;
+    let are_flags = |offset: &u64| codes.iter().all(|(code, flags)| half(code + offset) == Some(*flags));
+    let owner = if version >= (3, 11) {
+        let waiting: Vec<u64> = items(&names, "waiting")?
+            .iter()
+            .map(|generator| word(generator.getattr("gi_frame").ok()?.as_ptr() as u64 + FRAME_OF_OBJECT))
+            .collect::<Option<_>>()?;
+        // Those of the thread: ours, and whoever has called us and is no generator.
+        let mut running = Vec::new();
+        let mut object = Some(object);
+        while let Some(one) = object {
+            let flags: u32 = one.getattr("f_code").ok()?.getattr("co_flags").ok()?.extract().ok()?;
+            if flags & GENERATORS == 0 {
+                running.push(word(one.as_ptr() as u64 + FRAME_OF_OBJECT)?);
+            }
+            object = one.getattr("f_back").ok().filter(|back| !back.is_none());
+        }
+        let is_owner = |offset: &u64| {
+            let all = |frames: &[u64], owner| frames.iter().all(|frame| byte(frame + offset) == Some(owner));
+            all(&running, 0) && all(&waiting, 1)
+        };
+        let mut owners = (executed + 8..FRAME_BYTES).filter(is_owner);
+        owners.next().filter(|_| owners.next().is_none()).map(|offset| offset as u32)
+    } else {
+        None
+    };
     Some(Python {
+        owner,
+        flags: (16..CODE_BYTES).step_by(4).find(are_flags)? as u32,
         evaluator,
         word: state + offset,
         offset: offset as u32,
@@ -87,12 +139,26 @@ fn symbol(name: &CStr) -> Option<u64> {
     (address != 0).then_some(address)
 }
 
+/// The items of a list.
+fn items<'py>(names: &Bound<'py, PyDict>, name: &str) -> Option<Vec<Bound<'py, pyo3::PyAny>>> {
+    names.get_item(name).ok()??.extract().ok()
+}
+
+fn half(address: u64) -> Option<u32> {
+    word(address).map(|word| word as u32)
+}
+
+fn byte(address: u64) -> Option<u8> {
+    word(address).map(|word| word as u8)
+}
+
 /// A word of this process, if it is there: read by the kernel.
 fn word(address: u64) -> Option<u64> {
     let mut word = 0_u64;
     let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
     let remote = libc::iovec { iov_base: address as *mut _, iov_len: 8 };
+    let process = std::process::id() as libc::pid_t;
     // SAFETY: the kernel writes within `word`, and answers for the rest.
-    let count = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+    let count = unsafe { libc::process_vm_readv(process, &local, 1, &remote, 1, 0) };
     (count == 8).then_some(word)
 }

@@ -43,7 +43,8 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
     let Request { machine, mode, call_paths, .. } = &request;
     let (machine, mode, call_paths) = (machine.clone(), *mode, *call_paths);
-    let python = if call_paths { frames::find(py) } else { None };
+    // Looked for in any case, so that the heap does not tell whether it was asked for.
+    let python = frames::find(py).filter(|_| call_paths);
     region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths, python })
         .map_err(failure)?;
     steady::make();

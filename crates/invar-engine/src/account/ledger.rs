@@ -527,7 +527,8 @@ impl Ledger {
 
     fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
         if record[slot] != NO_FRAME {
-            self.frame_stored(record[slot], record[slot + 1]);
+            let owned = self.python.as_ref().is_some_and(|python| python.owner.is_some());
+            self.frame_stored(record[slot], record[slot + 1], owned.then(|| record[slot + 2]));
         }
     }
 
@@ -539,7 +540,7 @@ impl Ledger {
     }
 
     /// The interpreter's current frame is this one now.
-    fn frame_stored(&mut self, frame: u64, code: u64) {
+    fn frame_stored(&mut self, frame: u64, code: u64, owner: Option<u64>) {
         let depth = self.stack.frames.len();
         let known = |python: &PythonFrame| (python.frame, python.code) == (frame, code);
         if let Some(index) = self.stack.python.iter().rposition(known) {
@@ -569,7 +570,10 @@ impl Ledger {
             Some(function) => self.child(below, Callee::Python(function)),
             None => below,
         };
-        if call != below {
+        // A generator function runs in a frame of the thread's only to make its generator, which nobody calls a call.
+        let makes_generator =
+            owner == Some(0) && self.python.as_ref().is_some_and(|python| python::is_generator(python, code));
+        if call != below && !makes_generator {
             self.calls[call as usize].calls += 1;
         }
         self.stack.python.push(PythonFrame { frame, code, call, below, depth });

@@ -25,6 +25,10 @@ pub struct Python {
     pub through: Option<u32>,
     /// Offset in a frame of the code that it executes.
     pub executed: u32,
+    /// Offset in a frame of the byte that says who owns it: 0 is the thread. `None` where frames have no such byte.
+    pub owner: Option<u32>,
+    /// Offset in code of its flags, four bytes.
+    pub flags: u32,
     /// Address of the type of code.
     pub code_type: u64,
     /// Offset in code of its qualified name.
@@ -57,8 +61,8 @@ impl Python {
             let places = if read { places(&code, self.evaluator, self.offset) } else { Default::default() };
             Through { offset, places }
         });
-        let Python { word, offset, executed, .. } = *self;
-        Watch { code: (start, end), word, offset, through, executed }
+        let Python { word, offset, executed, owner, .. } = *self;
+        Watch { code: (start, end), word, offset, through, executed, owner }
     }
 }
 
@@ -80,12 +84,22 @@ pub fn named(python: &Python, code: u64) -> Option<PythonCode> {
     let text = |offset: u32| word(code + u64::from(offset)).and_then(|object| text(python, object));
     let (name, file) = (text(python.name)?, text(python.file)?);
     // Between C and Python there are frames of code that nobody has written.
-    if name.starts_with("<interpreter ") || file == "<shim>" {
+    if name.starts_with("<interpreter ") || name == file {
         return None;
     }
     let mut line = [0; 4];
     let line = if read(code + u64::from(python.line), &mut line) { u32::from_le_bytes(line) } else { 0 };
     Some(PythonCode { name, file, line })
+}
+
+/// Is the code at an address that of a generator, a coroutine or an asynchronous generator?
+pub fn is_generator(python: &Python, code: u64) -> bool {
+    const CO_GENERATOR: u32 = 0x20;
+    const CO_COROUTINE: u32 = 0x80;
+    const CO_ASYNC_GENERATOR: u32 = 0x200;
+    let mut flags = [0; 4];
+    read((code & !TAGS) + u64::from(python.flags), &mut flags)
+        && u32::from_le_bytes(flags) & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR) != 0
 }
 
 fn text(python: &Python, object: u64) -> Option<String> {

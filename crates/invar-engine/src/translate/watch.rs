@@ -24,6 +24,8 @@ pub struct Watch {
     pub through: Option<Through>,
     /// Offset in a frame of what it executes.
     pub executed: u32,
+    /// Offset in a frame of the byte that says who owns it, where there is one.
+    pub owner: Option<u32>,
 }
 
 /// A structure on the interpreter's stack that holds the frame.
@@ -138,7 +140,14 @@ mod tests {
 
     fn watch() -> Watch {
         let through = Through { offset: 8, places: [Some(0xa0), None, None, None] };
-        Watch { code: (0x1000, 0x2000), word: 0x5000, offset: 0x38, through: Some(through), executed: 0x20 }
+        Watch {
+            code: (0x1000, 0x2000),
+            word: 0x5000,
+            offset: 0x38,
+            through: Some(through),
+            executed: 0x20,
+            owner: None,
+        }
     }
 
     #[track_caller]

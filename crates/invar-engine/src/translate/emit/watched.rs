@@ -7,8 +7,8 @@ use crate::translate::watch::{Store, Watch};
 pub const NO_FRAME: u64 = u64::MAX;
 
 impl Emitter {
-    /// Adds two slots to the record: the current frame and what it executes, or [`NO_FRAME`] if the store was another. The path is
-    /// cut behind it.
+    /// Adds slots to the record: the current frame, what it executes and, where there is such a byte, who owns it; or
+    /// [`NO_FRAME`] if the store was another. The path is cut behind it.
     ///
     /// The frame is read only where the address is the watched one, so it is a frame. No flag is changed.
     pub(super) fn look_at_store(&mut self, instruction: &Instruction) {
@@ -40,11 +40,11 @@ impl Emitter {
         self.code.load_through(other);
         self.code.copy_to_rcx(other);
         let slot = self.store_slot(RCX);
-        let mut executed = Assembler::new(0);
-        executed.load_rcx_through_rcx(watch.executed);
-        self.code.skip_if_rcx_zero(executed.here() as u8);
-        self.code.raw(&executed.bytes);
-        self.store_slot(RCX);
+        self.store_of_frame(&[0x48, 0x8b, 0x89], watch.executed); // mov rcx, [rcx + ...]
+        if let Some(owner) = watch.owner {
+            self.code.copy_to_rcx(other);
+            self.store_of_frame(&[0x0f, 0xb6, 0x89], owner); // movzx ecx, byte ptr [rcx + ...]
+        }
         let done = self.code.jump();
         self.code.bind(elsewhere);
         self.code.store_trace_minus_one(8 + 8 * u32::from(slot));
@@ -53,6 +53,14 @@ impl Emitter {
         self.code.load_gs(RCX, at::WATCH_HOMES);
         self.code.load_gs(other, at::WATCH_HOMES + 8);
         self.out.watched = Some(slot);
+    }
+
+    /// Stores what `load` finds in the frame at `rcx`; zero if there is no frame.
+    fn store_of_frame(&mut self, load: &[u8], offset: u32) {
+        self.code.skip_if_rcx_zero(load.len() as u8 + 4);
+        self.code.raw(load);
+        self.code.raw(&offset.to_le_bytes());
+        self.store_slot(RCX);
     }
 
     /// `register` = the watched address.
@@ -87,12 +95,6 @@ impl Assembler {
     fn subtract_from_rcx(&mut self, register: u8) {
         self.raw(&[0x48, 0xf7, 0xd0 | register]);
         self.raw(&[0x48, 0x8d, 0x4c, register << 3 | 1, 1]);
-    }
-
-    /// `mov rcx, [rcx + offset]`
-    fn load_rcx_through_rcx(&mut self, offset: u32) {
-        self.raw(&[0x48, 0x8b, 0x89]);
-        self.raw(&offset.to_le_bytes());
     }
 
     /// `mov qword ptr [r11 + offset], -1`
