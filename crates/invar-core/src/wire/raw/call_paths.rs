@@ -208,7 +208,33 @@ impl CallPaths {
             let event = *Event::ALL.get(usize::try_from(read_number(cursor)?).ok()?)?;
             Some(Extra { call, instruction, event, count: read_number(cursor)? })
         })?;
-        Some(CallPaths { maps, instructions, python, calls, stretches, extras })
+        let paths = CallPaths { maps, instructions, python, calls, stretches, extras };
+        paths.can_be_summed().then_some(paths)
+    }
+
+    /// Does no sum of counts exceed 64 bits? A sum of everything bounds every other.
+    fn can_be_summed(&self) -> bool {
+        // What the instructions before each do once.
+        let mut before = Vec::with_capacity(self.instructions.len() + 1);
+        let mut sum = 0_u64;
+        before.push(sum);
+        for Instruction { reads, writes, .. } in &self.instructions {
+            sum += 2 + u64::from(*reads) + u64::from(*writes);
+            before.push(sum);
+        }
+        let mut total = 0_u64;
+        let mut add = |count: Option<u64>| {
+            let sum = count.and_then(|count| total.checked_add(count));
+            total = sum.unwrap_or(total);
+            sum.is_some()
+        };
+        let stretched = |stretch: &Stretch| {
+            let Stretch { first, instructions, times, .. } = *stretch;
+            times.checked_mul(before[(first + instructions) as usize] - before[first as usize])
+        };
+        self.stretches.iter().all(|stretch| add(stretched(stretch)))
+            && self.extras.iter().all(|extra| add(Some(extra.count)))
+            && self.calls.iter().all(|call| add(Some(call.calls)))
     }
 }
 
@@ -287,7 +313,7 @@ pub(super) mod tests {
             calls: vec![
                 Call { parent: 0, callee: Callee::Address(0x5555_0000), calls: 1 },
                 Call { parent: 0, callee: Callee::Python(0), calls: 300 },
-                Call { parent: 1, callee: Callee::Address(0), calls: u64::MAX },
+                Call { parent: 1, callee: Callee::Address(0), calls: 1 << 60 },
             ],
             stretches: vec![
                 Stretch { call: 0, first: 0, instructions: 2, times: 1 },
@@ -322,6 +348,21 @@ pub(super) mod tests {
         assert!(refused(|paths| paths.extras[0].instruction = 2));
         assert!(refused(|paths| paths.calls[1].callee = Callee::Python(1)));
         assert!(refused(|paths| paths.calls[1].parent = 1));
+    }
+
+    #[test]
+    fn counts_that_cannot_be_summed_are_refused() {
+        for change in [
+            (|paths| paths.stretches[0].times = u64::MAX / 3) as fn(&mut CallPaths),
+            |paths| paths.extras[0].count = u64::MAX - 9,
+            |paths| paths.calls[2].calls = u64::MAX,
+        ] {
+            let mut paths = call_paths();
+            change(&mut paths);
+            let mut bytes = Vec::new();
+            paths.write(&mut bytes);
+            assert_eq!(CallPaths::read(&mut Cursor { bytes: &bytes }), None);
+        }
     }
 
     #[test]
