@@ -13,80 +13,23 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use iced_x86::{FlowControl, Mnemonic};
 use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
 
+use super::charges::{Charge, Charges, Payer};
+use super::exits::{Exits, Move, MoveKind, Way};
 use super::rows::{NOBODY, Numbers, Row, Rows, Shift};
 use crate::drain::reference;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
 use crate::translate::emit::NO_FRAME;
-use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
+use crate::translate::{Exit, NO_SLOT, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
 const ONE_STACK: u64 = 1 << 20;
 
 /// More calls are charged to their callers.
 const CALLS_MAX: usize = 1 << 20;
-
-/// An instruction of a superblock.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
-    pub address: u64,
-    /// Operations of the superblock before it.
-    pub ops: u16,
-    pub reads: u8,
-    pub writes: u8,
-    /// Branches taken where the path goes on behind it.
-    pub branches: u8,
-    pub system_call: bool,
-}
-
-/// What a superblock does to the stack of calls.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Move {
-    /// By its step of this number.
-    pub step: u8,
-    pub kind: MoveKind,
-    /// Where the return address is written or read.
-    pointer: Reference,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MoveKind {
-    /// A call of the code at this address.
-    Call(u64),
-    /// A call of whatever the next superblock is.
-    IndirectCall,
-    Return,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
-    pub head: u64,
-    pub first_step: u32,
-    pub first_move: u32,
-    pub moves: u8,
-}
-
-/// An exit, as far as it matters here.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
-    pub block: u32,
-    pub instructions: u8,
-    pub branches: u8,
-    slots: u8,
-    shift: Shift,
-    /// Slot of the Python frame that its last instruction may have stored.
-    watched: Option<u8>,
-    /// Which of `shifts` say so: where they start, and how many they are.
-    first_shift: u32,
-    shifts: u8,
-    /// Where the first of them finds the stack pointer, if that is a slot and a constant.
-    pointer_slot: u8,
-    pointer_constant: u64,
-}
 
 /// A call that is not over.
 #[derive(Debug, Clone, Copy)]
@@ -137,14 +80,7 @@ impl Stack {
 
 /// See the module.
 pub struct Ledger {
-    pub(super) steps: Vec<Step>,
-    pub(super) moves: Vec<Move>,
-    pub(super) blocks: Vec<Block>,
-    pub(super) ways: Vec<Way>,
-    /// For the exits that change the stack of calls: the calls that they leave open, or the return.
-    shifts: Vec<Move>,
-    /// Number of the exit that is the first one now: those before were dropped in this region.
-    base: usize,
+    pub(super) exits: Exits,
     pub(super) calls: Vec<Call>,
     by_callee: Numbers,
     pub(super) rows: Rows,
@@ -169,12 +105,7 @@ impl Ledger {
     #[expect(clippy::new_without_default, reason = "there is no default region")]
     pub fn new(python: Option<Python>) -> Ledger {
         Ledger {
-            steps: Vec::new(),
-            moves: Vec::new(),
-            blocks: Vec::new(),
-            ways: Vec::new(),
-            shifts: Vec::new(),
-            base: 0,
+            exits: Exits::default(),
             calls: Vec::new(),
             by_callee: Numbers::default(),
             rows: Rows::default(),
@@ -219,124 +150,23 @@ impl Ledger {
 
     /// Has it dropped exits, whose memory a clear would give back?
     pub fn has_dropped(&self) -> bool {
-        self.base != 0
+        self.exits.base != 0
     }
 
     /// All translations were dropped, and their trace was followed before.
     pub fn drop_exits(&mut self) {
-        if self.active {
-            // The rows of this region still name them.
-            self.base = self.ways.len();
-        } else {
-            self.base = 0;
-            self.ways.clear();
-            self.shifts.clear();
-            self.steps.clear();
-            self.moves.clear();
-            self.blocks.clear();
-        }
+        // The rows of this region still name them.
+        self.exits.forget(self.active);
     }
 
     /// A superblock was translated.
     pub fn add_block(&mut self, head: u64, path: &Path, translation: &Translation) {
-        let Translation { boundaries, exits, ops, .. } = translation;
-        let block = Block {
-            head,
-            first_step: self.steps.len() as u32,
-            first_move: self.moves.len() as u32,
-            moves: 0,
-        };
-        let whole = exits.last().copied();
-        for (number, boundary) in boundaries.iter().enumerate() {
-            let before = boundary.before;
-            let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
-            let instruction = &path.steps[number].instruction;
-            self.steps.push(Step {
-                address: boundary.at,
-                ops: before.ops as u16,
-                reads: (after.reads - before.reads) as u8,
-                writes: (after.writes - before.writes) as u8,
-                branches: after.branches - before.branches,
-                system_call: instruction.mnemonic() == Mnemonic::Syscall,
-            });
-            let kind = match instruction.flow_control() {
-                FlowControl::Call if instruction.mnemonic() != Mnemonic::Syscall => {
-                    MoveKind::Call(instruction.near_branch_target())
-                }
-                FlowControl::IndirectCall => MoveKind::IndirectCall,
-                FlowControl::Return => MoveKind::Return,
-                _ => continue,
-            };
-            let touch = if kind == MoveKind::Return { Touch::Read } else { Touch::Write };
-            let pointer = ops[before.ops as usize..after.ops as usize].iter().find_map(|op| match op {
-                Op::Touch(reference) if reference.touch == touch && reference.bytes == 8 => Some(*reference),
-                _ => None,
-            });
-            if let Some(pointer) = pointer {
-                self.moves.push(Move { step: number as u8, kind, pointer });
-            }
-        }
-        let moves = (self.moves.len() - block.first_move as usize) as u8;
-        self.blocks.push(Block { moves, ..block });
-        let number = self.blocks.len() as u32 - 1;
-        exits.iter().for_each(|exit| self.add_exit(number, exit));
-        if let Some(last) = self.ways.last_mut() {
-            last.watched = translation.watched;
-        }
+        self.exits.add_block(head, path, translation);
     }
 
-    /// One more way out of the superblock that way `like` is one of: where it has faulted.
+    /// One more way out of the superblock that exit `like` is one of: where it has faulted.
     pub fn add_exit_of(&mut self, like: usize, exit: &Exit) {
-        self.add_exit(self.ways[self.base + like].block, exit);
-    }
-
-    fn add_exit(&mut self, block: u32, exit: &Exit) {
-        let first_shift = self.shifts.len() as u32;
-        let mut open: Vec<Move> = Vec::new();
-        let mut returns = None;
-        for one in self.moves_until(block, exit.instructions) {
-            if one.kind == MoveKind::Return {
-                returns = open.pop().is_none().then_some(*one);
-            } else {
-                open.push(*one);
-            }
-        }
-        let shift = match (returns, open.as_slice()) {
-            (Some(_), _) => Shift::Return,
-            (None, []) => Shift::Nothing,
-            (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
-            (None, [_]) => Shift::IndirectCall,
-            (None, _) => Shift::Other,
-        };
-        let pointer = returns.or(open.first().copied()).map(|one| one.pointer);
-        let (pointer_slot, pointer_constant) = pointer.map_or((0, 0), |one| (one.base, one.constant));
-        let is_simple =
-            pointer.is_none_or(|one| one.index == NO_SLOT && one.base != NO_SLOT && !one.short && !one.fs);
-        let shift = if is_simple { shift } else { Shift::Other };
-        self.shifts.extend(returns);
-        self.shifts.extend(open);
-        let &Exit { slots, instructions, branches, .. } = exit;
-        let shifts = (self.shifts.len() - first_shift as usize) as u8;
-        self.ways.push(Way {
-            block,
-            instructions,
-            branches,
-            slots,
-            shift,
-            watched: None,
-            first_shift,
-            shifts,
-            pointer_slot,
-            pointer_constant,
-        });
-    }
-
-    /// The moves of a superblock's first so many instructions.
-    pub(super) fn moves_until(&self, block: u32, instructions: u8) -> &[Move] {
-        let Block { first_move, moves, .. } = self.blocks[block as usize];
-        let moves = &self.moves[first_move as usize..][..usize::from(moves)];
-        let end = moves.partition_point(|one| one.step < instructions);
-        &moves[..end]
+        self.exits.add_exit_of(like, exit);
     }
 
     /// The trace is read from its start again.
@@ -353,8 +183,8 @@ impl Ledger {
             if self.follow_what_is_usual(trace) {
                 continue;
             }
-            let exit = (self.base + trace[self.cursor] as usize) as u32;
-            let slots = usize::from(self.ways[exit as usize].slots);
+            let exit = (self.exits.base + trace[self.cursor] as usize) as u32;
+            let slots = usize::from(self.exits.ways[exit as usize].slots);
             let row = self.find(exit, &trace[self.cursor + 1..self.cursor + 1 + slots], fs_base);
             if let Some(last) = self.rows.get_mut(self.last) {
                 last.after = [row, last.after[0]];
@@ -368,7 +198,7 @@ impl Ledger {
     /// Counts records for as long as they are in the rows where they are expected, and nothing is unusual; says whether it is
     /// worth while to go on.
     fn follow_what_is_usual(&mut self, trace: &[u64]) -> bool {
-        let base = self.base;
+        let base = self.exits.base;
         let Ledger { rows, stack, called, cursor, last, .. } = self;
         let rows = rows.all_mut();
         if rows.is_empty() {
@@ -439,18 +269,18 @@ impl Ledger {
     /// Counts a record in the row that it belongs to, whatever is unusual.
     #[cold]
     fn find(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
-        let Way { block, shift, first_shift, shifts, watched, .. } = self.ways[exit as usize];
+        let Way { block, shift, first_shift, shifts, watched, .. } = self.exits.ways[exit as usize];
         let first_shift = first_shift as usize;
         let mut enters = NOBODY;
         if core::mem::take(&mut self.called) {
-            let head = self.blocks[block as usize].head;
+            let head = self.exits.blocks[block as usize].head;
             let callee = self.child(self.stack.call, Callee::Address(head));
             if callee != self.stack.call {
                 enters = self.stack.call;
             }
             self.stack.call = callee;
         }
-        let row = match self.shifts.get(first_shift).filter(|_| shifts > 0).copied() {
+        let row = match self.exits.shifts.get(first_shift).filter(|_| shifts > 0).copied() {
             None => self.count(exit, enters),
             Some(Move { kind: MoveKind::Return, pointer, .. }) => {
                 let pointer = reference::address(&pointer, slots, fs_base);
@@ -473,7 +303,7 @@ impl Ledger {
                 }
                 let row = self.count(exit, enters);
                 for index in first_shift..first_shift + usize::from(shifts) {
-                    let Move { kind, pointer, .. } = self.shifts[index];
+                    let Move { kind, pointer, .. } = self.exits.shifts[index];
                     let pointer = reference::address(&pointer, slots, fs_base);
                     let caller = self.stack.call;
                     self.stack.frames.push(Frame { pointer, caller });
@@ -500,7 +330,8 @@ impl Ledger {
 
     /// Counts an exit within the present call.
     fn count(&mut self, exit: u32, enters: u32) -> u32 {
-        let Way { slots, shift, watched, pointer_slot, pointer_constant, .. } = self.ways[exit as usize];
+        let Way { slots, shift, watched, pointer_slot, pointer_constant, .. } =
+            self.exits.ways[exit as usize];
         let number = self.rows.number(Row {
             times: 0,
             entered: 0,
@@ -652,66 +483,6 @@ impl Ledger {
 
     /// Everything that was charged, sorted by payer and event, each once.
     pub(super) fn charged(&mut self) -> Vec<Charge> {
-        self.charges.merge();
-        core::mem::take(&mut self.charges).list
-    }
-}
-
-/// What an operation did besides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Charge {
-    pub payer: Payer,
-    pub event: Event,
-    pub count: u64,
-}
-
-/// Charges, merged whenever there are twice as many as after the last time.
-#[derive(Debug, Default)]
-struct Charges {
-    list: Vec<Charge>,
-    merged: usize,
-}
-
-const UNMERGED_MAX: usize = 1 << 16;
-
-impl Charges {
-    fn push(&mut self, charge: Charge) {
-        self.list.push(charge);
-        if self.list.len() > 2 * self.merged + UNMERGED_MAX {
-            self.merge();
-        }
-    }
-
-    fn merge(&mut self) {
-        self.list.sort_unstable_by_key(|charge| (charge.payer, charge.event));
-        self.list.dedup_by(|next, known| {
-            let alike = (next.payer, next.event) == (known.payer, known.event);
-            if alike {
-                known.count += next.count;
-            }
-            alike
-        });
-        self.merged = self.list.len();
-    }
-}
-
-/// Who has caused an event: an operation of the superblock of a row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Payer {
-    /// The row.
-    pub row: u32,
-    /// Number of the operation in its superblock.
-    pub op: u32,
-}
-
-impl Payer {
-    /// As one number, which a [`invar_sim::Hierarchy`] carries along.
-    pub fn number(self) -> u64 {
-        u64::from(self.row) << 32 | u64::from(self.op)
-    }
-
-    /// See [`Payer::number`].
-    pub fn from_number(number: u64) -> Payer {
-        Payer { row: (number >> 32) as u32, op: number as u32 }
+        self.charges.take()
     }
 }

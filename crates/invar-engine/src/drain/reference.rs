@@ -6,7 +6,8 @@
 use invar_core::event::{Event, Events};
 use invar_sim::{Hierarchy, Settling};
 
-use crate::account::ledger::{Ledger, Payer};
+use crate::account::charges::Payer;
+use crate::account::ledger::Ledger;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
 
 /// An exit, with the place of its superblock's operations among all.

@@ -1,0 +1,196 @@
+//! What superblocks and their exits are, as far as call paths go: instructions, calls and returns. Made when a superblock is
+//! translated; nothing here knows what was executed.
+//!
+//! Numbers of exits grow for as long as a region lasts, even where translations are dropped: rows name them.
+
+use alloc::vec::Vec;
+
+use iced_x86::{FlowControl, Mnemonic};
+
+use super::rows::Shift;
+use crate::translate::block::Path;
+use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
+
+/// An instruction of a superblock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    pub address: u64,
+    /// Operations of the superblock before it.
+    pub ops: u16,
+    pub reads: u8,
+    pub writes: u8,
+    /// Branches taken where the path goes on behind it.
+    pub branches: u8,
+    pub system_call: bool,
+}
+
+/// What a superblock does to the stack of calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Move {
+    /// By its step of this number.
+    pub step: u8,
+    pub kind: MoveKind,
+    /// Where the return address is written or read.
+    pub pointer: Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MoveKind {
+    /// A call of the code at this address.
+    Call(u64),
+    /// A call of whatever the next superblock is.
+    IndirectCall,
+    Return,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub head: u64,
+    pub first_step: u32,
+    pub first_move: u32,
+    pub moves: u8,
+}
+
+/// An exit, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub block: u32,
+    pub instructions: u8,
+    pub branches: u8,
+    pub slots: u8,
+    pub shift: Shift,
+    /// Slot of the Python frame that its last instruction may have stored.
+    pub watched: Option<u8>,
+    /// Which of `shifts` say so: where they start, and how many they are.
+    pub first_shift: u32,
+    pub shifts: u8,
+    /// Where the first of them finds the stack pointer, if that is a slot and a constant.
+    pub pointer_slot: u8,
+    pub pointer_constant: u64,
+}
+
+/// Everything that was translated.
+#[derive(Default)]
+pub(super) struct Exits {
+    pub steps: Vec<Step>,
+    moves: Vec<Move>,
+    pub blocks: Vec<Block>,
+    pub ways: Vec<Way>,
+    /// For the exits that change the stack of calls: the calls that they leave open, or the return.
+    pub shifts: Vec<Move>,
+    /// Number of the exit that is the first one now: those before were dropped in this region.
+    pub base: usize,
+}
+
+impl Exits {
+    /// All translations were dropped; their numbers stay known if they `matter`.
+    pub fn forget(&mut self, matter: bool) {
+        if matter {
+            self.base = self.ways.len();
+        } else {
+            *self = Exits::default();
+        }
+    }
+
+    /// A superblock was translated.
+    pub fn add_block(&mut self, head: u64, path: &Path, translation: &Translation) {
+        let Translation { boundaries, exits, ops, .. } = translation;
+        let block = Block {
+            head,
+            first_step: self.steps.len() as u32,
+            first_move: self.moves.len() as u32,
+            moves: 0,
+        };
+        let whole = exits.last().copied();
+        for (number, boundary) in boundaries.iter().enumerate() {
+            let before = boundary.before;
+            let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
+            let instruction = &path.steps[number].instruction;
+            self.steps.push(Step {
+                address: boundary.at,
+                ops: before.ops as u16,
+                reads: (after.reads - before.reads) as u8,
+                writes: (after.writes - before.writes) as u8,
+                branches: after.branches - before.branches,
+                system_call: instruction.mnemonic() == Mnemonic::Syscall,
+            });
+            let kind = match instruction.flow_control() {
+                FlowControl::Call if instruction.mnemonic() != Mnemonic::Syscall => {
+                    MoveKind::Call(instruction.near_branch_target())
+                }
+                FlowControl::IndirectCall => MoveKind::IndirectCall,
+                FlowControl::Return => MoveKind::Return,
+                _ => continue,
+            };
+            let touch = if kind == MoveKind::Return { Touch::Read } else { Touch::Write };
+            let pointer = ops[before.ops as usize..after.ops as usize].iter().find_map(|op| match op {
+                Op::Touch(reference) if reference.touch == touch && reference.bytes == 8 => Some(*reference),
+                _ => None,
+            });
+            if let Some(pointer) = pointer {
+                self.moves.push(Move { step: number as u8, kind, pointer });
+            }
+        }
+        let moves = (self.moves.len() - block.first_move as usize) as u8;
+        self.blocks.push(Block { moves, ..block });
+        let number = self.blocks.len() as u32 - 1;
+        exits.iter().for_each(|exit| self.add_exit(number, exit));
+        if let Some(last) = self.ways.last_mut() {
+            last.watched = translation.watched;
+        }
+    }
+
+    /// One more way out of the superblock that way `like` is one of: where it has faulted.
+    pub fn add_exit_of(&mut self, like: usize, exit: &Exit) {
+        self.add_exit(self.ways[self.base + like].block, exit);
+    }
+
+    fn add_exit(&mut self, block: u32, exit: &Exit) {
+        let first_shift = self.shifts.len() as u32;
+        let mut open: Vec<Move> = Vec::new();
+        let mut returns = None;
+        for one in self.moves_until(block, exit.instructions) {
+            if one.kind == MoveKind::Return {
+                returns = open.pop().is_none().then_some(*one);
+            } else {
+                open.push(*one);
+            }
+        }
+        let shift = match (returns, open.as_slice()) {
+            (Some(_), _) => Shift::Return,
+            (None, []) => Shift::Nothing,
+            (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
+            (None, [_]) => Shift::IndirectCall,
+            (None, _) => Shift::Other,
+        };
+        let pointer = returns.or(open.first().copied()).map(|one| one.pointer);
+        let (pointer_slot, pointer_constant) = pointer.map_or((0, 0), |one| (one.base, one.constant));
+        let is_simple =
+            pointer.is_none_or(|one| one.index == NO_SLOT && one.base != NO_SLOT && !one.short && !one.fs);
+        let shift = if is_simple { shift } else { Shift::Other };
+        self.shifts.extend(returns);
+        self.shifts.extend(open);
+        let &Exit { slots, instructions, branches, .. } = exit;
+        let shifts = (self.shifts.len() - first_shift as usize) as u8;
+        self.ways.push(Way {
+            block,
+            instructions,
+            branches,
+            slots,
+            shift,
+            watched: None,
+            first_shift,
+            shifts,
+            pointer_slot,
+            pointer_constant,
+        });
+    }
+
+    /// The moves of a superblock's first so many instructions.
+    pub fn moves_until(&self, block: u32, instructions: u8) -> &[Move] {
+        let Block { first_move, moves, .. } = self.blocks[block as usize];
+        let moves = &self.moves[first_move as usize..][..usize::from(moves)];
+        let end = moves.partition_point(|one| one.step < instructions);
+        &moves[..end]
+    }
+}
