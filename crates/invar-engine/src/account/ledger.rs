@@ -102,7 +102,6 @@ pub struct Ledger {
 
 impl Ledger {
     /// Nothing translated, nothing charged.
-    #[expect(clippy::new_without_default, reason = "there is no default region")]
     pub fn new(python: Option<Python>) -> Ledger {
         Ledger {
             exits: Exits::default(),
