@@ -265,10 +265,11 @@ pub struct Flame {
     /// The run, named as for `invar compare` [default: the latest]
     #[arg(conflicts_with = "diff")]
     pub run: Option<String>,
-    /// The benchmark, by its full name or a part that no other has
-    #[arg(required = true)]
+    /// The benchmark, by its full name or a part that no other has; or a file of another's: callgrind.out, or folded stacks
+    /// called *.folded
+    #[arg(required_unless_present = "diff")]
     pub benchmark: Option<String>,
-    /// Draw the difference of two runs
+    /// Draw the difference of two runs, or of two files of another's
     #[arg(long, num_args = 2, value_names = ["BASE", "HEAD"])]
     pub diff: Option<Vec<String>>,
     /// How to write it; a difference is drawn as html only

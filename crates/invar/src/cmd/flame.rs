@@ -12,6 +12,7 @@ use invar_store::{Comparable, Store};
 use crate::args::{Common, Flame, Frames, ProfileFormat};
 use crate::cmd::compare::unlike;
 use crate::exit::{Code, Failure};
+use crate::imported::{self, Imported};
 use crate::pick::{newest, pick};
 use crate::place::Place;
 use crate::profiles::{benchmark, machine, measure, need};
@@ -22,18 +23,90 @@ use crate::terminal::{print, write};
 /// Writes a profile, or the difference of two, and says where it is.
 pub async fn flame(arguments: Flame, common: &Common) -> Result<Code, Failure> {
     let place = Place::find(common)?;
+    if let Some((name, text)) = of_files(&arguments, &place)? {
+        return finish(arguments, &name, &text);
+    }
     let store = place.existing_store().await?;
     let (name, text) = match arguments.diff.as_deref() {
         Some([base, head]) => difference(base, head, &arguments, &place, store.as_ref()).await?,
         _ => one(&arguments, &place, store.as_ref()).await?,
     };
-    let path = arguments.output.unwrap_or_else(|| file_name(&name, arguments.format));
+    finish(arguments, &name, &text)
+}
+
+/// Writes what was made, and says where it is.
+fn finish(arguments: Flame, name: &str, text: &[u8]) -> Result<Code, Failure> {
+    let path = arguments.output.unwrap_or_else(|| file_name(name, arguments.format));
     if path == Path::new("-") {
-        return print(&text).map(|()| Code::Well);
+        return print(text).map(|()| Code::Well);
     }
-    write(Some(&path), &text)?;
+    write(Some(&path), text)?;
     print(format!("{}\n", path.display()))?;
     Ok(Code::Well)
+}
+
+/// The same for profiles of others, if files are named: one, or two to compare.
+fn of_files(arguments: &Flame, place: &Place) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    if let Some([base, head]) = arguments.diff.as_deref() {
+        let (Some(base), Some(head)) = (imported::find(base)?, imported::find(head)?) else {
+            return Ok(None);
+        };
+        if base.measure != head.measure {
+            return Err(Failure::new(
+                Code::Usage,
+                "the two files are of unlike kinds, so their costs are, too",
+            ));
+        }
+        only_html(arguments.format)?;
+        let name = arguments.benchmark.clone().unwrap_or_else(|| head.name.clone());
+        let heading = of_imported(&name, vec![base.name.clone(), head.name.clone()], &head);
+        let difference = Difference::of(&base.profile, &head.profile);
+        let tree = Tree::between(Both { base: &base.profile, head: &head.profile }, &difference);
+        return Ok(Some((name.clone(), drawn(&tree, &heading, place).into_bytes())));
+    }
+    if arguments.run.is_some() {
+        return Ok(None);
+    }
+    let Some(found) = imported::find(arguments.benchmark.as_deref().unwrap_or_default())? else {
+        return Ok(None);
+    };
+    let measure = measure(found.measure, &found.machine)?;
+    let heading = of_imported(&found.name, vec![found.name.clone()], &found);
+    let tree = || drawn(&Tree::of(&found.profile), &heading, place);
+    let text = written(&found.profile, &found.machine, measure, arguments.format, tree);
+    Ok(Some((found.name.clone(), text)))
+}
+
+fn of_imported<'a>(name: &'a str, sides: Vec<String>, found: &'a Imported) -> Heading<'a> {
+    let Imported { machine, measure, .. } = found;
+    Heading { benchmark: name, sides, machine, measure, view: "mixed" }
+}
+
+/// A profile in the format that was asked for; `page` draws it.
+fn written(
+    profile: &Profile,
+    machine: &Machine,
+    measure: Measure<'_>,
+    format: ProfileFormat,
+    page: impl FnOnce() -> String,
+) -> Vec<u8> {
+    let text = match format {
+        ProfileFormat::Html => page(),
+        ProfileFormat::Speedscope => speedscope::write(profile, machine),
+        ProfileFormat::Firefox => firefox::write(profile, machine),
+        ProfileFormat::Callgrind => callgrind::write(profile, machine),
+        ProfileFormat::Folded => stacks(profile, measure),
+        ProfileFormat::Pprof => return pprof::write(profile, machine),
+    };
+    text.into_bytes()
+}
+
+fn only_html(format: ProfileFormat) -> Result<(), Failure> {
+    if format == ProfileFormat::Html {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Usage, "a difference is drawn as html only")
+        .help("its sides one by one: invar flame RUN BENCHMARK --format FORMAT"))
 }
 
 /// The name of the benchmark that is meant, and its profile as text.
@@ -47,18 +120,10 @@ async fn one(arguments: &Flame, place: &Place, store: Option<&Store>) -> Result<
     let measure = measure(&arguments.measure, machine)?;
     let profile = need(store, &run, &name, place).await?;
     let view = View { frames: frames(arguments.view), ..View::default() };
-    let text = match arguments.format {
-        ProfileFormat::Html => {
-            let heading = heading(&name, vec![run.title()], arguments, machine)?;
-            drawn(&Tree::of(&profile), &heading, place)
-        }
-        ProfileFormat::Speedscope => speedscope::write(&profile.viewed(view), machine),
-        ProfileFormat::Firefox => firefox::write(&profile.viewed(view), machine),
-        ProfileFormat::Callgrind => callgrind::write(&profile.viewed(view), machine),
-        ProfileFormat::Folded => stacks(&profile.viewed(view), measure),
-        ProfileFormat::Pprof => return Ok((name, pprof::write(&profile.viewed(view), machine))),
-    };
-    Ok((name, text.into_bytes()))
+    let heading = heading(&name, vec![run.title()], arguments, machine)?;
+    let page = || drawn(&Tree::of(&profile), &heading, place);
+    let text = written(&profile.viewed(view), machine, measure, arguments.format, page);
+    Ok((name, text))
 }
 
 /// The name of the benchmark that is meant, and the page of what changed in it.
@@ -69,10 +134,7 @@ async fn difference(
     place: &Place,
     store: Option<&Store>,
 ) -> Result<(String, Vec<u8>), Failure> {
-    if arguments.format != ProfileFormat::Html {
-        return Err(Failure::new(Code::Usage, "a difference is drawn as html only")
-            .help("its sides one by one: invar flame RUN BENCHMARK --format FORMAT"));
-    }
+    only_html(arguments.format)?;
     let head = pick(head, place, store, None).await?;
     let base = pick(base, place, store, Some(&Comparable::with(&head))).await?;
     // Costs of unlike machines are never compared.

@@ -57,6 +57,26 @@ fn a_flame_graph_is_a_page_and_says_where_it_is() {
 }
 
 #[test]
+fn profiles_of_others_are_drawn_and_compared_from_their_files() {
+    let sandbox = Sandbox::repository();
+    sandbox.write("before.folded", "main;parse 70\nmain;parse;read 30\n");
+    sandbox.write("after.folded", "main;parse 90\nmain;parse;read 30\n");
+    assert_eq!(
+        sandbox.invar(&["flame", "before.folded", "--format", "folded", "-o", "-"]).whole(),
+        "\
+before.folded;main;parse 70
+before.folded;main;parse;read 30
+exit status 0
+"
+    );
+    let said = sandbox.invar(&["flame", "--diff", "before.folded", "after.folded", "-o", "difference.html"]);
+    assert_eq!(said.whole(), "difference.html\nexit status 0\n");
+    sandbox.write("bad.folded", "main;parse many\n");
+    let said = sandbox.invar(&["flame", "bad.folded"]).whole();
+    assert!(said.contains("error: cannot read bad.folded: line 1"), "{said}");
+}
+
+#[test]
 fn a_difference_is_a_page_of_both_runs() {
     let sandbox = profiled();
     let said = sandbox.invar(&["flame", "big", "--diff", "HEAD~1", "HEAD", "-o", "diff.html"]);
