@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 
-use crate::host;
+use crate::{Options, host};
 
 /// A variable that every measured process has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,12 +151,8 @@ pub(crate) fn pass(pass_env: &[String]) -> Vec<String> {
 }
 
 /// The text of `request.json`.
-pub(crate) fn request(
-    machine: &Machine,
-    instrument: Instrument,
-    pass_env: &[String],
-    user_base: Option<&str>,
-) -> String {
+pub(crate) fn request(options: &Options, user_base: Option<&str>) -> String {
+    let Options { machine, instrument, profile, pass_env, .. } = options;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
     if let Some(base) = user_base {
@@ -166,7 +162,7 @@ pub(crate) fn request(
         "version": 1,
         "mode": instrument.name(),
         "machine": machine.text(),
-        "call_paths": instrument == Instrument::Simulation,
+        "call_paths": *profile && *instrument == Instrument::Simulation,
         "environment": environment,
         "pass": pass(pass_env),
     });
@@ -176,6 +172,20 @@ pub(crate) fn request(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Output;
+
+    fn options(instrument: Instrument, profile: bool) -> Options {
+        Options {
+            directory: "/".into(),
+            machine: Machine::callgrind(),
+            instrument,
+            profile,
+            pass_env: Vec::new(),
+            default_branch: None,
+            id: None,
+            output: Output::default(),
+        }
+    }
 
     fn value(all: &[Pinned], name: &str) -> String {
         let found = all.iter().find(|pinned| pinned.name == name);
@@ -235,7 +245,8 @@ mod tests {
     #[test]
     fn a_request_holds_the_whole_environment_and_what_is_kept() {
         let pass_env = ["DATABASE_URL".to_string(), "LD_LIBRARY_PATH".to_string()];
-        let text = request(&Machine::callgrind(), Instrument::Counts, &pass_env, Some("/home/me/.local"));
+        let options = Options { pass_env: pass_env.to_vec(), ..options(Instrument::Counts, true) };
+        let text = request(&options, Some("/home/me/.local"));
         let request: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(request["version"], 1);
         assert_eq!(request["mode"], "counts");
@@ -245,5 +256,16 @@ mod tests {
         assert_eq!(environment["PYTHONHASHSEED"], "0");
         assert_eq!(environment["PYTHONUSERBASE"], "/home/me/.local");
         assert_eq!(environment.len(), canonical(&Machine::callgrind()).len() + 1);
+    }
+
+    #[test]
+    fn call_paths_are_asked_for_where_a_simulation_is_to_have_profiles() {
+        let asks = |instrument, profile| {
+            let text = request(&options(instrument, profile), None);
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["call_paths"].as_bool()
+        };
+        assert_eq!(asks(Instrument::Simulation, true), Some(true));
+        assert_eq!(asks(Instrument::Simulation, false), Some(false));
+        assert_eq!(asks(Instrument::Counts, true), Some(false));
     }
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub machine: Machine,
     /// [`Instrument::Simulation`] or [`Instrument::Counts`].
     pub instrument: Instrument,
+    /// Whether to tell who pays; counts have no profiles anyway.
+    pub profile: bool,
     /// Variables that measured processes keep.
     pub pass_env: Vec<String>,
     /// The branch that changes are merged into, where git does not know it.
@@ -171,12 +173,7 @@ pub fn run_disturbed(
     if !matches!(options.instrument, Instrument::Simulation | Instrument::Counts) {
         return Err(RunError::Instrument { instrument: options.instrument.name() });
     }
-    let request = environment::request(
-        &options.machine,
-        options.instrument,
-        &options.pass_env,
-        user_base(|name| std::env::var(name).ok()).as_deref(),
-    );
+    let request = environment::request(options, user_base(|name| std::env::var(name).ok()).as_deref());
     let unusable = |source| RunError::RunDirectory { path: std::env::temp_dir(), source };
     let directory = RunDirectory::create(&request).map_err(unusable)?;
     // Before the command runs, which may commit.

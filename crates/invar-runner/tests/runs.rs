@@ -55,6 +55,7 @@ impl Place {
             directory: self.0.path().to_path_buf(),
             machine: Machine::reference_1(),
             instrument: Instrument::Simulation,
+            profile: true,
             pass_env: Vec::new(),
             default_branch: None,
             id: None,

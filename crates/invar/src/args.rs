@@ -95,6 +95,9 @@ pub struct Run {
     /// Count instructions, accesses and branches without simulating caches, which is faster
     #[arg(long)]
     pub counts: bool,
+    /// Do not record who pays, which is faster; counts never do
+    #[arg(long)]
+    pub no_profile: bool,
     /// What to compare with: a run, a commit, a branch, a tag, a file, or `none` [default: the merge base with the
     /// default branch, or its nearest measured ancestor]
     #[arg(long, value_name = "REVISION")]

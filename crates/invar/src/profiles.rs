@@ -48,7 +48,7 @@ pub async fn need(
     find(store, run, benchmark, place).await?.ok_or_else(|| {
         let (title, benchmark) = (one_line(&run.title()), one_line(benchmark));
         Failure::new(Code::Usage, format!("{title} has no profile of {benchmark}"))
-            .help("profiles are kept where a suite is measured; a run file and a run with --counts have none")
+            .help("profiles are kept where a suite is measured; a run file and a run with --counts or --no-profile have none")
             .help("measure it here: invar run -- pytest")
     })
 }

@@ -58,7 +58,8 @@ impl Python {
         let through = self.through.map(|offset| {
             let mut code = vec![0; LOOP_MAX.min(end.saturating_sub(self.evaluator)) as usize];
             let read = read(self.evaluator, &mut code);
-            let places = if read { places(&code, self.evaluator, self.offset) } else { Default::default() };
+            let places =
+                if read { places(&code, self.evaluator, self.offset, offset) } else { Default::default() };
             Through { offset, places }
         });
         let Python { word, offset, executed, owner, .. } = *self;

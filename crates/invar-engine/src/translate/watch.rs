@@ -33,8 +33,18 @@ pub struct Watch {
 pub struct Through {
     /// Offset of the frame in the structure.
     pub offset: u32,
-    /// Where the structure is in the interpreter's own stack frame: displacements from its stack pointer.
-    pub places: [Option<u32>; PLACES],
+    /// Where the structures are.
+    pub places: Places,
+}
+
+/// Structures in the interpreter's own stack frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Displacements from its stack pointer.
+    pub displacements: [Option<u32>; PLACES],
+    /// Addresses of the stores that make the thread state's word point to a structure before the frame is stored there.
+    /// What it holds until then is what the stack has held, and no frame.
+    pub early: [Option<u64>; PLACES],
 }
 
 /// Inlined copies of the interpreter's loop are few.
@@ -63,13 +73,20 @@ impl Watch {
             (bias < bytes && bias % 8 == 0).then_some(bias as u32)
         };
         if let Some(bias) = bias_to(self.offset) {
+            // Of structures that were not found it is not known, either, when their frames are stored.
+            let is_early = |Places { displacements, early }: Places| {
+                displacements == [None; PLACES] || early.contains(&Some(instruction.ip()))
+            };
+            if self.through.is_some_and(|through| is_early(through.places)) {
+                return None;
+            }
             return Some(Store { bias, through: false });
         }
         let Through { offset, places } = self.through?;
         if instruction.memory_base() != Register::RSP {
             return None;
         }
-        let bias = places.into_iter().flatten().find_map(|place| bias_to(place + offset))?;
+        let bias = places.displacements.into_iter().flatten().find_map(|place| bias_to(place + offset))?;
         Some(Store { bias, through: true })
     }
 }
@@ -97,16 +114,23 @@ fn stored_bytes(instruction: &Instruction) -> Option<u64> {
 }
 
 /// Where an interpreter has the structures that it makes a thread state's word point to: `lea register, [rsp + place]`, and
-/// the register is stored with the word's displacement soon after.
-pub fn places(code: &[u8], start: u64, offset: u32) -> [Option<u32>; PLACES] {
+/// the register is stored with the word's displacement soon after. The frame is at `frame` in a structure.
+pub fn places(code: &[u8], start: u64, offset: u32, frame: u32) -> Places {
     const NEAR: usize = 24;
     let mut loaded: Vec<(Register, u32, usize)> = Vec::new();
-    let mut places = [None; PLACES];
-    let mut count = 0;
+    // Displacements from the stack pointer that were stored to: where they begin, and how many bytes.
+    let mut stored: Vec<(u64, u64, usize)> = Vec::new();
+    let mut places = Places::default();
     for (index, instruction) in
         Decoder::with_ip(64, code, start, DecoderOptions::NONE).into_iter().enumerate()
     {
         loaded.retain(|&(_, _, at)| index - at <= NEAR);
+        stored.retain(|&(_, _, at)| index - at <= NEAR);
+        if instruction.memory_base() == Register::RSP
+            && let Some(bytes) = stored_bytes(&instruction)
+        {
+            stored.push((instruction.memory_displacement64(), bytes, index));
+        }
         let is_address = instruction.mnemonic() == Mnemonic::Lea
             && instruction.memory_base() == Register::RSP
             && instruction.memory_index() == Register::None;
@@ -120,14 +144,24 @@ pub fn places(code: &[u8], start: u64, offset: u32) -> [Option<u32>; PLACES] {
         if is_store
             && let Some(&(_, place, _)) =
                 loaded.iter().rev().find(|&&(register, ..)| register == instruction.op1_register())
-            && !places.contains(&Some(place))
-            && count < PLACES
         {
-            places[count] = Some(place);
-            count += 1;
+            add(&mut places.displacements, place);
+            let at = u64::from(place + frame);
+            if !stored.iter().any(|&(from, bytes, _)| (from..from + bytes).contains(&at)) {
+                add(&mut places.early, instruction.ip());
+            }
         }
     }
     places
+}
+
+/// Adds what is not there yet, if there is room.
+fn add<T: Copy + PartialEq>(list: &mut [Option<T>; PLACES], one: T) {
+    if !list.contains(&Some(one))
+        && let Some(room) = list.iter_mut().find(|room| room.is_none())
+    {
+        *room = Some(one);
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +173,8 @@ mod tests {
     }
 
     fn watch() -> Watch {
-        let through = Through { offset: 8, places: [Some(0xa0), None, None, None] };
+        let places = Places { displacements: [Some(0xa0), None, None, None], early: [None; PLACES] };
+        let through = Through { offset: 8, places };
         Watch {
             code: (0x1000, 0x2000),
             word: 0x5000,
@@ -178,7 +213,23 @@ mod tests {
             0x48, 0x8d, 0x4c, 0x24, 0x10, // lea rcx, [rsp + 0x10]
             0x48, 0x89, 0x57, 0x38, // mov [rdi + 0x38], rdx
         ];
-        assert_eq!(places(&code, 0, 0x38), [Some(0xa0), None, None, None]);
-        assert_eq!(places(&code, 0, 0x40), [None; PLACES]);
+        assert_eq!(places(&code, 0, 0x38, 8).displacements, [Some(0xa0), None, None, None]);
+        assert_eq!(places(&code, 0, 0x40, 8), Places::default());
+    }
+
+    #[test]
+    fn a_structure_without_its_frame_is_not_looked_at() {
+        let address = [0x48, 0x8d, 0x94, 0x24, 0xa0, 0, 0, 0]; // lea rdx, [rsp + 0xa0]
+        let frame = [0x0f, 0x11, 0x84, 0x24, 0xa8, 0, 0, 0]; // movups [rsp + 0xa8], xmm0
+        let pointed = [0x48, 0x89, 0x57, 0x38]; // mov [rdi + 0x38], rdx
+        let found = |code: &[u8]| {
+            let mut watch = watch();
+            watch.through = Some(Through { offset: 8, places: places(code, 0x1000, 0x38, 8) });
+            let decoder = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE);
+            decoder.into_iter().filter_map(|instruction| watch.store(&instruction)).collect::<Vec<_>>()
+        };
+        let (word, structure) = (Store { bias: 0, through: false }, Store { bias: 0, through: true });
+        assert_eq!(found(&[&address[..], &pointed, &frame].concat()), [structure]);
+        assert_eq!(found(&[&address[..], &frame, &pointed].concat()), [structure, word]);
     }
 }

@@ -49,6 +49,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         directory: place.directory.clone(),
         machine,
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
+        profile: !arguments.no_profile,
         pass_env: place.config.run.pass_env.clone(),
         default_branch: place.config.default_branch.clone(),
         id: None,

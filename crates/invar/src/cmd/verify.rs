@@ -32,6 +32,8 @@ pub fn verify(arguments: Verify, common: &Common) -> Result<Code, Failure> {
             directory: place.directory.clone(),
             machine: machine.clone(),
             instrument: Instrument::Simulation,
+            // As `invar run` measures, whose numbers are to be proven.
+            profile: true,
             pass_env: place.config.run.pass_env.clone(),
             default_branch: place.config.default_branch.clone(),
             id: None,

@@ -10,7 +10,7 @@ impl Emitter {
     /// Adds slots to the record: the current frame, what it executes and, where there is such a byte, who owns it; or
     /// [`NO_FRAME`] if the store was another. The path is cut behind it.
     ///
-    /// The frame is read only where the address is the watched one, so it is a frame. No flag is changed.
+    /// The frame is read only where the address is the watched one, and what is there was stored, so it is a frame. No flag is changed.
     pub(super) fn look_at_store(&mut self, instruction: &Instruction) {
         if !self.simulates() {
             return;
