@@ -44,7 +44,7 @@ pub enum Kind {
 /// A function. Its identity, which is the same in every run of the same program, are all its fields but the line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Function {
-    /// Demangled or qualified name; `0x1234` relative to its object where it has none.
+    /// Demangled or qualified name; `libm.so+0x1234` where it has none.
     pub name: String,
     /// The last part of the path of the ELF object that it is in; empty for Python functions.
     pub object: String,
@@ -54,6 +54,31 @@ pub struct Function {
     pub kind: Kind,
     /// Line of its beginning; 0 where it is not known.
     pub line: u32,
+}
+
+impl Function {
+    /// Where it is, in short: `src/fibo.py:12`, else its object. Of paths from outside of the checkout there is what people know
+    /// them by: what follows `site-packages`, else the last two parts.
+    pub fn place(&self) -> String {
+        match (short(&self.file), self.line) {
+            ("", _) => self.object.clone(),
+            (file, 0) => file.to_string(),
+            (file, line) => format!("{file}:{line}"),
+        }
+    }
+}
+
+fn short(file: &str) -> &str {
+    for packages in ["/site-packages/", "/dist-packages/"] {
+        if let Some((_, file)) = file.rsplit_once(packages) {
+            return file;
+        }
+    }
+    let mut parts = file.rmatch_indices('/').map(|(at, _)| at);
+    match parts.nth(1) {
+        Some(at) if file.starts_with('/') => &file[at + 1..],
+        _ => file,
+    }
 }
 
 /// A function called along one path of callers.
@@ -114,5 +139,24 @@ impl Profile {
     /// The function of a node.
     pub fn function_of(&self, node: &Node) -> &Function {
         &self.functions[node.function as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn a_path_from_outside_is_told_by_its_end() {
+        assert_eq!(short("/tmp/build.1/Python-3.11.7/Python/ceval.c"), "Python/ceval.c");
+        assert_eq!(short("/venv/lib/python3.11/site-packages/pydantic/main.py"), "pydantic/main.py");
+        assert_eq!(short(".venv/lib/python3.11/site-packages/six.py"), "six.py");
+        assert_eq!(short("/a.c"), "/a.c");
+    }
+
+    #[test]
+    fn a_path_of_the_checkout_is_told_whole() {
+        assert_eq!(short("src/a/b/c.py"), "src/a/b/c.py");
+        assert_eq!(short(""), "");
     }
 }

@@ -178,6 +178,7 @@ pub fn run_disturbed(
     let directory = RunDirectory::create(&request).map_err(unusable)?;
     // Before the command runs, which may commit.
     let source = source::read(&options.directory, options.default_branch.as_deref());
+    let root = source::toplevel(&options.directory).unwrap_or_else(|| options.directory.clone());
 
     let id = options.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let (started, since, clock) = (now(), SystemTime::now(), Instant::now());
@@ -206,7 +207,7 @@ pub fn run_disturbed(
     warnings.extend(progress.warnings.iter().cloned());
     warnings.extend(collected.warnings);
     let took = clock.elapsed();
-    let (profiles, unnamed) = profiles::profiles(&files, since);
+    let (profiles, unnamed) = profiles::profiles(&files, since, root);
     warnings.extend(unnamed);
     warnings.extend(facts::mixture(&processes));
     if source.is_none() {

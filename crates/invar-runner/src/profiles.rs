@@ -3,6 +3,7 @@
 //! Names addresses and nothing else. Invariant: of a benchmark that was measured twice the last counts, as for its measurement.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use invar_core::profile::Profile;
@@ -11,8 +12,13 @@ use invar_core::wire::raw::call_paths::CallPaths;
 
 use crate::symbols::{Cache, JitMap, Named, named};
 
-/// Profiles by the full names of benchmarks, and what is to be said about them. `since` is when the command was started.
-pub(crate) fn profiles(files: &[Vec<Record>], since: SystemTime) -> (BTreeMap<String, Profile>, Vec<String>) {
+/// Profiles by the full names of benchmarks, and what is to be said about them. `since` is when the command was started, and
+/// `root` the directory of its sources.
+pub(crate) fn profiles(
+    files: &[Vec<Record>],
+    since: SystemTime,
+    root: PathBuf,
+) -> (BTreeMap<String, Profile>, Vec<String>) {
     let mut last = BTreeMap::<&str, (usize, &CallPaths)>::new();
     for (file, records) in files.iter().enumerate() {
         for record in records {
@@ -22,7 +28,8 @@ pub(crate) fn profiles(files: &[Vec<Record>], since: SystemTime) -> (BTreeMap<St
         }
     }
     let mut made_code = BTreeMap::new();
-    let (mut cache, mut profiles, mut warnings) = (Cache::default(), BTreeMap::new(), Vec::new());
+    let (mut cache, mut profiles, mut warnings) =
+        (Cache::default().with_root(root), BTreeMap::new(), Vec::new());
     for (benchmark, (file, paths)) in last {
         let jit = made_code.entry(file).or_insert_with(|| jit(&files[file], since));
         let Named { profile, warnings: said } = named(benchmark, paths, Some(jit), &mut cache);
@@ -57,8 +64,10 @@ mod tests {
             maps: "1000-2000 r-xp 00000000 08:01 17 /nowhere/libgone.so\n".to_string(),
             instructions: vec![Instruction { address: 0x1010, reads: 0, writes: 0, system_call: false }],
             python: Vec::new(),
-            calls: vec![Call { parent: 0, callee: Callee::Address(0x1010), calls: times }],
-            stretches: vec![Stretch { call: 0, first: 0, instructions: 1, times }],
+            calls: [0, 0x1010]
+                .map(|address| Call { parent: 0, callee: Callee::Address(address), calls: times })
+                .into(),
+            stretches: vec![Stretch { call: 1, first: 0, instructions: 1, times }],
             extras: Vec::new(),
         };
         Record::CallPaths { benchmark: benchmark.to_string(), paths }
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn the_last_call_paths_of_a_benchmark_count() {
         let files = [vec![record("a", 1), record("b", 2)], vec![record("a", 3)]];
-        let (profiles, warnings) = profiles(&files, SystemTime::UNIX_EPOCH);
+        let (profiles, warnings) = profiles(&files, SystemTime::UNIX_EPOCH, PathBuf::new());
         let instructions =
             profiles.iter().map(|(name, profile)| (name.as_str(), profile.total().get(Event::Instructions)));
         assert_eq!(instructions.collect::<Vec<_>>(), [("a", 3), ("b", 2)]);
@@ -83,7 +92,7 @@ mod tests {
         let process = Record::Process { pid, engine: String::new(), machine: String::new() };
         let files = [vec![process, record("a", 1)]];
         let of = |since| {
-            let (profiles, _) = profiles(&files, since);
+            let (profiles, _) = profiles(&files, since, PathBuf::new());
             let profile = &profiles["a"];
             profile.function_of(&profile.nodes[1]).name.clone()
         };

@@ -237,15 +237,16 @@ pub struct List {
 Examples:
   invar show
   invar show main
+  invar show test_fibo
   invar show main test_fibo
   invar show main test_fibo --source fibo_iter")]
 pub struct Show {
-    /// The run, named as for `invar compare` [default: the latest]
+    /// The run, named as for `invar compare`; what is no run may be a benchmark of the latest [default: the latest]
     pub run: Option<String>,
     /// The benchmark, by its full name or a part that no other has
     pub benchmark: Option<String>,
     /// Show the source of this function with the cost of each line: its name, or a part that no other has
-    #[arg(long, value_name = "FUNCTION", requires = "benchmark")]
+    #[arg(long, value_name = "FUNCTION")]
     pub source: Option<String>,
     /// Write JSON; of a run, as `invar export` does
     #[arg(long)]
@@ -281,7 +282,7 @@ pub struct Flame {
     /// Write into this file; `-` is standard output [default: invar-flame-BENCHMARK.html]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Whose frames are shown at first; other formats have no others
+    /// Whose frames are shown at first, in the page those of a Python interpreter folded; other formats have no others
     #[arg(long, value_name = "FRAMES", default_value = "mixed")]
     pub view: Frames,
     /// What is measured at first: `cycles`, or an event such as `instructions`; folded stacks have no others

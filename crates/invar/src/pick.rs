@@ -95,6 +95,17 @@ pub fn pick_name<'a>(part: &str, names: &[&'a str], noun: &str) -> Result<&'a st
     }
 }
 
+/// Whether a name could be a run's: there is such a file, a stored run has it, or git knows it.
+pub async fn is_a_run(name: &str, place: &Place, store: &Store) -> Result<bool, Failure> {
+    if name == WORKTREE || Path::new(name).is_file() || source::resolve(&place.directory, name).is_some() {
+        return Ok(true);
+    }
+    let found = store.find(name).await.map_err(|error| place.database(&error))?;
+    let digits = name.len() >= FEWEST_DIGITS && !matches!(found, Found::None);
+    let branch = Wanted { branch: Some(name.to_string()), ..Wanted::default() };
+    Ok(digits || latest(place, store, branch, None).await?.is_some())
+}
+
 /// Reads a run file, compressed or not.
 pub fn read_file(path: &Path) -> Result<Run, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::functions::accumulate;
-use super::{Both, Difference, Measure, Profile};
+use super::{Both, Difference, Measure, Profile, Spent};
 
 /// What is to be drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,27 +81,29 @@ pub struct FlameBox {
 impl Profile {
     /// The picture of a profile.
     pub fn flame(&self, options: &FlameOptions<'_>) -> Flame {
-        let stack = |node: &super::Node| {
-            let own = options.measure.of(&node.own);
-            Stack {
-                parent: node.parent,
-                function: node.function,
-                width: own,
-                own: Both { base: own, head: own },
-                calls: Both { base: node.calls, head: node.calls },
-                there: Both { base: true, head: true },
-            }
+        let stack = |(node, own): (&super::Node, u64)| Stack {
+            parent: node.parent,
+            function: node.function,
+            width: own,
+            own: Both { base: own, head: own },
+            calls: Both { base: node.calls, head: node.calls },
+            there: Both { base: true, head: true },
         };
-        draw(self.nodes.iter().map(stack).collect(), options)
+        let own = self.own_costs(options.measure);
+        draw(self.nodes.iter().zip(own).map(stack).collect(), options)
     }
 }
 
 impl Difference {
     /// The picture of a difference.
     pub fn flame(&self, options: &FlameOptions<'_>, width: Width) -> Flame {
-        let stack = |node: &super::DifferenceNode| {
-            let spent = node.spent.map(Option::unwrap_or_default);
-            let own = spent.map(|spent| options.measure.of(&spent.own));
+        let spent = self.nodes.iter().map(|node| node.spent.map(Option::unwrap_or_default));
+        let spent: Vec<Both<Spent>> = spent.collect();
+        let base = options.measure.costs(spent.iter().map(|spent| &spent.base.own));
+        let head = options.measure.costs(spent.iter().map(|spent| &spent.head.own));
+        let stack = |(index, node): (usize, &super::DifferenceNode)| {
+            let own = Both { base: base[index], head: head[index] };
+            let spent = spent[index];
             Stack {
                 parent: node.parent,
                 function: node.function,
@@ -115,7 +117,7 @@ impl Difference {
                 there: node.spent.map(|side| side.is_some()),
             }
         };
-        draw(self.nodes.iter().map(stack).collect(), options)
+        draw(self.nodes.iter().enumerate().map(stack).collect(), options)
     }
 }
 

@@ -3,10 +3,10 @@
 //! A function's own cost is summed over all its nodes. Its inclusive cost counts a node only where the function is on no
 //! caller of it, so a function that calls itself is counted at its outermost call, and nothing costs more than the whole.
 //!
-//! In cycles, costs are those of the nodes' own events, summed. The cost of summed events can differ by a little: bytes of
-//! repeated string instructions are charged 32 to an access, rounded up, and a miss may be charged to another node than
-//! the access that it belongs to. So a tree sums up to the unit in each of its events and in its own cycles, but the
-//! cycles of the whole benchmark are those of its measurement.
+//! Costs sum up to the measurement's, to the unit, in events and in cycles. Cycles do not do so by themselves: bytes of repeated
+//! string instructions are charged 32 to an access, rounded up, and a miss may belong to another node than its access. So
+//! a node costs what it adds to the nodes before it ([`Measure::costs`]), and the same node can differ by a cycle or
+//! two between views.
 
 use std::cmp::Reverse;
 
@@ -31,6 +31,22 @@ impl Measure<'_> {
             Measure::Cycles(machine) => Cost::of(events, machine).total().0,
             Measure::Event(event) => events.get(event),
         }
+    }
+
+    /// How much of it each of these is, in their order: what it adds to those before it. They sum up to how much all events
+    /// together are, on every machine on which a farther level is not faster.
+    pub fn costs<'a>(self, own: impl Iterator<Item = &'a Events>) -> Vec<u64> {
+        let (mut events, mut spent) = (Events::default(), 0);
+        let cost = |own: &Events| match self {
+            Measure::Event(event) => own.get(event),
+            Measure::Cycles(_) => {
+                events += *own;
+                let cost = self.of(&events).saturating_sub(spent);
+                spent += cost;
+                cost
+            }
+        };
+        own.map(cost).collect()
     }
 
     /// The stable name, as of [`Metric`](crate::config::Metric).
@@ -71,7 +87,8 @@ pub enum Order {
 impl Profile {
     /// Every function that has a node. Of equals the first by name comes first.
     pub fn by_function(&self, measure: Measure<'_>, order: Order) -> Vec<FunctionCost> {
-        let (inclusive, inclusive_costs) = (self.inclusive(), self.inclusive_costs(measure));
+        let (inclusive, own_costs) = (self.inclusive(), self.own_costs(measure));
+        let inclusive_costs = accumulate(own_costs.clone(), |index| self.nodes[index].parent);
         let outermost = outermost(self.nodes.iter().map(place), self.functions.len());
         let mut costs: Vec<Option<FunctionCost>> = vec![None; self.functions.len()];
         for (index, node) in self.nodes.iter().enumerate() {
@@ -84,7 +101,7 @@ impl Profile {
                 inclusive_cost: 0,
             });
             cost.own += node.own;
-            cost.own_cost = cost.own_cost.saturating_add(measure.of(&node.own));
+            cost.own_cost = cost.own_cost.saturating_add(own_costs[index]);
             cost.calls += node.calls;
             if outermost[index] {
                 cost.inclusive += inclusive[index];
@@ -101,8 +118,12 @@ impl Profile {
 
     /// What each node costs with its callees, by its index: the own costs of all of them, summed.
     pub fn inclusive_costs(&self, measure: Measure<'_>) -> Vec<u64> {
-        let own = self.nodes.iter().map(|node| measure.of(&node.own)).collect();
-        accumulate(own, |index| self.nodes[index].parent)
+        accumulate(self.own_costs(measure), |index| self.nodes[index].parent)
+    }
+
+    /// What each node costs itself, by its index. The sum is the cost of [`Profile::total`].
+    pub fn own_costs(&self, measure: Measure<'_>) -> Vec<u64> {
+        measure.costs(self.nodes.iter().map(|node| &node.own))
     }
 }
 
@@ -183,6 +204,19 @@ mod tests {
             ("a", 200, 200, 1)
         );
         assert_eq!(Measure::Cycles(&Machine::reference_1()).of(&events(50, 1)), 190);
+    }
+
+    #[test]
+    fn cycles_sum_up_to_the_cost_of_the_whole() {
+        let machine = Machine::reference_1();
+        let mut profile = profile("test_it 1 3\n  a 1 5 2\n  b 1 0 1");
+        for node in &mut profile.nodes {
+            node.own.add(Event::RepBytes, 1);
+        }
+        let costs = profile.own_costs(Measure::Cycles(&machine));
+        assert_eq!(costs.iter().sum::<u64>(), Cost::of(&profile.total(), &machine).total().0);
+        let alone = profile.nodes.iter().map(|node| Cost::of(&node.own, &machine).total().0);
+        assert!(costs.iter().sum::<u64>() < alone.sum(), "three bytes are one access, and not three");
     }
 
     #[test]

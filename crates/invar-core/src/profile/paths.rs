@@ -18,9 +18,10 @@ pub struct HotPath {
 impl Profile {
     /// The paths whose last function costs the most itself: at most so many, and none that cost nothing.
     pub fn hottest_paths(&self, measure: Measure<'_>, most: usize) -> Vec<HotPath> {
+        let costs = self.own_costs(measure);
         let hot = |(index, node): (usize, &super::Node)| HotPath {
             node: index as u32,
-            cost: measure.of(&node.own),
+            cost: costs[index],
             calls: node.calls,
         };
         let mut paths: Vec<HotPath> =

@@ -4,8 +4,8 @@
 //! Python function, natively or by the interpreter; so there are two lists, and each alone explains the whole change.
 //! Calls of a function by itself count for its outermost node, so that paths stay readable; no cost is lost by that.
 //!
-//! It does not judge: whether a change counts and blocks is `compare`'s business. Cycles are those of nodes' own events,
-//! summed, as everywhere in a profile (`functions` says how they can differ from the measurement's).
+//! It does not judge: whether a change counts and blocks is `compare`'s business. Cycles of the whole are the measurement's;
+//! those of a payer are of its nodes' own events, summed, so that its parts are exact (`functions` says how the sum can differ).
 
 use std::cmp::Reverse;
 
@@ -167,14 +167,11 @@ impl Payer {
 
     /// Its name and where it is: `` `fibo` (src/fibo.py:12) ``.
     pub fn title(&self) -> String {
-        let Function { name, object, file, line, .. } = &self.function;
         // A name may have a backtick in it, and would end the span that it stands in.
-        let name = name.replace('`', "'");
-        match (file.as_str(), line, object.as_str()) {
-            ("", _, "") => format!("`{name}`"),
-            ("", _, object) => format!("`{name}` ({object})"),
-            (file, 0, _) => format!("`{name}` ({file})"),
-            (file, line, _) => format!("`{name}` ({file}:{line})"),
+        let name = self.function.name.replace('`', "'");
+        match self.function.place().as_str() {
+            "" => format!("`{name}`"),
+            place => format!("`{name}` ({place})"),
         }
     }
 }

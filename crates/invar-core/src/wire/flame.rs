@@ -209,7 +209,8 @@ fn costs<'a, I: Iterator<Item = &'a [Events; 2]>>(
     sides: usize,
     rows: impl Fn() -> I,
 ) -> Vec<Vec<Vec<u64>>> {
-    let column = |measure: Measure<'_>, side: usize| sparse(rows().map(move |own| measure.of(&own[side])));
+    let column =
+        |measure: Measure<'_>, side: usize| sparse(measure.costs(rows().map(|own| &own[side])).into_iter());
     measures.iter().map(|&measure| (0..sides).map(|side| column(measure, side)).collect()).collect()
 }
 

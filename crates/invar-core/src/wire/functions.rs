@@ -1,7 +1,7 @@
 //! Who pays in a benchmark, as JSON for scripts: written, never read back.
 //!
-//! `{"invar_functions": 1, ...}`. Every function of the profile, the dearest first, with the lines that are known of it. Cycles are
-//! those of the nodes' own events, summed.
+//! `{"invar_functions": 1, ...}`. Every function of the profile, the dearest first, with the lines that are known of it. Cycles of
+//! functions sum up to the measurement's; a line's are those of its events alone.
 
 use std::collections::BTreeMap;
 

@@ -13,27 +13,13 @@ pub mod speedscope;
 #[cfg(test)]
 mod testing;
 
-use crate::cost::Cost;
-use crate::event::{Event, Events};
+use crate::event::Event;
 use crate::machine::Machine;
-use crate::profile::{Node, Profile};
+use crate::profile::{Measure, Profile};
 
-/// What each node cost itself on `machine`, in cycles, by its index.
-///
-/// Repeated string instructions are charged by bytes over the whole measurement, so that the nodes' costs, each rounded
-/// for itself, would add up to more than it. A node therefore costs what it adds to the nodes before it. The sum is the
-/// cost of the whole on every machine on which a farther level is not faster.
+/// What each node cost itself on `machine`, in cycles, by its index: see [`Profile::own_costs`].
 pub fn cycles(profile: &Profile, machine: &Machine) -> Vec<u64> {
-    let mut events = Events::default();
-    let mut spent = 0;
-    let cost = |node: &Node| {
-        events += node.own;
-        let total = Cost::of(&events, machine).total().0;
-        let own = total.saturating_sub(spent);
-        spent += own;
-        own
-    };
-    profile.nodes.iter().map(cost).collect()
+    profile.own_costs(Measure::Cycles(machine))
 }
 
 /// How often an event happened in each node itself, by its index.
@@ -114,6 +100,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, std::borrow::Cow<'_, str>
 mod tests {
     use super::testing::profile;
     use super::*;
+    use crate::cost::Cost;
 
     #[test]
     fn cycles_of_nodes_add_up_to_the_cost_of_the_whole() {

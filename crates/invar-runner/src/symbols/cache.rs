@@ -19,6 +19,8 @@ const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
 pub struct Cache {
     pub(super) names: Names,
     debug_directory: PathBuf,
+    /// Python files below it are named relative to it.
+    root: Option<PathBuf>,
     objects: Vec<Elf>,
     /// By what tells files apart. `None` for files that cannot be read.
     by_file: BTreeMap<FileId, Option<usize>>,
@@ -43,8 +45,19 @@ impl Default for Cache {
 impl Cache {
     /// One that looks for debug information in a directory like `/usr/lib/debug`.
     pub fn with_debug_directory(debug_directory: PathBuf) -> Cache {
-        let (names, objects, by_file, said) = Default::default();
-        Cache { names, debug_directory, objects, by_file, said }
+        let (names, root, objects, by_file, said) = Default::default();
+        Cache { names, debug_directory, root, objects, by_file, said }
+    }
+
+    /// The same, for sources below a directory: wherever a checkout is, its functions are the same.
+    pub fn with_root(self, root: PathBuf) -> Cache {
+        Cache { root: Some(root), ..self }
+    }
+
+    /// The name of a Python file.
+    pub(super) fn python_file(&self, file: &str) -> String {
+        let below = self.root.as_ref().and_then(|root| Path::new(file).strip_prefix(root).ok());
+        below.and_then(Path::to_str).filter(|below| !below.is_empty()).unwrap_or(file).to_string()
     }
 
     /// The index of the object at `path`, or why there is none, if that was not said yet.
@@ -132,7 +145,7 @@ impl<'a> Process<'a> {
         }
         let mapping = self.maps.find(address).copied();
         let function = match self.object(mapping.as_ref(), address) {
-            Some((object, address)) => self.cache.objects[object].origin().function(format!("{address:#x}")),
+            Some((object, address)) => self.cache.objects[object].origin().nameless(address),
             None => {
                 let object = object_name(mapping.map(|mapping| mapping.backing));
                 Origin::new(&object).function(format!("{address:#x}"))

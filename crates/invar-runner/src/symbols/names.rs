@@ -53,6 +53,13 @@ impl<'a> Origin<'a> {
         let object = self.object.to_string();
         Function { name, object, file: String::new(), kind: self.kind, line: 0 }
     }
+
+    /// A function of it that has no name, at an address of its own: `_core.so+0x12a0`. What an object's name says about the
+    /// interpreter that it was built for (`.cpython-311-x86_64-linux-gnu`) is left out.
+    pub fn nameless(self, address: u64) -> Function {
+        let parts = self.object.split('.').filter(|part| !part.starts_with("cpython-"));
+        self.function(format!("{}+{address:#x}", parts.collect::<Vec<_>>().join(".")))
+    }
 }
 
 /// All functions and chains.

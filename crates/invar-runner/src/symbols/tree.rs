@@ -13,7 +13,7 @@ use invar_core::event::Events;
 use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::wire::raw::call_paths::{CallPaths, Callee, Extra, Stretch, executed};
 
-use super::cache::Process;
+use super::cache::{Cache, Process};
 use super::names::{Names, Place, Spot};
 
 /// Makes the profile of a process's call paths.
@@ -36,6 +36,7 @@ pub(super) fn profile(benchmark: &str, paths: &CallPaths, process: &mut Process<
 
     let mut tree = Tree {
         builder: Builder::new(benchmark),
+        cache: &*process.cache,
         names: &process.cache.names,
         ids: BTreeMap::new(),
         paths,
@@ -44,7 +45,11 @@ pub(super) fn profile(benchmark: &str, paths: &CallPaths, process: &mut Process<
     let mut nodes: Vec<u32> = Vec::with_capacity(paths.calls.len());
     for (index, call) in paths.calls.iter().enumerate() {
         let parent = nodes.get(call.parent as usize).copied().unwrap_or(Builder::ROOT);
-        let within = tree.within(call.callee, &callees, &stretches[index]);
+        let mut within = tree.within(call.callee, &callees, &stretches[index]);
+        // A region that begins in nameless code begins in the integration's own: that is the benchmark's.
+        if index == 0 && within.nameless.is_some() {
+            (within.function, within.named) = (None, None);
+        }
         let node = match within.function {
             Some(function) => {
                 let node = tree.builder.child(parent, function, false);
@@ -69,7 +74,7 @@ struct Code {
 
 /// A call, as far as it says whose its instructions are.
 struct Call {
-    /// The function that was called, by its id in the builder; none for a region that has no address.
+    /// The function that was called, by its id in the builder; none for a region that has no address, or no name.
     function: Option<u32>,
     /// The same, by its id among the names, if it is native.
     named: Option<u32>,
@@ -81,6 +86,7 @@ struct Call {
 
 struct Tree<'a> {
     builder: Builder,
+    cache: &'a Cache,
     names: &'a Names,
     /// Ids in the builder by ids among the names.
     ids: BTreeMap<u32, u32>,
@@ -97,7 +103,7 @@ impl Tree<'_> {
                 let function = self.builder.function(Function {
                     name: code.name.clone(),
                     object: String::new(),
-                    file: code.file.clone(),
+                    file: self.cache.python_file(&code.file),
                     kind: Kind::Python,
                     line: code.line,
                 });

@@ -135,7 +135,7 @@ function functions() {
     const button = element("button", { className: "plain name", title: visible(row.fn.name), textContent: short(visible(row.fn.name)) || visible(row.fn.name), onclick: () => reveal(row.fn) });
     const swatch = element("i", { className: "swatch" });
     swatch.style.background = kindColour(row.fn, colours);
-    const name = element("th", { scope: "row" }, swatch, button, element("span", { className: "tag", textContent: word }), element("small", { textContent: [row.fn.kind === NATIVE ? "" : kindName(row.fn.kind), place(row.fn)].filter(Boolean).join(" · ") }));
+    const name = element("th", { scope: "row" }, element("span", { className: "line" }, swatch, button, element("span", { className: "tag", textContent: word })), element("small", { textContent: [row.fn.kind === NATIVE ? "" : kindName(row.fn.kind), near(row.fn)].filter(Boolean).join(" · "), title: place(row.fn) }));
     return element("tr", {}, name, ...shown.slice(1).map(([, , , of]) => {
       const { text, part, tone } = of(row);
       const cell = element("td", { className: `number ${tone || ""} ${part === undefined ? "" : "bar"}`, textContent: text });

@@ -23,8 +23,10 @@ const change = (pair) => signed(pair[1] - pair[0], percent(ratio(pair)));
 const visible = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
   (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 
-/** The end of a long name, which is where names differ: `ModelValidator::validate`. Empty where there is nothing to leave out. */
+/** The end of a long name, which is where names differ: `ModelValidator::validate`, `+0x12a0` of what has no name. Empty where there is nothing to leave out. */
 function short(name) {
+  const nameless = /\+0x[0-9a-f]+$/.exec(name);
+  if (nameless) return nameless[0];
   if (!name.includes("::")) return "";
   let depth = 0, out = "";
   for (const character of name) {

@@ -3,11 +3,13 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const profile = unpack(data);
 const $ = (id) => document.getElementById(id);
+// Who looks at Python wants to see Python and what it calls, not how an interpreter executes it.
+const hasPython = profile.functions.some(({ kind }) => kind === PYTHON);
 const STATE = {
-  measure: 0, direction: "callees", view: "mixed", interpreter: true, recursion: false, side: "diff", width: "union",
-  colour: "total", swapped: false, find: "",
+  measure: 0, direction: "callees", view: "mixed", interpreter: !hasPython || data.shown.view === "native", recursion: false, side: "diff", width: "union",
+  colour: "total", swapped: false, find: "", ...data.shown,
 };
-const state = { ...STATE, ...data.shown };
+const state = { ...STATE };
 const picture = new Picture($("canvas"), $("tree"));
 let tree, root, zoom, selected, hovered = null, layout, table = [], most = 0, colours = palette();
 let order = { column: "own", down: true }, all = false;
@@ -29,6 +31,8 @@ const finds = () => {
 };
 /** Where a function is: `src/fibo.py:12`, else its object. */
 const place = ({ file, line, object }) => visible(file ? (line ? `${file}:${line}` : file) : object);
+/** The same with the end of the path only, where it is long: `pydantic/main.py:748`. */
+const near = (fn) => place({ ...fn, file: fn.file.replace(/^.*\/(?:site|dist)-packages\//, "").replace(/^\/.*\/([^/]+\/[^/]+)$/, "$1") });
 
 // What is shown, from the state.
 

@@ -9,7 +9,7 @@ use invar_core::wire::{functions, v1};
 
 use crate::args::{Common, Show};
 use crate::exit::{Code, Failure};
-use crate::pick::{newest, pick, pick_name};
+use crate::pick::{is_a_run, newest, pick, pick_name};
 use crate::place::Place;
 use crate::profiles::{benchmark, machine, need};
 use crate::render;
@@ -18,9 +18,16 @@ use crate::sources::{Files, range};
 use crate::terminal::{print, stdout};
 
 /// Shows a run in full, or one of its benchmarks.
-pub async fn show(arguments: Show, common: &Common) -> Result<Code, Failure> {
+pub async fn show(mut arguments: Show, common: &Common) -> Result<Code, Failure> {
+    if arguments.benchmark.is_none() && names_a_benchmark(arguments.run.as_deref(), common).await? {
+        arguments.benchmark = arguments.run.take();
+    }
     if let Some(part) = &arguments.benchmark {
         return show_benchmark(part, &arguments, common).await;
+    }
+    if let Some(function) = &arguments.source {
+        let error = format!("`{}` is looked for in a benchmark, and none is named", one_line(function));
+        return Err(Failure::new(Code::Usage, error).help("invar show RUN BENCHMARK --source FUNCTION"));
     }
     let run = named_or_newest(arguments.run.as_deref(), common).await?;
     print(if arguments.json {
@@ -29,6 +36,18 @@ pub async fn show(arguments: Show, common: &Common) -> Result<Code, Failure> {
         render::show::show(&run, stdout(common.color))
     })?;
     Ok(Code::Well)
+}
+
+/// Whether the only name is no run's, and is in the name of a benchmark of the newest run.
+async fn names_a_benchmark(name: Option<&str>, common: &Common) -> Result<bool, Failure> {
+    let place = Place::find(common)?;
+    let store = place.existing_store().await?;
+    let (Some(name), Some(store)) = (name, &store) else { return Ok(false) };
+    if is_a_run(name, &place, store).await? || store.list(1).await.is_ok_and(|runs| runs.is_empty()) {
+        return Ok(false);
+    }
+    let run = newest(&place, Some(store)).await?;
+    Ok(run.measurements.iter().any(|measurement| measurement.benchmark.id.contains(name)))
 }
 
 async fn show_benchmark(part: &str, arguments: &Show, common: &Common) -> Result<Code, Failure> {

@@ -2,7 +2,7 @@
 
 use invar_core::machine::Machine;
 use invar_core::number::{count, share};
-use invar_core::profile::{Frames, Function, Kind, Measure, Order, Profile, Recursion};
+use invar_core::profile::{Frames, Kind, Measure, Order, Profile, Recursion};
 
 use super::table::{Cell, Column, Paint, Table, cut, width};
 use super::{View, one_line};
@@ -61,7 +61,7 @@ fn functions(title: &str, profile: &Profile, machine: &Machine, view: View) -> S
             Cell::from(count(cost.inclusive_cost)),
             Cell::from(part(cost.inclusive_cost, whole)),
             Cell::from(count(cost.calls)),
-            Cell::new(place(function), Paint::Dim),
+            Cell::new(one_line(&function.place()), Paint::Dim),
         ]);
     }
     let mut out = table.render(view);
@@ -119,7 +119,7 @@ pub fn source(
     let whole = costs.values().fold(0_u64, |sum, cost| sum.saturating_add(*cost));
     let named = &profile.functions[function as usize];
     let mut out = format!("  {}", view.paint(&one_line(&named.name), Paint::Bold));
-    out.push_str(&format!("  {}\n\n", view.paint(&place(named), Paint::Dim)));
+    out.push_str(&format!("  {}\n\n", view.paint(&one_line(&named.place()), Paint::Dim)));
     let known: Vec<u32> = (first..).zip(text).map(|(number, _)| number).collect();
     let mut numbers: Vec<u32> = costs.keys().copied().chain(known.iter().copied()).collect();
     numbers.sort_unstable();
@@ -150,15 +150,6 @@ pub fn source(
 
 fn part(cost: u64, whole: u64) -> String {
     if whole == 0 { "–".to_string() } else { share(cost as f64 / whole as f64) }
-}
-
-/// Where a function is: `src/fibo.py:12`, else its object.
-fn place(function: &Function) -> String {
-    one_line(&match (function.file.as_str(), function.line) {
-        ("", _) => function.object.clone(),
-        (file, 0) => file.to_string(),
-        (file, line) => format!("{file}:{line}"),
-    })
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ fn without_debug_information_there_are_symbols() {
     let drawn = |cache: &mut Cache| drawing(&named("a", &paths, None, cache).profile);
     assert_eq!(drawn(&mut place.cache()), "hidden x1\n");
     place.run("strip", &["libguest.so"]);
-    assert_eq!(drawn(&mut place.cache()), format!("{:#x} x1\n", hidden.0 - BASE));
+    assert_eq!(drawn(&mut place.cache()), format!("libguest.so+{:#x} x1\n", hidden.0 - BASE));
 }
 
 #[test]

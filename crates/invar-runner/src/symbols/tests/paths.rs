@@ -79,9 +79,15 @@ fn a_region_without_address_is_the_benchmark() {
 }
 
 #[test]
+fn a_region_that_begins_in_nameless_code_is_the_benchmark() {
+    check(&[call(0, 0x8000, 1), call(0, G, 1)], &[(0, 0x8000, 4), (0, F, 2), (1, G, 1)], "f x2\ng x1\n");
+}
+
+#[test]
 fn nameless_code_has_its_address_where_it_is_called() {
-    let stretches = [(0, 0x8000, 1), (0, 0x8004, 1), (0, 0x9004, 1)];
-    check(&[call(0, 0x8000, 1)], &stretches, "0x8000 x1\n  [vdso]\n");
+    let stretches = [(1, 0x8000, 1), (1, 0x8004, 1), (1, 0x9004, 1)];
+    let calls = [call(0, F, 1), call(0, 0x8000, 1)];
+    check(&calls, &stretches, "f x1\n  0x8000 x1\n    [vdso]\n");
     check(&[call(0, F, 1)], &[(0, F, 1), (0, 0x8000, 1)], "f x1\n  [anonymous]\n");
 }
 
