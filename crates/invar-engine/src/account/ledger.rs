@@ -356,7 +356,10 @@ impl Ledger {
     }
 
     fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
-        if record[slot] != NO_FRAME {
+        let (frame, code) = (record[slot], record[slot + 1]);
+        if frame != NO_FRAME && frame != 0 && code == 0 {
+            self.frame_pointed_to(frame);
+        } else if frame != NO_FRAME {
             let owned = self.python.as_ref().is_some_and(|python| python.owner.is_some());
             self.frame_stored(record[slot], record[slot + 1], owned.then(|| record[slot + 2]));
         }
@@ -366,6 +369,18 @@ impl Ledger {
         if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
             self.stack.call = caller;
             self.stack.end_python();
+        }
+    }
+
+    /// The thread state points to a place where this address is. It is a frame if it is a known one, or looks like one.
+    fn frame_pointed_to(&mut self, frame: u64) {
+        let known = self.stack.python.iter().rev().find(|python| python.frame == frame);
+        let code = match known {
+            Some(known) => Some(known.code),
+            None => self.python.as_ref().and_then(|python| python::executed(python, frame)),
+        };
+        if let Some(code) = code {
+            self.frame_stored(frame, code, None);
         }
     }
 

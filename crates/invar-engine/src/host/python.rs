@@ -71,25 +71,33 @@ impl Python {
 pub fn current(python: &Python) -> Option<(u64, u64)> {
     let mut at = word(python.word)?;
     if let Some(offset) = python.through {
-        at = word(at + u64::from(offset))?;
+        at = word(at.wrapping_add(u64::from(offset)))?;
     }
-    Some((at, word(at + u64::from(python.executed))?))
+    Some((at, word(at.wrapping_add(u64::from(python.executed)))?))
+}
+
+/// The code that a frame executes, if that is code.
+pub fn executed(python: &Python, frame: u64) -> Option<u64> {
+    let code = word(frame.checked_add(u64::from(python.executed))?)?;
+    (word((code & !TAGS).checked_add(TYPE)?)? == python.code_type).then_some(code)
 }
 
 /// The function whose code is at an address; `None` if there is none.
 pub fn named(python: &Python, code: u64) -> Option<PythonCode> {
     let code = code & !TAGS;
-    if word(code + TYPE)? != python.code_type {
+    if word(code.wrapping_add(TYPE))? != python.code_type {
         return None;
     }
-    let text = |offset: u32| word(code + u64::from(offset)).and_then(|object| text(python, object));
+    let text =
+        |offset: u32| word(code.wrapping_add(u64::from(offset))).and_then(|object| text(python, object));
     let (name, file) = (text(python.name)?, text(python.file)?);
     // Between C and Python there are frames of code that nobody has written.
     if name.starts_with("<interpreter ") || name == file {
         return None;
     }
     let mut line = [0; 4];
-    let line = if read(code + u64::from(python.line), &mut line) { u32::from_le_bytes(line) } else { 0 };
+    let line =
+        if read(code.wrapping_add(u64::from(python.line)), &mut line) { u32::from_le_bytes(line) } else { 0 };
     Some(PythonCode { name, file, line })
 }
 
@@ -99,15 +107,15 @@ pub fn is_generator(python: &Python, code: u64) -> bool {
     const CO_COROUTINE: u32 = 0x80;
     const CO_ASYNC_GENERATOR: u32 = 0x200;
     let mut flags = [0; 4];
-    read((code & !TAGS) + u64::from(python.flags), &mut flags)
+    read((code & !TAGS).wrapping_add(u64::from(python.flags)), &mut flags)
         && u32::from_le_bytes(flags) & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR) != 0
 }
 
 fn text(python: &Python, object: u64) -> Option<String> {
-    let length = word(object + LENGTH)?.min(TEXT_MAX);
+    let length = word(object.wrapping_add(LENGTH))?.min(TEXT_MAX);
     let [ascii, other] = python.text.map(u64::from);
     let mut state = [0; 4];
-    read(object + STATE, &mut state).then_some(())?;
+    read(object.wrapping_add(STATE), &mut state).then_some(())?;
     let state = u32::from_le_bytes(state);
     let (kind, is_ascii) = (u64::from(state >> 2 & 7), state >> 6 & 1 != 0);
     let (start, width) = if is_ascii { (ascii, 1) } else { (other, kind) };
@@ -115,7 +123,7 @@ fn text(python: &Python, object: u64) -> Option<String> {
         return None;
     }
     let mut bytes = vec![0; (length * width) as usize];
-    read(object + start, &mut bytes).then_some(())?;
+    read(object.wrapping_add(start), &mut bytes).then_some(())?;
     let character = |unit: &[u8]| {
         let number = unit.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
         char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER)

@@ -10,7 +10,8 @@ impl Emitter {
     /// Adds slots to the record: the current frame, what it executes and, where there is such a byte, who owns it; or
     /// [`NO_FRAME`] if the store was another. The path is cut behind it.
     ///
-    /// The frame is read only where the address is the watched one, and what is there was stored, so it is a frame. No flag is changed.
+    /// The frame is read only where this very store has put it, so that it is one. Where the thread state was made to point to
+    /// another place, what is there is recorded and not followed. No flag is changed.
     pub(super) fn look_at_store(&mut self, instruction: &Instruction) {
         if !self.simulates() {
             return;
@@ -40,10 +41,11 @@ impl Emitter {
         self.code.load_through(other);
         self.code.copy_to_rcx(other);
         let slot = self.store_slot(RCX);
-        self.store_of_frame(&[0x48, 0x8b, 0x89], watch.executed); // mov rcx, [rcx + ...]
+        let is_stored = store.through || watch.through.is_none();
+        self.store_of_frame(&[0x48, 0x8b, 0x89], watch.executed, is_stored); // mov rcx, [rcx + ...]
         if let Some(owner) = watch.owner {
             self.code.copy_to_rcx(other);
-            self.store_of_frame(&[0x0f, 0xb6, 0x89], owner); // movzx ecx, byte ptr [rcx + ...]
+            self.store_of_frame(&[0x0f, 0xb6, 0x89], owner, is_stored); // movzx ecx, byte ptr [rcx + ...]
         }
         let done = self.code.jump();
         self.code.bind(elsewhere);
@@ -55,8 +57,13 @@ impl Emitter {
         self.out.watched = Some(slot);
     }
 
-    /// Stores what `load` finds in the frame at `rcx`; zero if there is no frame.
-    fn store_of_frame(&mut self, load: &[u8], offset: u32) {
+    /// Stores what `load` finds in the frame at `rcx`; zero if there is no frame, or if it is not known to be one.
+    fn store_of_frame(&mut self, load: &[u8], offset: u32, is_frame: bool) {
+        if !is_frame {
+            self.code.load_immediate(RCX, 0);
+            self.store_slot(RCX);
+            return;
+        }
         self.code.skip_if_rcx_zero(load.len() as u8 + 4);
         self.code.raw(load);
         self.code.raw(&offset.to_le_bytes());
