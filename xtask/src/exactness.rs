@@ -35,7 +35,7 @@ const REGIONS: [&str; 7] = [
 
 /// The variants and thresholds of libc's string functions, for both: without what callgrind does not know, and
 /// without what would be read off the host's caches.
-const TUNABLES: &str = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM:\
+pub const TUNABLES: &str = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM:\
      glibc.cpu.x86_data_cache_size=0x8000:glibc.cpu.x86_shared_cache_size=0x100000:\
      glibc.cpu.x86_non_temporal_threshold=0xc0000:glibc.cpu.x86_rep_movsb_threshold=0x1000:\
      glibc.cpu.x86_rep_stosb_threshold=0x1000";
@@ -56,7 +56,7 @@ struct Counted {
 pub fn exactness() -> Result<()> {
     prepare::system_packages(&[("callgrind, to compare with", "valgrind"), ("a C compiler", "gcc")])?;
     let engine = prepare::engine()?;
-    let program = compile()?;
+    let program = compile("regions", &[])?;
     println!("{:<17}{:<30}{:>12}{:>12}{:>11}", "region", "event", "invar", "callgrind", "difference");
     let mut faults = String::new();
     for region in REGIONS {
@@ -113,11 +113,12 @@ fn rows(ours: &Counted, theirs: &Counted) -> [Row; 6] {
     ]
 }
 
-fn compile() -> Result<std::path::PathBuf> {
-    let program = prepare::scratch()?.join("regions");
+/// Compiles `fixtures/exactness/regions.c` as a program of that name, with more options.
+pub fn compile(name: &str, options: &[&str]) -> Result<std::path::PathBuf> {
+    let program = prepare::scratch()?.join(name);
     let root = prepare::root();
     let mut cc = Command::new("cc");
-    cc.args(["-O2", "-g", "-I"]).arg(root.join("integrations/c"));
+    cc.args(options).args(["-O2", "-g", "-I"]).arg(root.join("integrations/c"));
     cc.arg(root.join("fixtures/exactness/regions.c")).args(["-lm", "-ldl", "-o"]).arg(&program);
     prepare::run(&mut cc)?;
     Ok(program)

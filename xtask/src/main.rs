@@ -10,6 +10,7 @@ mod demo_server;
 mod exactness;
 mod fuzz;
 mod prepare;
+mod profiles;
 mod python;
 mod repeat;
 mod sensitivity;
@@ -47,6 +48,12 @@ enum Command {
         /// How often each.
         #[arg(long, default_value_t = 10)]
         times: usize,
+        /// Which Python; the default is `python3`.
+        #[arg(long)]
+        python: Option<std::path::PathBuf>,
+    },
+    /// Are profiles right? Sums, calls beside cProfile's, costs beside callgrind's, and that recording them changes no count.
+    Profiles {
         /// Which Python; the default is `python3`.
         #[arg(long)]
         python: Option<std::path::PathBuf>,
@@ -119,6 +126,7 @@ fn run() -> anyhow::Result<()> {
         Command::Demo { serve: true } => demo_server::serve()?,
         Command::Demo { serve: false } => demo::demo()?,
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
+        Command::Profiles { python } => profiles::profiles(python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,

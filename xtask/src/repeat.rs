@@ -163,7 +163,7 @@ fn others_can_run(tools: &Tools) -> bool {
 }
 
 /// Every event that is not the same: its benchmark, and what became of it.
-fn differences(first: &Value, other: &Value) -> Vec<(String, String)> {
+pub fn differences(first: &Value, other: &Value) -> Vec<(String, String)> {
     let (Some(first), Some(other)) = (first.as_array(), other.as_array()) else {
         return vec![("the run".to_string(), "it has no measurements".to_string())];
     };

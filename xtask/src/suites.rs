@@ -42,8 +42,19 @@ impl Tools {
     ///
     /// `change` says what is unlike a plain run: environment, directory, user.
     pub fn measure(&self, suite: &Path, store: &Path, change: impl FnOnce(&mut Command)) -> Result<Value> {
+        Ok(self.run(suite, store, &[], change)?["measurements"].clone())
+    }
+
+    /// As [`Tools::measure`], with more `options` of `invar run`; returns the whole run file.
+    pub fn run(
+        &self,
+        suite: &Path,
+        store: &Path,
+        options: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Result<Value> {
         let mut run = self.shell(suite);
-        run.arg("--store").arg(store).args(["run", "--quiet", "--baseline", "none", "--"]);
+        run.arg("--store").arg(store).args(["run", "--quiet", "--baseline", "none"]).args(options).arg("--");
         // As a Makefile would: the suite's own directory, whatever the caller's is.
         run.args(["sh", "-c", "cd \"$0\" && exec \"$@\""]).arg(suite).arg(self.bin.join("pytest"));
         run.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -53,8 +64,7 @@ impl Tools {
         ensure!(done.status.success(), "`{}` ended with {}:\n{said}", prepare::shown(&run), done.status);
         let mut export = self.shell(suite);
         let exported = prepare::output(export.arg("--store").arg(store).args(["export", "--json"]))?;
-        let run: Value = serde_json::from_str(&exported).context("`invar export --json` printed no JSON")?;
-        Ok(run["measurements"].clone())
+        serde_json::from_str(&exported).context("`invar export --json` printed no JSON")
     }
 }
 
