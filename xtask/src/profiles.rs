@@ -180,11 +180,14 @@ fn unlike(expected: &BTreeMap<Function, u64>, found: &BTreeMap<Function, u64>) -
 }
 
 fn by_cprofile(rows: &Value) -> Result<BTreeMap<Function, u64>> {
+    let root = prepare::root();
     let mut calls = BTreeMap::new();
     for row in rows.as_array().context("no list")? {
         let (file, line, name, count) = (row[0].as_str(), row[1].as_u64(), row[2].as_str(), row[3].as_u64());
-        let key =
-            (file.context("no file")?.into(), line.context("no line")?, name.context("no name")?.into());
+        // Profiles name files as from the checkout.
+        let file = Path::new(file.context("no file")?);
+        let file = file.strip_prefix(&root).unwrap_or(file).display().to_string();
+        let key = (file, line.context("no line")?, name.context("no name")?.into());
         *calls.entry(key).or_default() += count.context("no calls")?;
     }
     Ok(calls)
