@@ -433,7 +433,7 @@ impl Engine {
                 if let Some(ledger) = ledger {
                     ledger.follow(trace, trace.len(), self.fs_base);
                     ledger.rewind();
-                    ledger.charge_misses(self.drain.caches().take_paid());
+                    ledger.charge_misses(self.drain.caches());
                 }
                 self.note(exactness);
                 context.trace_pointer = TRACE_START;

@@ -31,8 +31,10 @@ pub struct Hierarchy {
     missed: Vec<(Lines, u64)>,
     /// Who asks, as a number of the caller's.
     payer: u64,
-    /// Every miss and who has paid for it, if that is wanted.
-    paid: Option<Vec<(u64, Event)>>,
+    /// Misses are noted with who pays for them.
+    notes_payers: bool,
+    /// Who pays, and for what.
+    paid: Vec<(u64, Event)>,
 }
 
 /// So many misses are answered together.
@@ -49,14 +51,16 @@ impl Hierarchy {
             events: Events::default(),
             missed: Vec::with_capacity(MISSED_MAX),
             payer: 0,
-            paid: None,
+            notes_payers: false,
+            paid: Vec::new(),
         }
     }
 
     /// From now on every miss is noted with who pays for it, or none.
     pub fn note_payers(&mut self, noted: bool) {
         self.answer_misses();
-        self.paid = noted.then(Vec::new);
+        self.paid.clear();
+        self.notes_payers = noted;
     }
 
     /// Whoever asks from now on is `payer`.
@@ -66,9 +70,9 @@ impl Hierarchy {
     }
 
     /// The misses since the last call that payers are known of; of memory accesses each is one.
-    pub fn take_paid(&mut self) -> Vec<(u64, Event)> {
+    pub fn take_paid(&mut self) -> impl Iterator<Item = (u64, Event)> {
         self.answer_misses();
-        self.paid.as_mut().map(core::mem::take).unwrap_or_default()
+        self.paid.drain(..)
     }
 
     /// An instruction of `bytes` bytes at `address` is fetched. Counts misses only: instructions are the caller's.
@@ -144,8 +148,8 @@ impl Hierarchy {
     #[inline]
     fn miss(&mut self, lines: Lines, event: Event) {
         self.events.add(event, 1);
-        if let Some(paid) = &mut self.paid {
-            paid.push((self.payer, event));
+        if self.notes_payers {
+            self.paid.push((self.payer, event));
         }
         self.missed.push((lines, self.payer));
         if self.missed.len() == MISSED_MAX {
@@ -155,10 +159,10 @@ impl Hierarchy {
 
     /// Asks the levels behind the first.
     fn answer_misses(&mut self) {
-        let Hierarchy { l2, l3, events, missed, paid, .. } = self;
+        let Hierarchy { l2, l3, events, missed, notes_payers, paid, .. } = self;
         let mut note = |payer: u64, event: Event, count: u64| {
             events.add(event, count);
-            if let Some(paid) = paid {
+            if *notes_payers {
                 paid.extend((0..count).map(|_| (payer, event)));
             }
         };
@@ -232,12 +236,12 @@ mod tests {
         caches.set_payer(8);
         caches.write(0x1000, 8, &mut ());
         caches.fetch(0x1000, 4, &mut ());
-        let mut paid = caches.take_paid();
+        let mut paid: Vec<(u64, Event)> = caches.take_paid().collect();
         paid.sort();
         let data = [Event::L1dReadMisses, Event::L2Misses, Event::L3Misses, Event::MemoryAccesses];
         let expected = data.map(|event| (7, event)).into_iter().chain([(8, Event::L1iMisses)]);
         assert!(paid.iter().copied().eq(expected));
-        assert!(caches.take_paid().is_empty());
+        assert_eq!(caches.take_paid().count(), 0);
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub fn machine() -> Machine {
 }
 
 fn setup(mode: Mode) -> Setup {
-    Setup { machine: machine(), mode, drain: DrainKind::Generated, call_paths: true, python: None }
+    Setup { machine: machine(), mode, drain: DrainKind::Generated, call_paths: false, python: None }
 }
 
 /// An engine that can be run program after program.

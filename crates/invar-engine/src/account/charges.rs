@@ -50,10 +50,19 @@ impl Charges {
         }
     }
 
-    /// All of them, sorted by payer and event, each once.
+    /// All of them, sorted by payer and event, each once; none stay. Their room does, for the next region: it is the runtime's,
+    /// and what is given back outside of a region the runtime does not get back.
     pub fn take(&mut self) -> Vec<Charge> {
         self.merge();
-        core::mem::take(self).list
+        let list = self.list.clone();
+        self.clear();
+        list
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.merged = 0;
     }
 
     fn merge(&mut self) {

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
+use invar_sim::Hierarchy;
 
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Move, MoveKind, Way};
@@ -68,6 +69,13 @@ struct PythonFrame {
 }
 
 impl Stack {
+    /// Nothing is open; the room stays.
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.python.clear();
+        (self.pointer, self.call) = (0, 0);
+    }
+
     /// Python frames whose interpreter has been left are over.
     #[inline]
     fn end_python(&mut self) {
@@ -127,13 +135,13 @@ impl Ledger {
         self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
         self.by_callee.clear();
         self.rows.clear();
-        self.stack = Stack::default();
+        self.stack.clear();
         self.others.clear();
         self.called = false;
         self.cursor = 0;
         self.last = 0;
         self.active = active;
-        self.charges = Charges::default();
+        self.charges.clear();
         self.by_code.clear();
         self.functions.clear();
         if let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
@@ -489,8 +497,8 @@ impl Ledger {
     }
 
     /// Charges misses by their payers' numbers.
-    pub fn charge_misses(&mut self, paid: Vec<(u64, Event)>) {
-        for (payer, event) in paid {
+    pub fn charge_misses(&mut self, caches: &mut Hierarchy) {
+        for (payer, event) in caches.take_paid() {
             self.charge(Payer::from_number(payer), event, 1);
         }
     }
