@@ -4,8 +4,8 @@
 //! sum up to the measurement. It is no sample and knows no time: what a node costs is said by its events and a Machine
 //! (`cost`). It has no addresses: they are named before a Profile is made, so that two runs' can be compared.
 //!
-//! What is made of it: [`View`]s of it, the table [`Profile::by_function`], the [`Difference`] of two, [`Why`] they differ, and
-//! the boxes of a [`Flame`] graph. Its bytes are [`wire::profile`](crate::wire::profile)'s.
+//! What is made of it: [`View`]s of it, the table [`Profile::by_function`], the [`Difference`] of two, and [`Why`] they differ.
+//! Its bytes are [`wire::profile`](crate::wire::profile)'s.
 //!
 //! Invariants, kept by [`Builder::finish`]: node 0 is the root, nodes stand in the order of a walk that visits callers before
 //! their callees, siblings are sorted by their function and no two are alike, functions are sorted and each is there once,
@@ -13,15 +13,13 @@
 
 mod builder;
 mod diff;
-mod flame;
 mod functions;
 mod paths;
 mod view;
 mod why;
 
-pub use builder::Builder;
-pub use diff::{Both, Difference, DifferenceNode, FunctionDifference, FunctionSpent, Spent};
-pub use flame::{Direction, Flame, FlameBox, FlameOptions, Width};
+pub use builder::{Builder, FunctionIds};
+pub use diff::{Both, Difference, DifferenceNode, Spent};
 pub use functions::{FunctionCost, Measure, Order};
 pub use paths::HotPath;
 pub use view::{Frames, Recursion, View};

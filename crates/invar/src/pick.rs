@@ -71,6 +71,18 @@ pub async fn newest(place: &Place, store: Option<&Store>) -> Result<Run, Failure
     }
 }
 
+/// The run of that name; the newest where none is named.
+pub async fn named_or_newest(
+    name: Option<&str>,
+    place: &Place,
+    store: Option<&Store>,
+) -> Result<Run, Failure> {
+    match name {
+        Some(name) => pick(name, place, store, None).await,
+        None => newest(place, store).await,
+    }
+}
+
 /// The name among these that is meant: the whole of one, or a part that no other has. `noun` is what they are names of.
 pub fn pick_name<'a>(part: &str, names: &[&'a str], noun: &str) -> Result<&'a str, Failure> {
     if let Some(&name) = names.iter().find(|name| **name == part) {

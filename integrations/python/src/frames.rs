@@ -7,6 +7,7 @@
 
 use std::ffi::CStr;
 
+use invar_engine::host::python::{GENERATORS, word};
 use invar_engine::region::Python;
 use pyo3::ffi;
 use pyo3::prelude::{Bound, PyAnyMethods, PyDictMethods};
@@ -19,9 +20,6 @@ const CODE_BYTES: u64 = 144;
 
 /// Since 3.11: where a frame object points to its frame.
 const FRAME_OF_OBJECT: u64 = 24;
-
-/// `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR`.
-const GENERATORS: u32 = 0x2a0;
 
 /// Code of every kind, and generators that wait with unlike stacks.
 const SAMPLES: &CStr = c"
@@ -150,15 +148,4 @@ fn half(address: u64) -> Option<u32> {
 
 fn byte(address: u64) -> Option<u8> {
     word(address).map(|word| word as u8)
-}
-
-/// A word of this process, if it is there: read by the kernel.
-fn word(address: u64) -> Option<u64> {
-    let mut word = 0_u64;
-    let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
-    let remote = libc::iovec { iov_base: address as *mut _, iov_len: 8 };
-    let process = std::process::id() as libc::pid_t;
-    // SAFETY: the kernel writes within `word`, and answers for the rest.
-    let count = unsafe { libc::process_vm_readv(process, &local, 1, &remote, 1, 0) };
-    (count == 8).then_some(word)
 }

@@ -5,11 +5,35 @@ use std::collections::BTreeMap;
 use super::{Function, Kind, Line, Node, Profile};
 use crate::event::Events;
 
+/// Functions, each once, by small numbers.
+#[derive(Debug, Clone, Default)]
+pub struct FunctionIds {
+    functions: Vec<Function>,
+    by_function: BTreeMap<Function, u32>,
+}
+
+impl FunctionIds {
+    /// The id of a function: its index in the order in which functions were first asked for.
+    pub fn id(&mut self, function: Function) -> u32 {
+        if let Some(&id) = self.by_function.get(&function) {
+            return id;
+        }
+        let id = self.functions.len() as u32;
+        self.functions.push(function.clone());
+        self.by_function.insert(function, id);
+        id
+    }
+
+    /// The function of an id.
+    pub fn get(&self, id: u32) -> &Function {
+        &self.functions[id as usize]
+    }
+}
+
 /// A profile in the making. Its ids are its own: [`Builder::finish`] gives everything its final place.
 #[derive(Debug, Clone)]
 pub struct Builder {
-    functions: Vec<Function>,
-    by_function: BTreeMap<Function, u32>,
+    functions: FunctionIds,
     nodes: Vec<Node>,
     by_place: BTreeMap<(u32, u32, bool), u32>,
     lines: BTreeMap<(u32, u32), Events>,
@@ -19,8 +43,7 @@ impl Builder {
     /// A profile of nothing; `root` is the name of the benchmark.
     pub fn new(root: &str) -> Builder {
         let mut builder = Builder {
-            functions: Vec::new(),
-            by_function: BTreeMap::new(),
+            functions: FunctionIds::default(),
             nodes: Vec::new(),
             by_place: BTreeMap::new(),
             lines: BTreeMap::new(),
@@ -42,13 +65,7 @@ impl Builder {
 
     /// The id of a function.
     pub fn function(&mut self, function: Function) -> u32 {
-        if let Some(&id) = self.by_function.get(&function) {
-            return id;
-        }
-        let id = self.functions.len() as u32;
-        self.functions.push(function.clone());
-        self.by_function.insert(function, id);
-        id
+        self.functions.id(function)
     }
 
     /// The id of the node of `function` below the node `parent`.
@@ -82,7 +99,7 @@ impl Builder {
     /// they are another function's.
     pub fn finish(mut self) -> Profile {
         self.balance_lines();
-        let Builder { functions, nodes, lines, .. } = self;
+        let Builder { functions: FunctionIds { functions, .. }, nodes, lines, .. } = self;
         // A node stands behind its parent already, as parents are there first.
         let mut counts = vec![false; nodes.len()];
         for index in (0..nodes.len()).rev() {

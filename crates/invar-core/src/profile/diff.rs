@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use super::functions::outermost;
 use super::{Builder, Function, Kind, Node, Profile};
 use crate::event::Events;
 
@@ -47,26 +46,6 @@ pub struct DifferenceNode {
     pub function: u32,
     /// What each side says. Only the candidate has what is new, only the baseline what has vanished.
     pub spent: Both<Option<Spent>>,
-}
-
-/// What one side says of a function, along all paths.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FunctionSpent {
-    /// How often it was called.
-    pub calls: u64,
-    /// What it did itself.
-    pub own: Events,
-    /// What it did itself and by its callees, counted at its outermost calls.
-    pub inclusive: Events,
-}
-
-/// A function before and after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionDifference {
-    /// Index of the function.
-    pub function: u32,
-    /// What each side says. Only the candidate has what is new, only the baseline what has vanished.
-    pub spent: Both<Option<FunctionSpent>>,
 }
 
 /// Two profiles as one tree.
@@ -128,50 +107,6 @@ impl Difference {
         difference
     }
 
-    /// Everything: the events of both measurements.
-    pub fn total(&self) -> Both<Events> {
-        self.inclusive()[0]
-    }
-
-    /// What each node did itself and by its callees, by its index.
-    pub fn inclusive(&self) -> Vec<Both<Events>> {
-        let own = |node: &DifferenceNode| node.spent.map(|side| side.unwrap_or_default().own);
-        let mut inclusive: Vec<Both<Events>> = self.nodes.iter().map(own).collect();
-        for index in (1..self.nodes.len()).rev() {
-            let Both { base, head } = inclusive[index];
-            let caller = &mut inclusive[self.nodes[index].parent as usize];
-            caller.base += base;
-            caller.head += head;
-        }
-        inclusive
-    }
-
-    /// Every function, sorted by name.
-    pub fn by_function(&self) -> Vec<FunctionDifference> {
-        let inclusive = self.inclusive();
-        let places = self.nodes.iter().map(|node| (node.parent, node.function));
-        let outermost = outermost(places, self.functions.len());
-        let function = |function| FunctionDifference { function, spent: Both::default() };
-        let mut functions: Vec<FunctionDifference> = (0..self.functions.len() as u32).map(function).collect();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let sums = &mut functions[node.function as usize].spent;
-            let sides = [
-                (node.spent.base, inclusive[index].base, &mut sums.base),
-                (node.spent.head, inclusive[index].head, &mut sums.head),
-            ];
-            for (spent, inclusive, sum) in sides {
-                let Some(spent) = spent else { continue };
-                let sum = sum.get_or_insert_default();
-                sum.calls += spent.calls;
-                sum.own += spent.own;
-                if outermost[index] {
-                    sum.inclusive += inclusive;
-                }
-            }
-        }
-        functions
-    }
-
     /// The nodes from the root to one, by their indices.
     pub fn path(&self, mut node: u32) -> Vec<u32> {
         let mut path = vec![node];
@@ -213,6 +148,17 @@ mod tests {
     use crate::testing::{any_profile, profile};
     use proptest::prelude::*;
 
+    /// What all nodes did.
+    fn total(difference: &Difference) -> Both<Events> {
+        let mut total = Both::<Events>::default();
+        for node in &difference.nodes {
+            let own = node.spent.map(|side| side.unwrap_or_default().own);
+            total.base += own.base;
+            total.head += own.head;
+        }
+        total
+    }
+
     /// Every node: its depth as dots, its name, and calls and own instructions of each side, `-` for none.
     fn draw(difference: &Difference) -> String {
         let mut picture = String::new();
@@ -243,25 +189,6 @@ mod tests {
                         ..b 1x3 -\n";
         let difference = Difference::of(&base, &head);
         assert_eq!(draw(&difference), expected);
-        let functions = difference.by_function();
-        let row = |name: &str| {
-            let named = |row: &&FunctionDifference| difference.functions[row.function as usize].name == name;
-            functions.iter().find(named).unwrap().spent
-        };
-        let read = |spent: FunctionSpent| {
-            let instructions = |events: Events| events.get(Event::Instructions);
-            (spent.calls, instructions(spent.own), instructions(spent.inclusive))
-        };
-        assert_eq!(
-            row("b").map(|side| side.map(read)),
-            Both { base: Some((3, 23, 23)), head: Some((5, 41, 41)) }
-        );
-        assert_eq!(
-            row("a").map(|side| side.map(read)),
-            Both { base: Some((1, 10, 30)), head: Some((1, 11, 61)) }
-        );
-        assert_eq!(row("new").map(|side| side.map(read)), Both { base: None, head: Some((1, 9, 10)) });
-        assert_eq!(row("old").map(|side| side.map(read)), Both { base: Some((1, 7, 10)), head: None });
     }
 
     #[test]
@@ -285,13 +212,7 @@ mod tests {
         #[test]
         fn both_sides_sum_up_to_their_profiles(base in any_profile(), head in any_profile()) {
             let difference = Difference::of(&base, &head);
-            prop_assert_eq!(difference.total(), Both { base: base.total(), head: head.total() });
-            let mut own = Both::<Events>::default();
-            for row in difference.by_function() {
-                own.base += row.spent.base.unwrap_or_default().own;
-                own.head += row.spent.head.unwrap_or_default().own;
-            }
-            prop_assert_eq!(own, difference.total());
+            prop_assert_eq!(total(&difference), Both { base: base.total(), head: head.total() });
             for node in &difference.nodes {
                 let caller = difference.nodes[node.parent as usize].spent;
                 prop_assert!(node.spent.base.is_some() || node.spent.head.is_some());

@@ -66,14 +66,19 @@ impl Charges {
     }
 
     fn merge(&mut self) {
-        self.list.sort_unstable_by_key(|charge| (charge.payer, charge.event));
-        self.list.dedup_by(|next, known| {
-            let alike = (next.payer, next.event) == (known.payer, known.event);
-            if alike {
-                known.count += next.count;
-            }
-            alike
-        });
+        unite(&mut self.list, |charge| (charge.payer, charge.event), |known, next| known.count += next.count);
         self.merged = self.list.len();
     }
+}
+
+/// Sorts a list by its items' keys, and of those with one key makes one.
+pub(super) fn unite<T, K: Ord>(list: &mut Vec<T>, key: impl Fn(&T) -> K, add: impl Fn(&mut T, &T)) {
+    list.sort_unstable_by_key(&key);
+    list.dedup_by(|next, known| {
+        let alike = key(next) == key(known);
+        if alike {
+            add(known, next);
+        }
+        alike
+    });
 }

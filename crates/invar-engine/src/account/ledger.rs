@@ -29,7 +29,7 @@ use crate::translate::{Exit, NO_SLOT, Translation};
 /// Stack pointers farther apart belong to unlike stacks.
 const ONE_STACK: u64 = 1 << 20;
 
-/// More calls are charged to their callers.
+/// Calls that are met when there are so many are charged to their callers.
 const CALLS_MAX: usize = 1 << 20;
 
 /// A call that is not over.
@@ -144,7 +144,7 @@ impl Ledger {
         self.charges.clear();
         self.by_code.clear();
         self.functions.clear();
-        if let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
+        if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
             // Whoever has called the region: its function is not part of it.
             self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0 });
         }
@@ -479,7 +479,7 @@ impl Ledger {
             Callee::Python(function) => u64::MAX - u64::from(function),
         };
         if self.calls.len() >= CALLS_MAX {
-            return caller;
+            return self.by_callee.get(caller, key).unwrap_or(caller);
         }
         let new = self.calls.len() as u32;
         let call = self.by_callee.number(caller, key, new);

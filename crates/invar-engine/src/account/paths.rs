@@ -5,9 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::event::Event;
-use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, Stretch};
+use invar_core::wire::raw::call_paths::{CallPaths, Callee, Extra, Instruction, Stretch};
 
-use super::charges::Charge;
+use super::charges::{Charge, unite};
 use super::exits::MoveKind;
 use super::ledger::Ledger;
 use super::rows::Row;
@@ -31,27 +31,12 @@ impl Ledger {
             charged = rest;
             self.tell(row, of_row, &numbers, &mut stretches, &mut extras);
         }
-        stretches
-            .sort_unstable_by_key(|stretch: &Stretch| (stretch.call, stretch.first, stretch.instructions));
-        stretches.dedup_by(|next, known| {
-            let alike =
-                (next.call, next.first, next.instructions) == (known.call, known.first, known.instructions);
-            if alike {
-                known.times += next.times;
-            }
-            alike
-        });
-        extras.sort_unstable_by_key(|extra: &Extra| (extra.call, extra.instruction, extra.event));
-        extras.dedup_by(|next, known| {
-            let alike =
-                (next.call, next.instruction, next.event) == (known.call, known.instruction, known.event);
-            if alike {
-                known.count += next.count;
-            }
-            alike
-        });
-        let calls: Vec<Call> = self.calls.clone();
-        CallPaths { maps, instructions, python: self.functions.clone(), calls, stretches, extras }
+        let of_stretch = |stretch: &Stretch| (stretch.call, stretch.first, stretch.instructions);
+        unite(&mut stretches, of_stretch, |known, next| known.times += next.times);
+        let of_extra = |extra: &Extra| (extra.call, extra.instruction, extra.event);
+        unite(&mut extras, of_extra, |known, next| known.count += next.count);
+        let (python, calls) = (self.functions.clone(), self.calls.clone());
+        CallPaths { maps, instructions, python, calls, stretches, extras }
     }
 
     /// The instructions of all rows, sorted, and the number of each step's among them.
@@ -152,27 +137,11 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::block::{self, Source, trace_path};
+    use crate::translate::block::{self, trace_path};
+    use crate::translate::testing::{AT, Bytes};
     use crate::translate::{Mode, Numbers, Options, emit};
 
-    const AT: u64 = 0x40_0000;
     const STACK: u64 = 0x7fff_0000;
-
-    struct Bytes(&'static [u8]);
-
-    impl Source for Bytes {
-        fn code(&self, address: u64) -> Option<&[u8]> {
-            self.0.get(address.checked_sub(AT)? as usize..).filter(|rest| !rest.is_empty())
-        }
-
-        fn is_volatile(&self, _address: u64) -> bool {
-            false
-        }
-
-        fn alike(&self, _one: u64, _other: u64) -> bool {
-            true
-        }
-    }
 
     /// A ledger that knows the superblocks at some offsets in `code`, and the number of the last exit of each.
     fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Vec<u64>) {

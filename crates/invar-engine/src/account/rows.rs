@@ -113,21 +113,26 @@ impl Numbers {
     /// The number of a pair; `new` if it has none yet, which it has from now on.
     #[inline]
     pub fn number(&mut self, first: u32, second: u64, new: u32) -> u32 {
-        if let Some(mask) = self.places.len().checked_sub(1) {
-            let mut at = hash(first, second) & mask;
-            loop {
-                let place = &self.places[at];
-                if place.number == 0 {
-                    break;
-                }
-                if place.first == first && place.second == second {
-                    return place.number - 1;
-                }
-                at = (at + 1) & mask;
-            }
+        if let Some(number) = self.get(first, second) {
+            return number;
         }
         self.insert(Place { second, first, number: new + 1 });
         new
+    }
+
+    /// The number of a pair, if it has one.
+    #[inline]
+    pub fn get(&self, first: u32, second: u64) -> Option<u32> {
+        let mask = self.places.len().checked_sub(1)?;
+        let mut at = hash(first, second) & mask;
+        loop {
+            let place = &self.places[at];
+            let number = place.number.checked_sub(1)?;
+            if place.first == first && place.second == second {
+                return Some(number);
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     #[cold]
@@ -165,6 +170,7 @@ mod tests {
     #[test]
     fn every_pair_has_one_number_however_many_there_are() {
         let mut numbers = Numbers::default();
+        assert_eq!(numbers.get(0, 0), None);
         for _ in 0..3 {
             for first in 0..100 {
                 for second in 0..100 {
@@ -173,5 +179,6 @@ mod tests {
                 }
             }
         }
+        assert_eq!((numbers.get(99, 99), numbers.get(99, 100)), (Some(9999), None));
     }
 }

@@ -41,6 +41,9 @@ pub struct Python {
     pub text: [u32; 2],
 }
 
+/// Flags of code: `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR`.
+pub const GENERATORS: u32 = 0x2a0;
+
 /// Low bits of a pointer to code that are not the pointer's (CPython 3.14 tags them).
 const TAGS: u64 = 7;
 /// Names are cut to so many characters.
@@ -103,12 +106,9 @@ pub fn named(python: &Python, code: u64) -> Option<PythonCode> {
 
 /// Is the code at an address that of a generator, a coroutine or an asynchronous generator?
 pub fn is_generator(python: &Python, code: u64) -> bool {
-    const CO_GENERATOR: u32 = 0x20;
-    const CO_COROUTINE: u32 = 0x80;
-    const CO_ASYNC_GENERATOR: u32 = 0x200;
     let mut flags = [0; 4];
     read((code & !TAGS).wrapping_add(u64::from(python.flags)), &mut flags)
-        && u32::from_le_bytes(flags) & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR) != 0
+        && u32::from_le_bytes(flags) & GENERATORS != 0
 }
 
 fn text(python: &Python, object: u64) -> Option<String> {
@@ -131,7 +131,8 @@ fn text(python: &Python, object: u64) -> Option<String> {
     Some(bytes.chunks(width as usize).map(character).collect())
 }
 
-fn word(address: u64) -> Option<u64> {
+/// Eight bytes of the memory of this process, if they are there.
+pub fn word(address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
 }

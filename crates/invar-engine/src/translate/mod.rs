@@ -22,6 +22,8 @@ pub mod assemble;
 pub mod block;
 pub mod emit;
 mod registers;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod watch;
 
 use alloc::vec::Vec;

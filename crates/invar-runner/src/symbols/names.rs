@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use invar_core::profile::{Function, Kind};
+use invar_core::profile::{Function, FunctionIds, Kind};
 
 /// Which function's an instruction is, and what is known about its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,7 @@ impl<'a> Origin<'a> {
 /// All functions and chains.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    functions: Vec<Function>,
-    by_function: BTreeMap<Function, u32>,
+    functions: FunctionIds,
     chains: Vec<Box<[u32]>>,
     by_chain: BTreeMap<Box<[u32]>, u32>,
 }
@@ -74,13 +73,7 @@ pub(super) struct Names {
 impl Names {
     /// The id of a function.
     pub fn function(&mut self, function: Function) -> u32 {
-        if let Some(&id) = self.by_function.get(&function) {
-            return id;
-        }
-        let id = self.functions.len() as u32;
-        self.functions.push(function.clone());
-        self.by_function.insert(function, id);
-        id
+        self.functions.id(function)
     }
 
     /// The id of a chain. It is not empty.
@@ -97,7 +90,7 @@ impl Names {
 
     /// The function of an id.
     pub fn function_of(&self, id: u32) -> &Function {
-        &self.functions[id as usize]
+        self.functions.get(id)
     }
 
     /// The functions of a chain.

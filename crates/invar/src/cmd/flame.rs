@@ -13,7 +13,7 @@ use crate::args::{Common, Flame, Frames, ProfileFormat};
 use crate::cmd::compare::unlike;
 use crate::exit::{Code, Failure};
 use crate::imported::{self, Imported};
-use crate::pick::{newest, pick};
+use crate::pick::{named_or_newest, pick};
 use crate::place::Place;
 use crate::profiles::{benchmark, machine, measure, need};
 use crate::render::flame::{file_stem, page};
@@ -111,10 +111,7 @@ fn only_html(format: ProfileFormat) -> Result<(), Failure> {
 
 /// The name of the benchmark that is meant, and its profile as text.
 async fn one(arguments: &Flame, place: &Place, store: Option<&Store>) -> Result<(String, Vec<u8>), Failure> {
-    let run = match arguments.run.as_deref() {
-        Some(run) => pick(run, place, store, None).await?,
-        None => newest(place, store).await?,
-    };
+    let run = named_or_newest(arguments.run.as_deref(), place, store).await?;
     let name = benchmark(arguments.benchmark.as_deref().unwrap_or_default(), &[&run])?;
     let machine = machine(&run, &name);
     let measure = measure(&arguments.measure, machine)?;

@@ -6,61 +6,64 @@ use invar_core::environment::Environment;
 use invar_core::profile::{Function, Measure, Profile};
 use invar_core::run::Run;
 use invar_core::wire::{functions, v1};
+use invar_store::Store;
 
 use crate::args::{Common, Show};
 use crate::exit::{Code, Failure};
-use crate::pick::{is_a_run, newest, pick, pick_name};
+use crate::pick::{is_a_run, named_or_newest, newest, pick_name};
 use crate::place::Place;
 use crate::profiles::{benchmark, machine, need};
 use crate::render;
-use crate::render::one_line;
+use crate::render::{View, one_line};
 use crate::sources::{Files, range};
 use crate::terminal::{print, stdout};
 
 /// Shows a run in full, or one of its benchmarks.
 pub async fn show(mut arguments: Show, common: &Common) -> Result<Code, Failure> {
-    if arguments.benchmark.is_none() && names_a_benchmark(arguments.run.as_deref(), common).await? {
+    let place = Place::find(common)?;
+    let store = place.existing_store().await?;
+    let store = store.as_ref();
+    if arguments.benchmark.is_none() && names_a_benchmark(arguments.run.as_deref(), &place, store).await? {
         arguments.benchmark = arguments.run.take();
     }
+    let view = stdout(common.color);
     if let Some(part) = &arguments.benchmark {
-        return show_benchmark(part, &arguments, common).await;
+        return show_benchmark(part, &arguments, &place, store, view).await;
     }
     if let Some(function) = &arguments.source {
         let error = format!("`{}` is looked for in a benchmark, and none is named", one_line(function));
         return Err(Failure::new(Code::Usage, error).help("invar show RUN BENCHMARK --source FUNCTION"));
     }
-    let run = named_or_newest(arguments.run.as_deref(), common).await?;
-    print(if arguments.json {
-        v1::write_pretty(&run)
-    } else {
-        render::show::show(&run, stdout(common.color))
-    })?;
+    let run = named_or_newest(arguments.run.as_deref(), &place, store).await?;
+    print(if arguments.json { v1::write_pretty(&run) } else { render::show::show(&run, view) })?;
     Ok(Code::Well)
 }
 
 /// Whether the only name is no run's, and is in the name of a benchmark of the newest run.
-async fn names_a_benchmark(name: Option<&str>, common: &Common) -> Result<bool, Failure> {
-    let place = Place::find(common)?;
-    let store = place.existing_store().await?;
-    let (Some(name), Some(store)) = (name, &store) else { return Ok(false) };
-    if is_a_run(name, &place, store).await? || store.list(1).await.is_ok_and(|runs| runs.is_empty()) {
+async fn names_a_benchmark(
+    name: Option<&str>,
+    place: &Place,
+    store: Option<&Store>,
+) -> Result<bool, Failure> {
+    let (Some(name), Some(store)) = (name, store) else { return Ok(false) };
+    if is_a_run(name, place, store).await? || store.list(1).await.is_ok_and(|runs| runs.is_empty()) {
         return Ok(false);
     }
-    let run = newest(&place, Some(store)).await?;
+    let run = newest(place, Some(store)).await?;
     Ok(run.measurements.iter().any(|measurement| measurement.benchmark.id.contains(name)))
 }
 
-async fn show_benchmark(part: &str, arguments: &Show, common: &Common) -> Result<Code, Failure> {
-    let place = Place::find(common)?;
-    let store = place.existing_store().await?;
-    let run = match arguments.run.as_deref() {
-        Some(name) => pick(name, &place, store.as_ref(), None).await?,
-        None => newest(&place, store.as_ref()).await?,
-    };
+async fn show_benchmark(
+    part: &str,
+    arguments: &Show,
+    place: &Place,
+    store: Option<&Store>,
+    view: View,
+) -> Result<Code, Failure> {
+    let run = named_or_newest(arguments.run.as_deref(), place, store).await?;
     let name = benchmark(part, &[&run])?;
-    let profile = need(store.as_ref(), &run, &name, &place).await?;
+    let profile = need(store, &run, &name, place).await?;
     let machine = machine(&run, &name);
-    let view = stdout(common.color);
     print(match &arguments.source {
         _ if arguments.json => functions::write(&run.id, &name, &profile, machine),
         Some(function) => {
@@ -104,14 +107,4 @@ fn with_lines(part: &str, profile: &Profile, measure: Measure<'_>) -> Result<u32
     };
     let same = indices.into_iter().filter(|&index| name(index) == meant);
     Ok(same.max_by_key(own).expect("a name is of a function"))
-}
-
-/// The run of that name; the newest where there is none.
-pub async fn named_or_newest(name: Option<&str>, common: &Common) -> Result<Run, Failure> {
-    let place = Place::find(common)?;
-    let store = place.existing_store().await?;
-    match name {
-        Some(name) => pick(name, &place, store.as_ref(), None).await,
-        None => newest(&place, store.as_ref()).await,
-    }
 }

@@ -5,26 +5,10 @@ use iced_x86::{Decoder, DecoderOptions};
 use super::*;
 use crate::drain::reference;
 use crate::translate::block::{self, trace_path};
+use crate::translate::testing::{AT, Bytes};
 
-const AT: u64 = 0x40_0000;
 const ORIGIN: u64 = 0x1000_2000_0000;
 const FS_BASE: u64 = 0x7000_0000;
-
-struct Bytes<'a>(&'a [u8]);
-
-impl block::Source for Bytes<'_> {
-    fn code(&self, address: u64) -> Option<&[u8]> {
-        self.0.get(address.checked_sub(AT)? as usize..).filter(|rest| !rest.is_empty())
-    }
-
-    fn is_volatile(&self, _address: u64) -> bool {
-        false
-    }
-
-    fn alike(&self, _one: u64, _other: u64) -> bool {
-        true
-    }
-}
 
 fn translated(bytes: &[u8], mode: Mode) -> Translation {
     let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");

@@ -1,0 +1,133 @@
+//! What the runtime answers for the guest: `cpuid`, `xgetbv`, and what system calls mean for translation.
+
+use alloc::collections::BTreeMap;
+
+use invar_core::diagnostic::Diagnostic;
+
+use crate::guest::processor;
+use crate::guest::system_call::{self, Care, Change};
+use crate::host::context::{Context, register::*};
+use crate::host::memory::CodeMemory;
+use crate::host::{faults, gate, layout, memory, syscall};
+use crate::runtime::{CODE_END, Engine, NATIVE_EXIT_BYTES, PAGE};
+use crate::translate::{Site, Special, emit};
+
+/// Code that makes the system calls which start threads and processes.
+///
+/// It stays when translations are dropped, since a new thread may not have left it yet when its parent goes on.
+#[derive(Debug, Default)]
+pub(super) struct Births {
+    by_next: BTreeMap<u64, u64>,
+    bytes: u64,
+}
+
+impl Births {
+    /// Address of the code whose child goes on at `next`.
+    fn code(&mut self, memory: &mut CodeMemory, next: u64) -> u64 {
+        if let Some(&origin) = self.by_next.get(&next) {
+            return origin;
+        }
+        let origin = CODE_END + NATIVE_EXIT_BYTES + self.bytes;
+        let code = emit::system_call_with_child(origin, next);
+        let bytes = (code.len() as u64).next_multiple_of(16);
+        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) - NATIVE_EXIT_BYTES {
+            // Thousands of places that start threads: by now the first of them have left.
+            *self = Births::default();
+            return self.code(memory, next);
+        }
+        memory.write(origin, &code);
+        self.by_next.insert(next, origin);
+        self.bytes += bytes;
+        origin
+    }
+}
+
+impl Engine {
+    /// Answers an instruction that the runtime answers; says where the guest goes on.
+    pub(super) fn special(&mut self, context: &mut Context, site: Site) -> u64 {
+        match site.special {
+            Special::SystemCall => self.system_call(context, site),
+            Special::Cpuid => {
+                let leaf = context.registers[usize::from(RAX)] as u32;
+                let subleaf = context.registers[usize::from(RCX)] as u32;
+                let answer = processor::cpuid(leaf, subleaf, gate::cpuid(leaf, subleaf));
+                for (register, value) in [RAX, RBX, RCX, RDX].into_iter().zip(answer) {
+                    context.registers[usize::from(register)] = u64::from(value);
+                }
+                self.go_to(context, site.next)
+            }
+            Special::Xgetbv => {
+                context.registers[usize::from(RAX)] = processor::STATE_COMPONENTS;
+                context.registers[usize::from(RDX)] = 0;
+                self.go_to(context, site.next)
+            }
+            Special::FsBaseChanged => {
+                // What was traced before belongs to the old base.
+                self.collect(context);
+                self.fs_base = syscall::fs_base();
+                self.go_to(context, site.next)
+            }
+            Special::Unknown => {
+                self.diagnostics.insert(Diagnostic::UnsupportedInstruction);
+                self.leave(context, site.at)
+            }
+        }
+    }
+
+    fn system_call(&mut self, context: &mut Context, site: Site) -> u64 {
+        let register = |number: usize| context.registers[number];
+        // rax; rdi, rsi, rdx, r10, r8, r9.
+        let call = register(0);
+        let arguments = [register(7), register(6), register(2), register(10), register(8), register(9)];
+        self.system_call = (call, arguments);
+        if let Some(diagnostic) = system_call::diagnostic(call) {
+            self.diagnostics.insert(diagnostic);
+        }
+        context.target = site.next;
+        match system_call::care(call, arguments) {
+            Care::None => gate::system_call_address(),
+            Care::Child => self.births.code(&mut self.code, site.next),
+            Care::Leave => self.leave(context, site.at),
+            Care::Refuse => {
+                const EPERM: i64 = 1;
+                context.registers[usize::from(RAX)] = -EPERM as u64;
+                self.go_to(context, site.next)
+            }
+        }
+    }
+
+    /// A system call has returned; says where the guest goes on.
+    pub(super) fn system_call_done(&mut self, context: &mut Context, site: Site) -> u64 {
+        let (call, arguments) = self.system_call;
+        let result = context.registers[usize::from(RAX)] as i64;
+        if result > 0 && system_call::care(call, arguments) == Care::Child {
+            // The kernel has just read the flags of clone3 there.
+            let flags =
+                if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
+            self.diagnostics.insert(system_call::child_diagnostic(call, flags));
+        }
+        match system_call::change(call, arguments, result) {
+            Change::None => {}
+            Change::Everything => self.forget_all(context),
+            Change::Ranges { ranges, executable } => {
+                self.map_is_stale |= executable;
+                for (start, bytes) in ranges.into_iter().filter(|&(_, bytes)| bytes != 0) {
+                    let (start, end) = (start / PAGE * PAGE, (start + bytes).next_multiple_of(PAGE));
+                    // What is not translated yet must not be read from there any more either.
+                    self.map_is_stale |= self.map.overlaps(start, end);
+                    if self.pages.range(start..end).next().is_some() {
+                        self.forget_all(context);
+                    }
+                }
+            }
+        }
+        if call == syscall::number::RT_SIGACTION && result == 0 {
+            faults::action_changed(context, arguments[0], arguments[2]);
+        }
+        if call == syscall::number::ARCH_PRCTL {
+            self.collect(context);
+            self.fs_base = syscall::fs_base();
+        }
+        self.go_to(context, site.next)
+    }
+}
