@@ -1,8 +1,9 @@
 //! The tree of calls of a region, and how often each exit was taken within each call.
 //!
 //! Reads the trace that the drain reads, and changes nothing: what is counted, and the code that counts it, are the same
-//! with a ledger and without. A record costs one look into a table, since an exit does the same whenever it is taken
-//! within the same call; only the guest's stack pointer, which the trace has at every call and return, can say otherwise.
+//! with a ledger and without. An exit does the same whenever it is taken within the same call, so a record costs a look at
+//! the row that is expected, or into a table; only the guest's stack pointer, which the trace has at every call and return,
+//! can say otherwise.
 //!
 //! A call is left by the return that reads the address which it has pushed. Whatever else happens to the stack (exceptions,
 //! `longjmp`, a return used as a jump) shows at the next call or return: calls whose return address lies below the stack

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// An exit within a call, with all that is needed of it record by record: it is one line of the host's cache.
+/// An exit within a call, with all that is needed of it record by record in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// How often.
