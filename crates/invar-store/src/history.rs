@@ -53,12 +53,12 @@ impl Cursor {
     }
 }
 
-/// What the statements below have in common; `$1` to `$6` are bound by [`Store::listed`].
+/// What the statements below have in common; `$1` to `$7` are bound by [`Store::listed`].
 macro_rules! listed {
     ($condition:literal) => {
         select!(
             "WHERE ($1 IS NULL OR branch = $1) AND ($2 IS NULL OR (machine_text = $2 AND instrument = $3))
-               AND ($4 IS NULL OR (started_us, id) < ($4, $5)) ",
+               AND ($4 IS NULL OR (started_us, id) < ($4, $5)) AND project = $7 ",
             $condition,
             " ORDER BY started_us DESC, id DESC LIMIT $6"
         )
@@ -76,7 +76,7 @@ impl Store {
         let sql = listed!(
             "AND measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND NOT EXISTS (
                  SELECT 1 FROM run AS later
-                 WHERE later.commit_id = run.commit_id AND later.measured > 0 AND later.dirty = 0
+                 WHERE later.project = run.project AND later.commit_id = run.commit_id AND later.measured > 0 AND later.dirty = 0
                    AND ($1 IS NULL OR later.branch = $1)
                    AND ($2 IS NULL OR (later.machine_text = $2 AND later.instrument = $3))
                    AND (later.started_us, later.id) > (run.started_us, run.id))"
@@ -92,6 +92,7 @@ impl Store {
             .bind(listing.after.as_ref().map(|cursor| cursor.started.0))
             .bind(listing.after.as_ref().map(|cursor| cursor.id.as_str()))
             .bind(i64::from(listing.limit))
+            .bind(self.project)
             .fetch_all(self.readers())
             .await;
         self.summaries(rows)
@@ -100,9 +101,11 @@ impl Store {
     /// Branches that were measured, the one measured last first.
     pub async fn branches(&self, limit: u32) -> Result<Vec<String>, DatabaseError> {
         let rows = sqlx::query(
-            "SELECT branch FROM run WHERE branch IS NOT NULL GROUP BY branch ORDER BY max(started_us) DESC, branch LIMIT $1",
+            "SELECT branch FROM run WHERE project = $2 AND branch IS NOT NULL
+             GROUP BY branch ORDER BY max(started_us) DESC, branch LIMIT $1",
         )
         .bind(i64::from(limit))
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         let rows = rows.map_err(|error| self.error(error))?;
@@ -116,9 +119,11 @@ impl Store {
             return Ok(Vec::new());
         }
         let rows = sqlx::query(
-            "SELECT DISTINCT commit_id FROM run WHERE commit_id >= $1 AND commit_id < $1 || 'g' ORDER BY commit_id LIMIT 5",
+            "SELECT DISTINCT commit_id FROM run WHERE project = $2 AND commit_id >= $1 AND commit_id < $1 || 'g'
+             ORDER BY commit_id LIMIT 5",
         )
         .bind(start.to_ascii_lowercase())
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         let rows = rows.map_err(|error| self.error(error))?;
@@ -127,8 +132,9 @@ impl Store {
 
     /// In which way a run was measured; `None` if it is not there.
     pub async fn way(&self, id: &str) -> Result<Option<Comparable>, DatabaseError> {
-        let row = sqlx::query("SELECT machine_text, instrument FROM run WHERE id = $1")
+        let row = sqlx::query("SELECT machine_text, instrument FROM run WHERE id = $1 AND project = $2")
             .bind(id)
+            .bind(self.project)
             .fetch_optional(self.readers())
             .await
             .map_err(|error| self.error(error))?;
@@ -138,10 +144,11 @@ impl Store {
     /// In which ways a benchmark was measured; the one measured last first.
     pub async fn ways(&self, benchmark: &str) -> Result<Vec<Comparable>, DatabaseError> {
         let rows = sqlx::query(
-            "SELECT machine_text, instrument FROM series WHERE benchmark = $1
+            "SELECT machine_text, instrument FROM series WHERE benchmark = $1 AND project = $2
              ORDER BY (SELECT max(started_us) FROM measurement WHERE series = series.number) DESC, number DESC",
         )
         .bind(benchmark)
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         let rows = rows.map_err(|error| self.error(error))?;
@@ -166,6 +173,7 @@ impl Store {
             .bind(branch)
             .bind(i64::from(limit))
             .bind(trees == Trees::All)
+            .bind(self.project)
             .fetch_all(self.readers())
             .await
             .map_err(|error| self.error(error))?;
@@ -199,10 +207,12 @@ impl Store {
              JOIN run ON run.number = measurement.run JOIN series ON series.number = measurement.series WHERE ",
             columns()
         ));
-        query.push("series.machine_text = ").push_bind(&way.machine);
+        query.push("series.project = ").push_bind(self.project);
+        query.push(" AND series.machine_text = ").push_bind(&way.machine);
         query.push(" AND series.instrument = ").push_bind(way.instrument.name());
         // The runs come first in the plan: a run has as many measurements as it has benchmarks, a series far more.
-        query.push(" AND measurement.run IN (SELECT number FROM run WHERE id IN (");
+        query.push(" AND measurement.run IN (SELECT number FROM run WHERE project = ");
+        query.push_bind(self.project).push(" AND id IN (");
         let mut ids = query.separated(", ");
         for run in runs {
             ids.push_bind(&run.id);
@@ -241,7 +251,8 @@ fn history_sql() -> String {
     let columns = columns();
     let sql = select!(
         "JOIN measurement ON measurement.run = run.number
-         WHERE measurement.series = (SELECT number FROM series WHERE benchmark = $1 AND machine_text = $2 AND instrument = $3)
+         WHERE measurement.series = (SELECT number FROM series
+                                     WHERE project = $7 AND benchmark = $1 AND machine_text = $2 AND instrument = $3)
            AND (run.dirty = 0 OR $6) AND ($4 IS NULL OR run.branch = $4)
          ORDER BY measurement.started_us DESC, measurement.run DESC LIMIT $5"
     );

@@ -19,10 +19,12 @@ pub mod database;
 mod history;
 mod measurement;
 mod profile;
+mod project;
 mod store;
 
 pub use blobs::UnpackError;
 pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
 pub use profile::{GetProfileError, Profiles};
+pub use project::{CreateProjectError, Project, Visibility};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};

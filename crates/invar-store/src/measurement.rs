@@ -16,13 +16,19 @@ pub(crate) fn columns() -> String {
     Event::ALL.map(|event| format!("measurement.{}", event.name())).join(", ")
 }
 
-/// Writes the measurements of a run that has this number.
-pub(crate) async fn insert(connection: &mut SqliteConnection, number: i64, run: &Run) -> sqlx::Result<()> {
+/// Writes the measurements of a run that has this number, and belongs to this project.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    project: i64,
+    number: i64,
+    run: &Run,
+) -> sqlx::Result<()> {
     let names = Event::ALL.map(Event::name).join(", ");
-    let counts: Vec<String> = (0..Event::COUNT).map(|index| format!("${}", index + 7)).collect();
+    let counts: Vec<String> = (0..Event::COUNT).map(|index| format!("${}", index + 8)).collect();
     let sql = format!(
         "INSERT INTO measurement (series, started_us, run, diagnostics, {names})
-         SELECT number, $4, $5, $6, {} FROM series WHERE benchmark = $1 AND machine_text = $2 AND instrument = $3
+         SELECT number, $5, $6, $7, {} FROM series
+         WHERE project = $1 AND benchmark = $2 AND machine_text = $3 AND instrument = $4
          ON CONFLICT (series, started_us, run) DO NOTHING",
         counts.join(", ")
     );
@@ -31,15 +37,20 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, number: i64, run: 
         let benchmark = measurement.benchmark.id.as_str();
         let instrument = measurement.instrument.name();
         sqlx::query(
-            "INSERT INTO series (benchmark, machine_text, instrument) VALUES ($1, $2, $3)
-             ON CONFLICT (benchmark, machine_text, instrument) DO NOTHING",
+            "INSERT INTO series (project, benchmark, machine_text, instrument) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (project, benchmark, machine_text, instrument) DO NOTHING",
         )
+        .bind(project)
         .bind(benchmark)
         .bind(&machine)
         .bind(instrument)
         .execute(&mut *connection)
         .await?;
-        let query = sqlx::query(AssertSqlSafe(sql.clone())).bind(benchmark).bind(&machine).bind(instrument);
+        let query = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(project)
+            .bind(benchmark)
+            .bind(&machine)
+            .bind(instrument);
         let query = query.bind(run.started.0).bind(number).bind(measurement.diagnostics.0.cast_signed());
         let events = measurement.warm.0.iter();
         let query = events.fold(query, |query, count| query.bind(count.cast_signed()));

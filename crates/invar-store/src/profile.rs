@@ -44,10 +44,11 @@ impl Store {
     pub async fn profile(&self, run: &str, benchmark: &str) -> Result<Option<Profile>, GetProfileError> {
         let row = sqlx::query(
             "SELECT profile.blob FROM profile JOIN run ON run.number = profile.run
-             WHERE run.id = $1 AND profile.benchmark = $2",
+             WHERE run.id = $1 AND profile.benchmark = $2 AND run.project = $3",
         )
         .bind(run)
         .bind(benchmark)
+        .bind(self.project)
         .fetch_optional(self.readers())
         .await
         .map_err(|error| self.error(error))?;

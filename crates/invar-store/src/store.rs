@@ -15,6 +15,7 @@ use crate::blobs::{Blobs, ReadBlobError, WriteBlobError};
 use crate::database::{self, DatabaseError, Pools};
 use crate::measurement;
 use crate::profile::{self, Profiles};
+use crate::project::NAMELESS;
 
 /// A statement that selects what [`summary`] reads.
 macro_rules! select {
@@ -28,13 +29,15 @@ macro_rules! select {
 }
 pub(crate) use select;
 
-/// A directory of runs.
+/// The runs of one project, among others that lie beside it. Nothing that a store is asked tells of another project.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The project's number.
+    pub(crate) project: i64,
     blobs: Blobs,
     pub(crate) profiles: Blobs,
     path: PathBuf,
-    pools: Pools,
+    pub(crate) pools: Pools,
 }
 
 /// Why there is no store to use.
@@ -157,7 +160,8 @@ pub struct Wanted {
 }
 
 impl Store {
-    /// The store in this directory, made where it is missing.
+    /// The store in this directory, made where it is missing; of its projects the one without a name, which is a
+    /// checkout's.
     pub async fn open(directory: &Path) -> Result<Store, OpenError> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
@@ -177,7 +181,7 @@ impl Store {
         let pools = database::open(&path).await?;
         let blobs = Blobs::new(directory.join("blobs"), "json.zst");
         let profiles = Blobs::new(directory.join("profiles"), "zst");
-        let store = Store { blobs, profiles, path, pools };
+        let store = Store { project: NAMELESS, blobs, profiles, path, pools };
         store.index_older_runs().await?;
         Ok(store)
     }
@@ -185,24 +189,25 @@ impl Store {
     /// Measurements of runs that were kept before there was a table for them. A run whose blob cannot be read is passed
     /// over, and looked at again the next time: it may have been imported anew.
     async fn index_older_runs(&self) -> Result<(), DatabaseError> {
-        let rows = sqlx::query("SELECT number, blob FROM run WHERE indexed = 0 ORDER BY number")
+        let rows = sqlx::query("SELECT number, blob, project FROM run WHERE indexed = 0 ORDER BY number")
             .fetch_all(&self.pools.writer)
             .await
             .map_err(|error| self.error(error))?;
         for row in rows {
             let number: i64 = row.try_get(0).map_err(|error| self.error(error))?;
             let blob: String = row.try_get(1).map_err(|error| self.error(error))?;
+            let project: i64 = row.try_get(2).map_err(|error| self.error(error))?;
             let bytes = self.blobs.get(&blob).ok();
             let Some(run) = bytes.and_then(|bytes| v1::read(&bytes).ok()) else { continue };
-            self.index(number, &run).await.map_err(|error| self.error(error))?;
+            self.index(project, number, &run).await.map_err(|error| self.error(error))?;
         }
         Ok(())
     }
 
-    async fn index(&self, number: i64, run: &Run) -> sqlx::Result<()> {
+    async fn index(&self, project: i64, number: i64, run: &Run) -> sqlx::Result<()> {
         let mut connection = self.pools.writer.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        measurement::insert(&mut transaction, number, run).await?;
+        measurement::insert(&mut transaction, project, number, run).await?;
         sqlx::query("UPDATE run SET indexed = 1 WHERE number = $1")
             .bind(number)
             .execute(&mut *transaction)
@@ -235,8 +240,8 @@ impl Store {
         let summary = Summary::of(run);
         let inserted = sqlx::query(
             "INSERT INTO run (id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
-                              measured, failed, incomplete, blob, indexed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)
+                              measured, failed, incomplete, blob, project, indexed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)
              ON CONFLICT (id) DO NOTHING RETURNING number",
         )
         .bind(&summary.id)
@@ -253,12 +258,15 @@ impl Store {
         .bind(summary.failed as i64)
         .bind(&summary.incomplete)
         .bind(&blob)
+        .bind(self.project)
         .fetch_optional(&mut *transaction)
         .await
         .map_err(|error| self.error(error))?;
         if let Some(row) = &inserted {
             let number = row.try_get(0).map_err(|error| self.error(error))?;
-            measurement::insert(&mut transaction, number, run).await.map_err(|error| self.error(error))?;
+            measurement::insert(&mut transaction, self.project, number, run)
+                .await
+                .map_err(|error| self.error(error))?;
             profile::insert(&mut transaction, number, &profiles).await.map_err(|error| self.error(error))?;
         }
         transaction.commit().await.map_err(|error| self.error(error))?;
@@ -276,8 +284,11 @@ impl Store {
 
     /// The run with this id.
     pub async fn get(&self, id: &str) -> Result<Run, GetError> {
-        let row =
-            sqlx::query("SELECT blob FROM run WHERE id = $1").bind(id).fetch_optional(self.readers()).await;
+        let row = sqlx::query("SELECT blob FROM run WHERE id = $1 AND project = $2")
+            .bind(id)
+            .bind(self.project)
+            .fetch_optional(self.readers())
+            .await;
         let id = id.to_string();
         let Some(row) = row.map_err(|error| self.error(error))? else { return Err(GetError::Unknown { id }) };
         let blob: String = row.try_get(0).map_err(|error| self.error(error))?;
@@ -289,8 +300,9 @@ impl Store {
 
     /// The newest runs, newest first.
     pub async fn list(&self, limit: u32) -> Result<Vec<Summary>, DatabaseError> {
-        let rows = sqlx::query(select!("ORDER BY started_us DESC, id DESC LIMIT $1"))
+        let rows = sqlx::query(select!("WHERE project = $2 ORDER BY started_us DESC, id DESC LIMIT $1"))
             .bind(i64::from(limit))
+            .bind(self.project)
             .fetch_all(self.readers())
             .await;
         self.summaries(rows)
@@ -304,9 +316,10 @@ impl Store {
             return Ok(Found::None);
         }
         let rows = sqlx::query(select!(
-            "WHERE id LIKE $1 || '%' OR id LIKE '%' || $1 ORDER BY started_us DESC, id DESC"
+            "WHERE project = $2 AND (id LIKE $1 || '%' OR id LIKE '%' || $1) ORDER BY started_us DESC, id DESC"
         ))
         .bind(&part)
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         let mut runs = self.summaries(rows)?;
@@ -329,6 +342,7 @@ impl Store {
                AND ($4 IS NULL OR (machine_text = $4 AND instrument = $5))
                AND ($6 IS NULL OR id <> $6)
                AND ($7 IS NULL OR started_us <= $7)
+               AND project = $8
              ORDER BY CASE WHEN $1 IS NULL THEN 0 ELSE dirty END,
                       CASE WHEN $1 IS NULL THEN 0 ELSE incomplete IS NOT NULL END,
                       started_us DESC, id DESC
@@ -341,6 +355,7 @@ impl Store {
         .bind(wanted.comparable.as_ref().map(|comparable| comparable.instrument.name()))
         .bind(&wanted.except)
         .bind(wanted.not_after.map(|time| time.0))
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         Ok(self.summaries(rows)?.pop())
@@ -350,10 +365,12 @@ impl Store {
     pub async fn commits_measured(&self, comparable: &Comparable) -> Result<BTreeSet<String>, DatabaseError> {
         let rows = sqlx::query(
             "SELECT DISTINCT commit_id FROM run
-             WHERE measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND machine_text = $1 AND instrument = $2",
+             WHERE measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND machine_text = $1 AND instrument = $2
+               AND project = $3",
         )
         .bind(&comparable.machine)
         .bind(comparable.instrument.name())
+        .bind(self.project)
         .fetch_all(self.readers())
         .await;
         let rows = rows.map_err(|error| self.error(error))?;
@@ -364,6 +381,11 @@ impl Store {
     pub async fn close(self) {
         self.pools.readers.close().await;
         self.pools.writer.close().await;
+    }
+
+    /// The same store, within another project.
+    pub(crate) fn within(&self, project: i64) -> Store {
+        Store { project, ..self.clone() }
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
@@ -469,13 +491,20 @@ mod tests {
         assert_eq!(history(&store).await, [1, 2, 3]);
     }
 
+    /// Brings a store of the first schema forward to this one, as older builds did.
+    async fn forward(directory: &Path, schema: usize) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("invar.sqlite"));
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        for migration in &database::MIGRATIONS[1..schema] {
+            sqlx::raw_sql(*migration).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+    }
+
     /// A store as the second schema had it, empty.
     async fn second_schema(directory: &Path) {
         first_schema(directory, &[run(1)]).await;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("invar.sqlite"));
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::raw_sql(database::MIGRATIONS[1]).execute(&pool).await.unwrap();
-        pool.close().await;
+        forward(directory, 2).await;
     }
 
     #[tokio::test]
@@ -489,6 +518,32 @@ mod tests {
         assert_eq!(store.put_with(&run(2), &profiles).await.unwrap(), Put::Stored);
         assert_eq!(store.profile(&run(2).id, "a").await.unwrap(), Some(profile));
         assert_eq!(history(&store).await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_store_of_the_third_schema_becomes_the_project_without_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        first_schema(folder.path(), &[run(1), run(2)]).await;
+        forward(folder.path(), 3).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("invar.sqlite"));
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let profile = invar_core::profile::Builder::new("a").finish();
+        let profiles = Profiles::from([("a".to_string(), profile.clone())]);
+        let blobs = profile::put(&Blobs::new(folder.path().join("profiles"), "zst"), &profiles).unwrap();
+        sqlx::query("INSERT INTO profile VALUES ((SELECT number FROM run WHERE id = $1), 'a', $2)")
+            .bind(run(1).id)
+            .bind(&blobs[0].1)
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(store.about().await.unwrap().name, "");
+        assert_eq!(history(&store).await, [1, 2]);
+        assert_eq!(store.get(&run(1).id).await.unwrap(), run(1));
+        assert_eq!(store.profile(&run(1).id, "a").await.unwrap(), Some(profile));
+        store.put(&run(3)).await.unwrap();
+        assert_eq!(history(&store).await, [1, 2, 3]);
     }
 
     #[tokio::test]
