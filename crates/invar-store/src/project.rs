@@ -4,10 +4,9 @@
 //! its first day on: the one of a checkout, where nobody asks for projects.
 
 use invar_core::run::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Intent, Row};
+use crate::statement::Statement;
 use crate::store::Store;
 
 /// The number of the project that has no name.
@@ -72,14 +71,13 @@ fn is_a_name(name: &str) -> bool {
         && name.split_once('/').is_some_and(|(owner, name)| is_a_part(owner) && is_a_part(name))
 }
 
+/// What [`project`] reads.
+const SELECT: &str = "SELECT name, public, created_us, settings FROM project ";
+
 impl Store {
     /// Every project of the store, by name. The one without a name is among them.
     pub async fn projects(&self) -> Result<Vec<Project>, DatabaseError> {
-        let rows = sqlx::query("SELECT name, public, created_us, settings FROM project ORDER BY lower(name)")
-            .fetch_all(self.readers())
-            .await
-            .map_err(|error| self.error(error))?;
-        rows.iter().map(|row| project(row).map_err(|error| self.error(error))).collect()
+        self.database.all(&Statement::new(SELECT).push("ORDER BY lower(name)"), project).await
     }
 
     /// Makes a project and enters it.
@@ -92,73 +90,56 @@ impl Store {
         if !is_a_name(name) {
             return Err(CreateProjectError::Name { name: name.to_string() });
         }
-        let row = sqlx::query(
-            "INSERT INTO project (name, public, created_us, settings) VALUES ($1, $2, $3, '')
-             ON CONFLICT DO NOTHING RETURNING number",
-        )
-        .bind(name)
-        .bind(i64::from(visibility == Visibility::Public))
-        .bind(created.0)
-        .fetch_optional(&self.pools.writer)
-        .await
-        .map_err(|error| self.error(error))?;
-        let Some(row) = row else { return Err(CreateProjectError::Taken { name: name.to_string() }) };
-        let number = row.try_get(0).map_err(|error| self.error(error))?;
-        Ok(self.within(number))
+        let statement = Statement::new("INSERT INTO project (name, public, created_us, settings) VALUES (")
+            .bind(name)
+            .push(", ")
+            .bind(visibility == Visibility::Public)
+            .push(", ")
+            .bind(created.0)
+            .push(", '') ON CONFLICT DO NOTHING RETURNING number");
+        let mut transaction = self.database.begin(Intent::Write).await?;
+        let number = transaction.one(&statement, |row| row.number(0)).await?;
+        transaction.commit().await?;
+        match number {
+            Some(number) => Ok(self.within(number)),
+            None => Err(CreateProjectError::Taken { name: name.to_string() }),
+        }
     }
 
     /// The store within this project, if there is one of this name; how it is capitalised does not matter.
     pub async fn project(&self, name: &str) -> Result<Option<Store>, DatabaseError> {
-        let row = sqlx::query("SELECT number FROM project WHERE lower(name) = lower($1)")
-            .bind(name)
-            .fetch_optional(self.readers())
-            .await
-            .map_err(|error| self.error(error))?;
-        let Some(row) = row else { return Ok(None) };
-        let number = row.try_get(0).map_err(|error| self.error(error))?;
-        Ok(Some(self.within(number)))
+        let statement =
+            Statement::new("SELECT number FROM project WHERE lower(name) = ").bind(name.to_ascii_lowercase());
+        let number = self.database.one(&statement, |row| row.number(0)).await?;
+        Ok(number.map(|number| self.within(number)))
     }
 
     /// The project that this store is within.
     pub async fn about(&self) -> Result<Project, DatabaseError> {
-        let row = sqlx::query("SELECT name, public, created_us, settings FROM project WHERE number = $1")
-            .bind(self.project)
-            .fetch_one(self.readers())
-            .await
-            .map_err(|error| self.error(error))?;
-        project(&row).map_err(|error| self.error(error))
+        let statement = Statement::new(SELECT).push("WHERE number = ").bind(self.project);
+        let found = self.database.one(&statement, project).await?;
+        Ok(found.expect("a project is never removed"))
     }
 
     /// Says who may read the project from now on.
     pub async fn show_to(&self, visibility: Visibility) -> Result<(), DatabaseError> {
-        sqlx::query("UPDATE project SET public = $2 WHERE number = $1")
-            .bind(self.project)
-            .bind(i64::from(visibility == Visibility::Public))
-            .execute(&self.pools.writer)
-            .await
-            .map_err(|error| self.error(error))?;
-        Ok(())
+        let statement = Statement::new("UPDATE project SET public = ").bind(visibility == Visibility::Public);
+        self.database.execute(&statement.push(" WHERE number = ").bind(self.project)).await
     }
 
     /// Keeps the project's settings instead of those it has.
     pub async fn set_settings(&self, settings: &str) -> Result<(), DatabaseError> {
-        sqlx::query("UPDATE project SET settings = $2 WHERE number = $1")
-            .bind(self.project)
-            .bind(settings)
-            .execute(&self.pools.writer)
-            .await
-            .map_err(|error| self.error(error))?;
-        Ok(())
+        let statement = Statement::new("UPDATE project SET settings = ").bind(settings);
+        self.database.execute(&statement.push(" WHERE number = ").bind(self.project)).await
     }
 }
 
-fn project(row: &SqliteRow) -> sqlx::Result<Project> {
-    let public: i64 = row.try_get(1)?;
+fn project(row: &Row) -> sqlx::Result<Project> {
     Ok(Project {
-        name: row.try_get(0)?,
-        visibility: if public == 0 { Visibility::Private } else { Visibility::Public },
-        created: Timestamp(row.try_get(2)?),
-        settings: row.try_get(3)?,
+        name: row.text(0)?,
+        visibility: if row.truth(1)? { Visibility::Public } else { Visibility::Private },
+        created: Timestamp(row.number(2)?),
+        settings: row.text(3)?,
     })
 }
 
