@@ -5,15 +5,14 @@
 use std::collections::BTreeMap;
 
 use invar_core::history::{Point, Series};
-use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::run::{Summary, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row};
 
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Row};
 use crate::measurement::{columns, reading};
-use crate::store::{Comparable, Store, select, summary};
+use crate::statement::Statement;
+use crate::store::{Comparable, Store};
+use crate::summary::{SUMMARY, SUMMARY_COLUMNS, instrument, select, summary};
 
 /// Where a page of a list ends: the next one goes on after this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,99 +52,103 @@ impl Cursor {
     }
 }
 
-/// What the statements below have in common; `$1` to `$6` are bound by [`Store::listed`].
-macro_rules! listed {
-    ($condition:literal) => {
-        select!(
-            "WHERE ($1 IS NULL OR branch = $1) AND ($2 IS NULL OR (machine_text = $2 AND instrument = $3))
-               AND ($4 IS NULL OR (started_us, id) < ($4, $5)) ",
-            $condition,
-            " ORDER BY started_us DESC, id DESC LIMIT $6"
-        )
-    };
-}
-
 impl Store {
     /// Runs, newest first.
     pub async fn runs(&self, listing: &Listing) -> Result<Vec<Summary>, DatabaseError> {
-        self.listed(listed!(""), listing).await
+        self.database.all(&self.runs_sql(listing), summary).await
+    }
+
+    pub(crate) fn runs_sql(&self, listing: &Listing) -> Statement {
+        page(self.matching(select("run"), "run", listing), listing)
     }
 
     /// Measured commits, the one measured last first: of each the newest run of a clean tree that has results.
     pub async fn commits(&self, listing: &Listing) -> Result<Vec<Summary>, DatabaseError> {
-        let sql = listed!(
-            "AND measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM run AS later
-                 WHERE later.commit_id = run.commit_id AND later.measured > 0 AND later.dirty = 0
-                   AND ($1 IS NULL OR later.branch = $1)
-                   AND ($2 IS NULL OR (later.machine_text = $2 AND later.instrument = $3))
-                   AND (later.started_us, later.id) > (run.started_us, run.id))"
-        );
-        self.listed(sql, listing).await
+        self.database.all(&self.commits_sql(listing), summary).await
     }
 
-    async fn listed(&self, sql: &'static str, listing: &Listing) -> Result<Vec<Summary>, DatabaseError> {
-        let rows = sqlx::query(sql)
-            .bind(&listing.branch)
-            .bind(listing.comparable.as_ref().map(|comparable| comparable.machine.as_str()))
-            .bind(listing.comparable.as_ref().map(|comparable| comparable.instrument.name()))
-            .bind(listing.after.as_ref().map(|cursor| cursor.started.0))
-            .bind(listing.after.as_ref().map(|cursor| cursor.id.as_str()))
-            .bind(i64::from(listing.limit))
-            .fetch_all(self.readers())
-            .await;
-        self.summaries(rows)
+    pub(crate) fn commits_sql(&self, listing: &Listing) -> Statement {
+        let statement = self.matching(select("run"), "run", listing);
+        let statement = statement.push(
+            " AND run.measured > 0 AND run.dirty = 0 AND run.commit_id IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM run AS later ",
+        );
+        let statement = self.matching(statement, "later", listing).push(
+            " AND later.commit_id = run.commit_id AND later.measured > 0 AND later.dirty = 0
+              AND (later.started_us, later.id) > (run.started_us, run.id))",
+        );
+        page(statement, listing)
+    }
+
+    /// Goes on with what runs of a list have in common.
+    fn matching(&self, statement: Statement, table: &'static str, listing: &Listing) -> Statement {
+        let mut statement = statement.push("WHERE ").push(table).push(".project = ").bind(self.project);
+        if let Some(branch) = &listing.branch {
+            statement = statement.push(" AND ").push(table).push(".branch = ").bind(branch);
+        }
+        if let Some(comparable) = &listing.comparable {
+            statement =
+                statement.push(" AND ").push(table).push(".machine_text = ").bind(&comparable.machine);
+            statement = statement.push(" AND ").push(table).push(".instrument = ");
+            statement = statement.bind(comparable.instrument.name());
+        }
+        statement
     }
 
     /// Branches that were measured, the one measured last first.
     pub async fn branches(&self, limit: u32) -> Result<Vec<String>, DatabaseError> {
-        let rows = sqlx::query(
-            "SELECT branch FROM run WHERE branch IS NOT NULL GROUP BY branch ORDER BY max(started_us) DESC, branch LIMIT $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
+        self.database.all(&self.branches_sql(limit), |row| row.text(0)).await
+    }
+
+    pub(crate) fn branches_sql(&self, limit: u32) -> Statement {
+        Statement::new("SELECT branch FROM run WHERE project = ")
+            .bind(self.project)
+            .push(" AND branch IS NOT NULL GROUP BY branch ORDER BY max(started_us) DESC, branch LIMIT ")
+            .bind(i64::from(limit))
     }
 
     /// Measured commits whose id starts like this, a few at most.
     pub async fn commits_starting(&self, start: &str) -> Result<Vec<String>, DatabaseError> {
-        // Anything else would mean something to GLOB.
+        // Anything else is not behind `g`.
         if start.is_empty() || !start.chars().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(
-            "SELECT DISTINCT commit_id FROM run WHERE commit_id >= $1 AND commit_id < $1 || 'g' ORDER BY commit_id LIMIT 5",
-        )
-        .bind(start.to_ascii_lowercase())
-        .fetch_all(self.readers())
-        .await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
+        self.database.all(&self.commits_starting_sql(start), |row| row.text(0)).await
+    }
+
+    pub(crate) fn commits_starting_sql(&self, start: &str) -> Statement {
+        let start = start.to_ascii_lowercase();
+        Statement::new("SELECT DISTINCT commit_id FROM run WHERE project = ")
+            .bind(self.project)
+            .push(" AND commit_id >= ")
+            .bind(&start)
+            .push(" AND commit_id < ")
+            .bind(format!("{start}g"))
+            .push(" ORDER BY commit_id LIMIT 5")
     }
 
     /// In which way a run was measured; `None` if it is not there.
     pub async fn way(&self, id: &str) -> Result<Option<Comparable>, DatabaseError> {
-        let row = sqlx::query("SELECT machine_text, instrument FROM run WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.readers())
-            .await
-            .map_err(|error| self.error(error))?;
-        row.as_ref().map(comparable).transpose().map_err(|error| self.error(error))
+        let statement = Statement::new("SELECT machine_text, instrument FROM run WHERE id = ").bind(id);
+        let statement = statement.push(" AND project = ").bind(self.project);
+        self.database.one(&statement, comparable).await
     }
 
     /// In which ways a benchmark was measured; the one measured last first.
     pub async fn ways(&self, benchmark: &str) -> Result<Vec<Comparable>, DatabaseError> {
-        let rows = sqlx::query(
-            "SELECT machine_text, instrument FROM series WHERE benchmark = $1
-             ORDER BY (SELECT max(started_us) FROM measurement WHERE series = series.number) DESC, number DESC",
-        )
-        .bind(benchmark)
-        .fetch_all(self.readers())
-        .await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| comparable(row).map_err(|error| self.error(error))).collect()
+        self.database.all(&self.ways_sql(benchmark), comparable).await
+    }
+
+    pub(crate) fn ways_sql(&self, benchmark: &str) -> Statement {
+        Statement::new("SELECT machine_text, instrument FROM series WHERE project = ")
+            .bind(self.project)
+            .push(" AND benchmark = ")
+            .bind(benchmark)
+            // The two engines sort what is not there to different ends.
+            .push(
+                " ORDER BY coalesce((SELECT max(started_us) FROM measurement WHERE measurement.series = series.number), 0)
+                  DESC, number DESC",
+            )
     }
 
     /// A benchmark's newest points, at most so many, of one branch or of all.
@@ -159,33 +162,45 @@ impl Store {
         trees: Trees,
         limit: u32,
     ) -> Result<Series, DatabaseError> {
-        let rows = sqlx::query(AssertSqlSafe(history_sql()))
-            .bind(benchmark)
-            .bind(&way.machine)
-            .bind(way.instrument.name())
-            .bind(branch)
-            .bind(i64::from(limit))
-            .bind(trees == Trees::All)
-            .fetch_all(self.readers())
-            .await
-            .map_err(|error| self.error(error))?;
-        let machine = machine(way).map_err(|error| self.error(error))?;
-        let mut series = Series {
-            benchmark: benchmark.to_string(),
-            machine,
-            instrument: way.instrument,
-            points: Vec::with_capacity(rows.len()),
-        };
-        for row in rows.iter().rev() {
-            let point = || -> sqlx::Result<Point> {
-                Ok(Point { run: summary(row)?, reading: reading(row, SUMMARY_COLUMNS, &series.machine)? })
-            };
-            let point = point().map_err(|error| self.error(error))?;
-            if point.reading.is_whole() {
-                series.points.push(point);
-            }
-        }
-        Ok(series)
+        let machine = self.machine(way)?;
+        let read =
+            |row: &Row| Ok(Point { run: summary(row)?, reading: reading(row, SUMMARY_COLUMNS, &machine)? });
+        let statement = self.history_sql(benchmark, way, branch, trees, limit);
+        let mut points = self.database.all(&statement, read).await?;
+        points.retain(|point| point.reading.is_whole());
+        points.reverse();
+        Ok(Series { benchmark: benchmark.to_string(), machine, instrument: way.instrument, points })
+    }
+
+    pub(crate) fn history_sql(
+        &self,
+        benchmark: &str,
+        way: &Comparable,
+        branch: Option<&str>,
+        trees: Trees,
+        limit: u32,
+    ) -> Statement {
+        let statement =
+            Statement::new(format!("SELECT {SUMMARY}, measurement.diagnostics, {} FROM run", columns()))
+                .push(
+                    " JOIN measurement ON measurement.run = run.number
+                 WHERE measurement.series = (SELECT number FROM series WHERE project = ",
+                )
+                .bind(self.project)
+                .push(" AND benchmark = ")
+                .bind(benchmark)
+                .push(" AND machine_text = ")
+                .bind(&way.machine)
+                .push(" AND instrument = ")
+                .bind(way.instrument.name())
+                .push(")")
+                .bind_some(" AND run.branch = ", branch)
+                .push(match trees {
+                    Trees::Clean => " AND run.dirty = 0",
+                    Trees::All => "",
+                });
+        let statement = statement.push(" ORDER BY measurement.started_us DESC, measurement.run DESC LIMIT ");
+        statement.bind(i64::from(limit))
     }
 
     /// What every benchmark did in these runs, in their order, sorted by full name. For runs that are comparable in this
@@ -194,32 +209,14 @@ impl Store {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::new(format!(
-            "SELECT series.benchmark, run.id, measurement.diagnostics, {} FROM measurement
-             JOIN run ON run.number = measurement.run JOIN series ON series.number = measurement.series WHERE ",
-            columns()
-        ));
-        query.push("series.machine_text = ").push_bind(&way.machine);
-        query.push(" AND series.instrument = ").push_bind(way.instrument.name());
-        // The runs come first in the plan: a run has as many measurements as it has benchmarks, a series far more.
-        query.push(" AND measurement.run IN (SELECT number FROM run WHERE id IN (");
-        let mut ids = query.separated(", ");
-        for run in runs {
-            ids.push_bind(&run.id);
-        }
-        query.push("))");
-        let rows = query.build().fetch_all(self.readers()).await.map_err(|error| self.error(error))?;
-        let machine = machine(way).map_err(|error| self.error(error))?;
+        let machine = self.machine(way)?;
+        let read = |row: &Row| Ok((row.text(0)?, row.text(1)?, reading(row, 2, &machine)?));
+        let rows = self.database.all(&self.histories_sql(runs, way), read).await?;
         let mut found = BTreeMap::<String, BTreeMap<String, _>>::new();
-        for row in &rows {
-            let mut read = || -> sqlx::Result<()> {
-                let reading = reading(row, 2, &machine)?;
-                if reading.is_whole() {
-                    found.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, reading);
-                }
-                Ok(())
-            };
-            read().map_err(|error| self.error(error))?;
+        for (benchmark, run, reading) in rows {
+            if reading.is_whole() {
+                found.entry(benchmark).or_default().insert(run, reading);
+            }
         }
         let series = found.into_iter().map(|(benchmark, readings)| Series {
             benchmark,
@@ -232,50 +229,44 @@ impl Store {
         });
         Ok(series.collect())
     }
+
+    fn machine(&self, way: &Comparable) -> Result<Machine, DatabaseError> {
+        let machine = Machine::parse(&way.machine);
+        machine.map_err(|error| self.database.error(&sqlx::Error::Decode(error.to_string().into())))
+    }
+
+    pub(crate) fn histories_sql(&self, runs: &[Summary], way: &Comparable) -> Statement {
+        let columns = columns();
+        // The runs come first in the plan: a run has as many measurements as it has benchmarks, a series far more.
+        Statement::new(format!(
+            "SELECT series.benchmark, run.id, measurement.diagnostics, {columns} FROM measurement
+             JOIN run ON run.number = measurement.run JOIN series ON series.number = measurement.series
+             WHERE series.project = "
+        ))
+        .bind(self.project)
+        .push(" AND series.machine_text = ")
+        .bind(&way.machine)
+        .push(" AND series.instrument = ")
+        .bind(way.instrument.name())
+        .push(" AND measurement.run IN (SELECT number FROM run WHERE project = ")
+        .bind(self.project)
+        .push(" AND id IN ")
+        .bind_list(runs.iter().map(|run| &run.id))
+        .push(")")
+    }
 }
 
-/// How many columns [`summary`] reads.
-const SUMMARY_COLUMNS: usize = 12;
-
-fn history_sql() -> String {
-    let columns = columns();
-    let sql = select!(
-        "JOIN measurement ON measurement.run = run.number
-         WHERE measurement.series = (SELECT number FROM series WHERE benchmark = $1 AND machine_text = $2 AND instrument = $3)
-           AND (run.dirty = 0 OR $6) AND ($4 IS NULL OR run.branch = $4)
-         ORDER BY measurement.started_us DESC, measurement.run DESC LIMIT $5"
-    );
-    sql.replace(" FROM run ", &format!(", measurement.diagnostics, {columns} FROM run "))
-}
-
-fn machine(way: &Comparable) -> sqlx::Result<Machine> {
-    Machine::parse(&way.machine).map_err(|error| sqlx::Error::Decode(error.to_string().into()))
+/// Goes on with where a page of a list starts and ends.
+fn page(mut statement: Statement, listing: &Listing) -> Statement {
+    if let Some(cursor) = &listing.after {
+        statement = statement.push(" AND (run.started_us, run.id) < (").bind(cursor.started.0);
+        statement = statement.push(", ").bind(&cursor.id).push(")");
+    }
+    let statement = statement.push(" ORDER BY run.started_us DESC, run.id DESC LIMIT ");
+    statement.bind(i64::from(listing.limit))
 }
 
 /// A row of machine and instrument.
-fn comparable(row: &SqliteRow) -> sqlx::Result<Comparable> {
-    Ok(Comparable { machine: row.try_get(0)?, instrument: instrument(row.try_get(1)?)? })
-}
-
-fn instrument(name: String) -> sqlx::Result<Instrument> {
-    let unknown = || sqlx::Error::Decode(format!("`{name}` is no instrument that this build knows").into());
-    Instrument::from_name(&name).ok_or_else(unknown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::database;
-
-    #[tokio::test]
-    async fn a_history_is_found_by_its_series_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let pools = database::open(&folder.path().join("invar.sqlite")).await.unwrap();
-        let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", history_sql())));
-        let rows = explained.fetch_all(&pools.readers).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
-        let plan = plan.join("\n");
-        assert!(plan.contains("SEARCH measurement USING PRIMARY KEY (series=?)"), "{plan}");
-        assert!(!plan.contains("SCAN") && !plan.contains("ORDER BY"), "{plan}");
-    }
+fn comparable(row: &Row) -> sqlx::Result<Comparable> {
+    Ok(Comparable { machine: row.text(0)?, instrument: instrument(row.text(1)?)? })
 }

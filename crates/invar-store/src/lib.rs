@@ -15,14 +15,22 @@
 #![forbid(unsafe_code)]
 
 pub mod blobs;
-pub mod database;
+mod collect;
+mod database;
 mod history;
+mod location;
 mod measurement;
 mod profile;
+mod project;
+mod statement;
 mod store;
+mod summary;
 
-pub use blobs::UnpackError;
+pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
+pub use collect::{CollectError, Collected};
 pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
+pub use location::Location;
 pub use profile::{GetProfileError, Profiles};
+pub use project::{CreateProjectError, Project, Visibility};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};

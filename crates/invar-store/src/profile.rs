@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use invar_core::profile::Profile;
 use invar_core::wire::profile::{self, ReadProfileError};
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 
-use crate::blobs::{Blobs, ReadBlobError, WriteBlobError};
-use crate::database::DatabaseError;
+use crate::blobs::{Blobs, Kept, ReadBlobError, WriteBlobError};
+use crate::database::{DatabaseError, Transaction};
+use crate::statement::Statement;
 use crate::store::Store;
+
+/// How many blobs are written at the same time: a bucket is far away, and a disk has one queue.
+const AT_ONCE: usize = 8;
+
+/// How many rows one statement writes.
+const ROWS: usize = 500;
 
 /// Profiles by the full names of their benchmarks.
 pub type Profiles = BTreeMap<String, Profile>;
@@ -42,19 +48,17 @@ pub enum GetProfileError {
 impl Store {
     /// The profile of a benchmark in a run; `None` where there is no such run, or where the run has no profile of it.
     pub async fn profile(&self, run: &str, benchmark: &str) -> Result<Option<Profile>, GetProfileError> {
-        let row = sqlx::query(
-            "SELECT profile.blob FROM profile JOIN run ON run.number = profile.run
-             WHERE run.id = $1 AND profile.benchmark = $2",
+        let statement = Statement::new(
+            "SELECT profile.blob FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
         )
         .bind(run)
-        .bind(benchmark)
-        .fetch_optional(self.readers())
-        .await
-        .map_err(|error| self.error(error))?;
-        let Some(row) = row else { return Ok(None) };
-        let blob: String = row.try_get(0).map_err(|error| self.error(error))?;
+        .push(" AND run.project = ")
+        .bind(self.project)
+        .push(" AND profile.benchmark = ")
+        .bind(benchmark);
+        let Some(blob) = self.database.one(&statement, |row| row.text(0)).await? else { return Ok(None) };
         let benchmark = benchmark.to_string();
-        let bytes = match self.profiles.get(&blob) {
+        let bytes = match self.profiles.get(&blob).await {
             Ok(bytes) => bytes,
             Err(source) => return Err(GetProfileError::Blob { benchmark, source }),
         };
@@ -63,30 +67,30 @@ impl Store {
     }
 }
 
-/// Writes the blobs, and says the digest of each.
-pub(crate) fn put<'a>(
+/// Writes the blobs, and says what was kept of each.
+pub(crate) async fn put<'a>(
     blobs: &Blobs,
     profiles: &'a Profiles,
-) -> Result<Vec<(&'a str, String)>, WriteBlobError> {
-    let put = |(benchmark, profile): (&'a String, &Profile)| {
-        blobs.put(&profile::write(profile)).map(|digest| (benchmark.as_str(), digest))
-    };
-    profiles.iter().map(put).collect()
+) -> Result<Vec<(&'a str, Kept)>, WriteBlobError> {
+    let put = profiles.iter().map(async |(benchmark, profile)| {
+        blobs.put(&profile::write(profile)).await.map(|kept| (benchmark.as_str(), kept))
+    });
+    stream::iter(put).buffered(AT_ONCE).try_collect().await
 }
 
 /// Writes the rows of a run that has this number.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     number: i64,
-    profiles: &[(&str, String)],
-) -> sqlx::Result<()> {
-    for (benchmark, blob) in profiles {
-        sqlx::query("INSERT INTO profile (run, benchmark, blob) VALUES ($1, $2, $3)")
-            .bind(number)
-            .bind(benchmark)
-            .bind(blob)
-            .execute(&mut *connection)
-            .await?;
+    profiles: &[(&str, Kept)],
+) -> Result<(), DatabaseError> {
+    for rows in profiles.chunks(ROWS) {
+        let mut statement = Statement::new("INSERT INTO profile (run, benchmark, blob) VALUES ");
+        for (index, (benchmark, kept)) in rows.iter().enumerate() {
+            statement = statement.push(if index == 0 { "(" } else { ", (" }).bind(number);
+            statement = statement.push(", ").bind(*benchmark).push(", ").bind(&kept.digest).push(")");
+        }
+        transaction.execute(&statement).await?;
     }
     Ok(())
 }

@@ -4,37 +4,37 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use invar_core::instrument::Instrument;
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::wire::v1::{self, ReadRunError};
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{Connection, Row};
 
-use crate::blobs::{Blobs, ReadBlobError, WriteBlobError};
-use crate::database::{self, DatabaseError, Pools};
+use crate::blobs::{Blobs, Kept, ReadBlobError, Shelf, WriteBlobError};
+use crate::collect::{Table, named};
+use crate::database::{Database, DatabaseError, Intent, Row, Transaction};
+use crate::history::Listing;
+use crate::location::{Location, Place, bucket, place};
 use crate::measurement;
 use crate::profile::{self, Profiles};
+use crate::project::NAMELESS;
+use crate::statement::{Statement, Value};
+use crate::summary::{select, summary};
 
-/// A statement that selects what [`summary`] reads.
-macro_rules! select {
-    ($($rest:literal),+) => {
-        concat!(
-            "SELECT run.id, run.started_us, run.title, run.commit_id, run.branch, run.dirty, run.message, run.machine, \
-             run.instrument, run.measured, run.failed, run.incomplete FROM run ",
-            $($rest),+
-        )
-    };
-}
-pub(crate) use select;
+/// A put that takes longer looks at all of its blobs again. A collector's grace period is longer.
+pub(crate) const QUICK: Duration = Duration::from_secs(60);
 
-/// A directory of runs.
+/// The database of a directory.
+const FILE: &str = "invar.sqlite";
+
+/// The runs of one project, among others that lie beside it. Nothing that a store is asked tells of another project.
 #[derive(Debug, Clone)]
 pub struct Store {
-    blobs: Blobs,
+    /// The project's number.
+    pub(crate) project: i64,
+    pub(crate) blobs: Blobs,
     pub(crate) profiles: Blobs,
-    path: PathBuf,
-    pools: Pools,
+    pub(crate) database: Database,
 }
 
 /// Why there is no store to use.
@@ -48,6 +48,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// No place that this build can use.
+    #[error("cannot use {place}: {why}")]
+    Location {
+        /// What was written, without its secrets.
+        place: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// The database.
     #[error(transparent)]
@@ -157,27 +165,46 @@ pub struct Wanted {
 }
 
 impl Store {
-    /// The store in this directory, made where it is missing.
+    /// The store in this directory, made where it is missing; of its projects the one without a name, which is a
+    /// checkout's.
     pub async fn open(directory: &Path) -> Result<Store, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| OpenError::Directory { path, source }
+        prepare(directory)?;
+        let database = sqlite(directory).await?;
+        Store::of(database, &folder(directory)?).await
+    }
+
+    /// The store at this place, made where it is missing; of its projects the one without a name.
+    pub async fn connect(location: &Location) -> Result<Store, OpenError> {
+        let blobs = match (&location.blobs, place(&location.database)?) {
+            (Some(blobs), _) => place(blobs)?,
+            (None, Place::Directory(directory)) => Place::Directory(directory),
+            (None, Place::Address(_)) => {
+                let why = "it keeps no blobs: say where they are, too".to_string();
+                return Err(OpenError::Location { place: location.shown(), why });
+            }
         };
-        fs::create_dir_all(directory).map_err(failed(directory))?;
-        let ignore = directory.join(".gitignore");
-        if !ignore.exists() {
-            fs::write(&ignore, "*\n").map_err(failed(&ignore))?;
-        }
-        // SQLite does not wait while two processes make one file a WAL file, so they take turns here. The lock goes
-        // with `lock`.
-        let path = directory.join("lock");
-        let lock = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
-        lock.lock().map_err(failed(&path))?;
-        let path = directory.join("invar.sqlite");
-        let pools = database::open(&path).await?;
-        let blobs = Blobs::new(directory.join("blobs"), "json.zst");
-        let profiles = Blobs::new(directory.join("profiles"), "zst");
-        let store = Store { blobs, profiles, path, pools };
+        // First what needs no network: who mistyped a path shall not wait.
+        let shelf = match &blobs {
+            Place::Directory(directory) => {
+                prepare(directory)?;
+                folder(directory)?
+            }
+            Place::Address(url) => bucket(url)?,
+        };
+        let database = match place(&location.database)? {
+            Place::Directory(directory) => {
+                prepare(&directory)?;
+                sqlite(&directory).await?
+            }
+            Place::Address(url) => postgres(&url).await?,
+        };
+        Store::of(database, &shelf).await
+    }
+
+    async fn of(database: Database, shelf: &Shelf) -> Result<Store, OpenError> {
+        let blobs = shelf.blobs("blobs", "json.zst");
+        let profiles = shelf.blobs("profiles", "zst");
+        let store = Store { project: NAMELESS, blobs, profiles, database };
         store.index_older_runs().await?;
         Ok(store)
     }
@@ -185,38 +212,23 @@ impl Store {
     /// Measurements of runs that were kept before there was a table for them. A run whose blob cannot be read is passed
     /// over, and looked at again the next time: it may have been imported anew.
     async fn index_older_runs(&self) -> Result<(), DatabaseError> {
-        let rows = sqlx::query("SELECT number, blob FROM run WHERE indexed = 0 ORDER BY number")
-            .fetch_all(&self.pools.writer)
-            .await
-            .map_err(|error| self.error(error))?;
-        for row in rows {
-            let number: i64 = row.try_get(0).map_err(|error| self.error(error))?;
-            let blob: String = row.try_get(1).map_err(|error| self.error(error))?;
-            let bytes = self.blobs.get(&blob).ok();
+        let statement = "SELECT number, blob, project FROM run WHERE indexed = 0 ORDER BY number";
+        let read = |row: &Row| Ok((row.number(0)?, row.text(1)?, row.number(2)?));
+        for (number, blob, project) in self.database.all(&Statement::new(statement), read).await? {
+            let bytes = self.blobs.get(&blob).await.ok();
             let Some(run) = bytes.and_then(|bytes| v1::read(&bytes).ok()) else { continue };
-            self.index(number, &run).await.map_err(|error| self.error(error))?;
+            let mut transaction = self.database.begin(Intent::Write).await?;
+            measurement::insert(&mut transaction, project, number, &run).await?;
+            let done = Statement::new("UPDATE run SET indexed = 1 WHERE number = ").bind(number);
+            transaction.execute(&done).await?;
+            transaction.commit().await?;
         }
         Ok(())
     }
 
-    async fn index(&self, number: i64, run: &Run) -> sqlx::Result<()> {
-        let mut connection = self.pools.writer.acquire().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        measurement::insert(&mut transaction, number, run).await?;
-        sqlx::query("UPDATE run SET indexed = 1 WHERE number = $1")
-            .bind(number)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
-    }
-
     /// The store in this directory, if there is one.
     pub async fn open_existing(directory: &Path) -> Result<Option<Store>, OpenError> {
-        if directory.join("invar.sqlite").exists() {
-            Store::open(directory).await.map(Some)
-        } else {
-            Ok(None)
-        }
+        if directory.join(FILE).exists() { Store::open(directory).await.map(Some) } else { Ok(None) }
     }
 
     /// Keeps a run without profiles. A run that is there already stays as it is.
@@ -227,43 +239,28 @@ impl Store {
     /// Keeps a run and the profiles of its benchmarks. A run that is there already stays as it is.
     pub async fn put_with(&self, run: &Run, profiles: &Profiles) -> Result<Put, PutError> {
         // Blobs first: a row never names what is not there. A blob that is named by no row is only in the way.
-        let blob = self.blobs.put(v1::write(run).as_bytes())?;
-        let profiles = profile::put(&self.profiles, profiles)?;
-        let mut connection = self.pools.writer.acquire().await.map_err(|error| self.error(error))?;
-        let transaction = connection.begin_with("BEGIN IMMEDIATE").await;
-        let mut transaction = transaction.map_err(|error| self.error(error))?;
-        let summary = Summary::of(run);
-        let inserted = sqlx::query(
-            "INSERT INTO run (id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
-                              measured, failed, incomplete, blob, indexed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)
-             ON CONFLICT (id) DO NOTHING RETURNING number",
-        )
-        .bind(&summary.id)
-        .bind(summary.started.0)
-        .bind(&summary.title)
-        .bind(&summary.commit)
-        .bind(&summary.branch)
-        .bind(summary.dirty)
-        .bind(&summary.message)
-        .bind(&summary.machine)
-        .bind(run.machine.text())
-        .bind(summary.instrument.name())
-        .bind(summary.measured as i64)
-        .bind(summary.failed as i64)
-        .bind(&summary.incomplete)
-        .bind(&blob)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(|error| self.error(error))?;
-        if let Some(row) = &inserted {
-            let number = row.try_get(0).map_err(|error| self.error(error))?;
-            measurement::insert(&mut transaction, number, run).await.map_err(|error| self.error(error))?;
-            profile::insert(&mut transaction, number, &profiles).await.map_err(|error| self.error(error))?;
+        let started = Instant::now();
+        let text = v1::write(run);
+        let mut blob = self.blobs.put(text.as_bytes()).await?;
+        let mut kept = profile::put(&self.profiles, profiles).await?;
+        if started.elapsed() > QUICK {
+            // What was new then may be old enough for a collector now.
+            blob.was_there = true;
+            kept.iter_mut().for_each(|(_, kept)| kept.was_there = true);
         }
-        transaction.commit().await.map_err(|error| self.error(error))?;
-        drop(connection);
-        if inserted.is_some() {
+        let mut transaction = self.database.begin(Intent::NameBlobs).await?;
+        let number = transaction.one(&self.insert_sql(run, &blob.digest), |row| row.number(0)).await?;
+        if let Some(number) = number {
+            // Nobody removes blobs now. What was there when it was put may have been removed before this began.
+            if blob.was_there {
+                self.blobs.put(text.as_bytes()).await?;
+            }
+            self.put_unnamed(&mut transaction, profiles, &kept).await?;
+            measurement::insert(&mut transaction, self.project, number, run).await?;
+            profile::insert(&mut transaction, number, &kept).await?;
+        }
+        transaction.commit().await?;
+        if number.is_some() {
             return Ok(Put::Stored);
         }
         // Another build may write the same run in other words, so runs are compared, not digests.
@@ -274,14 +271,59 @@ impl Store {
         }
     }
 
+    fn insert_sql(&self, run: &Run, blob: &str) -> Statement {
+        let summary = Summary::of(run);
+        Statement::new(
+            "INSERT INTO run (project, id, started_us, title, commit_id, branch, dirty, message, machine, machine_text,
+                              instrument, measured, failed, incomplete, blob, indexed) VALUES ",
+        )
+        .bind_list([
+            Value::from(self.project),
+            Value::from(&summary.id),
+            Value::from(summary.started.0),
+            Value::from(&summary.title),
+            Value::from(&summary.commit),
+            Value::from(&summary.branch),
+            Value::from(summary.dirty),
+            Value::from(&summary.message),
+            Value::from(&summary.machine),
+            Value::from(run.machine.text()),
+            Value::from(summary.instrument.name()),
+            Value::from(summary.measured as i64),
+            Value::from(summary.failed as i64),
+            Value::from(&summary.incomplete),
+            Value::from(blob),
+            Value::from(true),
+        ])
+        .push(" ON CONFLICT (id) DO NOTHING RETURNING number")
+    }
+
+    /// Keeps, once more, those profiles that were there when they were put, though no row named them.
+    async fn put_unnamed(
+        &self,
+        transaction: &mut Transaction,
+        profiles: &Profiles,
+        kept: &[(&str, Kept)],
+    ) -> Result<(), PutError> {
+        let there: Vec<&str> =
+            kept.iter().filter(|(_, kept)| kept.was_there).map(|(_, kept)| kept.digest.as_str()).collect();
+        let named = named(transaction, Table::Profile, &there).await?;
+        for (benchmark, kept) in kept {
+            if kept.was_there && !named.contains(&kept.digest) {
+                self.profiles.put(&invar_core::wire::profile::write(&profiles[*benchmark])).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The run with this id.
     pub async fn get(&self, id: &str) -> Result<Run, GetError> {
-        let row =
-            sqlx::query("SELECT blob FROM run WHERE id = $1").bind(id).fetch_optional(self.readers()).await;
+        let statement = Statement::new("SELECT blob FROM run WHERE id = ").bind(id);
+        let statement = statement.push(" AND project = ").bind(self.project);
+        let blob = self.database.one(&statement, |row| row.text(0)).await?;
         let id = id.to_string();
-        let Some(row) = row.map_err(|error| self.error(error))? else { return Err(GetError::Unknown { id }) };
-        let blob: String = row.try_get(0).map_err(|error| self.error(error))?;
-        match self.blobs.get(&blob) {
+        let Some(blob) = blob else { return Err(GetError::Unknown { id }) };
+        match self.blobs.get(&blob).await {
             Ok(bytes) => v1::read(&bytes).map_err(|source| GetError::Run { id, source }),
             Err(source) => Err(GetError::Blob { id, source }),
         }
@@ -289,27 +331,17 @@ impl Store {
 
     /// The newest runs, newest first.
     pub async fn list(&self, limit: u32) -> Result<Vec<Summary>, DatabaseError> {
-        let rows = sqlx::query(select!("ORDER BY started_us DESC, id DESC LIMIT $1"))
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await;
-        self.summaries(rows)
+        self.runs(&Listing { limit, ..Listing::default() }).await
     }
 
     /// The run whose id is, starts with or ends with this text.
     pub async fn find(&self, part: &str) -> Result<Found, DatabaseError> {
         let part = part.to_ascii_lowercase();
-        // Anything else would mean something to LIKE.
+        // Anything else would mean something to LIKE, or is not behind `g`.
         if part.is_empty() || !part.chars().all(|digit| digit.is_ascii_hexdigit() || digit == '-') {
             return Ok(Found::None);
         }
-        let rows = sqlx::query(select!(
-            "WHERE id LIKE $1 || '%' OR id LIKE '%' || $1 ORDER BY started_us DESC, id DESC"
-        ))
-        .bind(&part)
-        .fetch_all(self.readers())
-        .await;
-        let mut runs = self.summaries(rows)?;
+        let mut runs = self.database.all(&self.find_sql(&part), summary).await?;
         let whole = runs.iter().position(|run| run.id == part);
         Ok(match (whole, runs.len()) {
             (_, 0) => Found::None,
@@ -319,95 +351,114 @@ impl Store {
         })
     }
 
+    pub(crate) fn find_sql(&self, part: &str) -> Statement {
+        select("run")
+            .push("WHERE project = ")
+            .bind(self.project)
+            .push(" AND (id >= ")
+            .bind(part)
+            .push(" AND id < ")
+            .bind(format!("{part}g"))
+            .push(" OR id LIKE ")
+            .bind(format!("%{part}"))
+            .push(") ORDER BY started_us DESC, id DESC")
+    }
+
     /// The newest run with results that is as wanted. Complete runs, and runs of a clean tree, go before others.
     pub async fn latest(&self, wanted: &Wanted) -> Result<Option<Summary>, DatabaseError> {
-        let rows = sqlx::query(select!(
-            "WHERE measured > 0
-               AND ($1 IS NULL OR commit_id = $1)
-               AND ($2 IS NULL OR branch = $2)
-               AND ($3 IS NULL OR dirty = $3)
-               AND ($4 IS NULL OR (machine_text = $4 AND instrument = $5))
-               AND ($6 IS NULL OR id <> $6)
-               AND ($7 IS NULL OR started_us <= $7)
-             ORDER BY CASE WHEN $1 IS NULL THEN 0 ELSE dirty END,
-                      CASE WHEN $1 IS NULL THEN 0 ELSE incomplete IS NOT NULL END,
-                      started_us DESC, id DESC
-             LIMIT 1"
-        ))
-        .bind(&wanted.commit)
-        .bind(&wanted.branch)
-        .bind(wanted.dirty)
-        .bind(wanted.comparable.as_ref().map(|comparable| comparable.machine.as_str()))
-        .bind(wanted.comparable.as_ref().map(|comparable| comparable.instrument.name()))
-        .bind(&wanted.except)
-        .bind(wanted.not_after.map(|time| time.0))
-        .fetch_all(self.readers())
-        .await;
-        Ok(self.summaries(rows)?.pop())
+        self.database.one(&self.latest_sql(wanted), summary).await
+    }
+
+    pub(crate) fn latest_sql(&self, wanted: &Wanted) -> Statement {
+        let comparable = wanted.comparable.as_ref();
+        select("run")
+            .push("WHERE measured > 0 AND project = ")
+            .bind(self.project)
+            .bind_some(" AND commit_id = ", wanted.commit.as_ref())
+            .bind_some(" AND branch = ", wanted.branch.as_ref())
+            .bind_some(" AND dirty = ", wanted.dirty)
+            .bind_some(" AND machine_text = ", comparable.map(|comparable| &comparable.machine))
+            .bind_some(" AND instrument = ", comparable.map(|comparable| comparable.instrument.name()))
+            .bind_some(" AND id <> ", wanted.except.as_ref())
+            .bind_some(" AND started_us <= ", wanted.not_after.map(|time| time.0))
+            .push(" ORDER BY ")
+            .push(if wanted.commit.is_some() { "dirty, incomplete IS NOT NULL, " } else { "" })
+            .push("started_us DESC, id DESC LIMIT 1")
     }
 
     /// Commits of which a clean tree was measured in a comparable way.
     pub async fn commits_measured(&self, comparable: &Comparable) -> Result<BTreeSet<String>, DatabaseError> {
-        let rows = sqlx::query(
+        let statement = Statement::new(
             "SELECT DISTINCT commit_id FROM run
-             WHERE measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND machine_text = $1 AND instrument = $2",
+             WHERE measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND project = ",
         )
+        .bind(self.project)
+        .push(" AND machine_text = ")
         .bind(&comparable.machine)
-        .bind(comparable.instrument.name())
-        .fetch_all(self.readers())
-        .await;
-        let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
+        .push(" AND instrument = ")
+        .bind(comparable.instrument.name());
+        Ok(self.database.all(&statement, |row| row.text(0)).await?.into_iter().collect())
     }
 
     /// Lets go of the database. What was put is durable without it.
     pub async fn close(self) {
-        self.pools.readers.close().await;
-        self.pools.writer.close().await;
+        self.database.close().await;
     }
 
-    pub(crate) fn readers(&self) -> &SqlitePool {
-        &self.pools.readers
-    }
-
-    pub(crate) fn summaries(
-        &self,
-        rows: sqlx::Result<Vec<SqliteRow>>,
-    ) -> Result<Vec<Summary>, DatabaseError> {
-        let rows = rows.map_err(|error| self.error(error))?;
-        rows.iter().map(|row| summary(row).map_err(|error| self.error(error))).collect()
-    }
-
-    pub(crate) fn error(&self, error: sqlx::Error) -> DatabaseError {
-        DatabaseError::of(&self.path, &error)
+    /// The same store, within another project.
+    pub(crate) fn within(&self, project: i64) -> Store {
+        Store { project, ..self.clone() }
     }
 }
 
-/// A row of [`select`] as a summary.
-pub(crate) fn summary(row: &SqliteRow) -> sqlx::Result<Summary> {
-    let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
-    let instrument: String = row.try_get(8)?;
-    let unknown =
-        || sqlx::Error::Decode(format!("`{instrument}` is no instrument that this build knows").into());
-    Ok(Summary {
-        id: row.try_get(0)?,
-        started: Timestamp(row.try_get(1)?),
-        title: row.try_get(2)?,
-        commit: row.try_get(3)?,
-        branch: row.try_get(4)?,
-        dirty: row.try_get(5)?,
-        message: row.try_get(6)?,
-        machine: row.try_get(7)?,
-        instrument: Instrument::from_name(&instrument).ok_or_else(unknown)?,
-        measured: count(9)?,
-        failed: count(10)?,
-        incomplete: row.try_get(11)?,
-    })
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_path_buf();
+    move |source| OpenError::Directory { path, source }
+}
+
+/// Makes the directory, where it is missing, with what keeps git out of it.
+fn prepare(directory: &Path) -> Result<(), OpenError> {
+    fs::create_dir_all(directory).map_err(failed(directory))?;
+    let ignore = directory.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(&ignore, "*\n").map_err(failed(&ignore))?;
+    }
+    Ok(())
+}
+
+fn folder(directory: &Path) -> Result<Shelf, OpenError> {
+    Shelf::folder(directory).map_err(failed(directory))
+}
+
+async fn sqlite(directory: &Path) -> Result<Database, OpenError> {
+    // SQLite does not wait while two processes make one file a WAL file, so they take turns here. The lock goes with
+    // `lock`.
+    let path = directory.join("lock");
+    let lock = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
+    lock.lock().map_err(failed(&path))?;
+    Ok(Database::open(&directory.join(FILE)).await?)
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &url::Url) -> Result<Database, OpenError> {
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        let place = format!("{}://...", url.scheme());
+        let why = "it is no database: write postgres://USER@HOST/DATABASE or a directory".to_string();
+        return Err(OpenError::Location { place, why });
+    }
+    Ok(Database::connect(url).await?)
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(url: &url::Url) -> Result<Database, OpenError> {
+    let why = "this build keeps rows in SQLite only: build it with the feature `postgres`".to_string();
+    Err(OpenError::Location { place: format!("{}://...", url.scheme()), why })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::sqlite_schema::MIGRATIONS;
     use crate::history::Trees;
     use invar_core::benchmark::Benchmark;
     use invar_core::diagnostic::Diagnostics;
@@ -435,16 +486,20 @@ mod tests {
     async fn first_schema(directory: &Path, runs: &[Run]) {
         let path = directory.join("invar.sqlite");
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::raw_sql(database::MIGRATIONS[0]).execute(&pool).await.unwrap();
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(MIGRATIONS[0]).execute(&pool).await.unwrap();
         for run in runs {
-            let blob =
-                Blobs::new(directory.join("blobs"), "json.zst").put(v1::write(run).as_bytes()).unwrap();
+            let blob = Shelf::folder(directory)
+                .unwrap()
+                .blobs("blobs", "json.zst")
+                .put(v1::write(run).as_bytes())
+                .await
+                .unwrap();
             sqlx::query("INSERT INTO run VALUES ($1, $2, 't', NULL, NULL, 0, NULL, 'm', $3, 'simulation', 1, 0, NULL, $4)")
                 .bind(&run.id)
                 .bind(run.started.0)
                 .bind(run.machine.text())
-                .bind(blob)
+                .bind(blob.digest)
                 .execute(&pool)
                 .await
                 .unwrap();
@@ -469,13 +524,20 @@ mod tests {
         assert_eq!(history(&store).await, [1, 2, 3]);
     }
 
+    /// Brings a store of the first schema forward to this one, as older builds did.
+    async fn forward(directory: &Path, schema: usize) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("invar.sqlite"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        for migration in &MIGRATIONS[1..schema] {
+            sqlx::raw_sql(*migration).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+    }
+
     /// A store as the second schema had it, empty.
     async fn second_schema(directory: &Path) {
         first_schema(directory, &[run(1)]).await;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("invar.sqlite"));
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::raw_sql(database::MIGRATIONS[1]).execute(&pool).await.unwrap();
-        pool.close().await;
+        forward(directory, 2).await;
     }
 
     #[tokio::test]
@@ -492,12 +554,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_of_the_third_schema_becomes_the_project_without_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        first_schema(folder.path(), &[run(1), run(2)]).await;
+        forward(folder.path(), 3).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("invar.sqlite"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let profile = invar_core::profile::Builder::new("a").finish();
+        let profiles = Profiles::from([("a".to_string(), profile.clone())]);
+        let blobs = profile::put(&Shelf::folder(folder.path()).unwrap().blobs("profiles", "zst"), &profiles)
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO profile VALUES ((SELECT number FROM run WHERE id = $1), 'a', $2)")
+            .bind(run(1).id)
+            .bind(&blobs[0].1.digest)
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(store.about().await.unwrap().name, "");
+        assert_eq!(history(&store).await, [1, 2]);
+        assert_eq!(store.get(&run(1).id).await.unwrap(), run(1));
+        assert_eq!(store.profile(&run(1).id, "a").await.unwrap(), Some(profile));
+        store.put(&run(3)).await.unwrap();
+        assert_eq!(history(&store).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
     async fn a_run_whose_blob_was_lost_gets_its_history_when_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
         first_schema(folder.path(), &[run(1), run(2)]).await;
-        let lost = Blobs::new(folder.path().join("elsewhere"), "json.zst")
-            .put(v1::write(&run(1)).as_bytes())
-            .unwrap();
+        let lost = crate::blobs::digest(v1::write(&run(1)).as_bytes());
         fs::remove_dir_all(folder.path().join("blobs").join(&lost[..2])).unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         assert_eq!(history(&store).await, [2]);

@@ -53,8 +53,8 @@ pub async fn keep(run: &Run, profiles: &Profiles, place: &Place, store: &Store) 
         PutError::Taken { .. } => Failure::of(Code::Usage, &error),
         PutError::Blob(blob) => {
             let full = matches!(
-                blob.source.kind(),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                blob.kind(),
+                Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
             );
             let help = "keep runs elsewhere with --store DIRECTORY or the variable INVAR_STORE";
             let help = if full { format!("make room, or {help}") } else { help.to_string() };

@@ -1,0 +1,198 @@
+//! The schema of the SQLite file, step by step.
+//!
+//! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
+
+/// The history of the schema. Each ends by saying how far it is; what is here is never changed.
+pub(crate) const MIGRATIONS: [&str; 4] = [
+    r"
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        started_us INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        commit_id TEXT,
+        branch TEXT,
+        dirty INTEGER NOT NULL,
+        message TEXT,
+        machine TEXT NOT NULL,       -- by name, for people
+        machine_text TEXT NOT NULL,  -- whole: runs are comparable where it is equal
+        instrument TEXT NOT NULL,
+        measured INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        incomplete TEXT,
+        blob TEXT NOT NULL           -- SHA-256 of the run as JSON
+    ) STRICT;
+    CREATE INDEX run_started ON run (started_us);
+    CREATE INDEX run_commit ON run (commit_id, started_us);
+    CREATE INDEX run_branch ON run (branch, started_us);
+    PRAGMA user_version = 1;
+",
+    r"
+    CREATE TABLE run_2 (
+        number INTEGER PRIMARY KEY,  -- names the run in millions of rows, where its id would be long; never leaves the file
+        id TEXT NOT NULL UNIQUE,
+        started_us INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        commit_id TEXT,
+        branch TEXT,
+        dirty INTEGER NOT NULL,
+        message TEXT,
+        machine TEXT NOT NULL,
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        measured INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        incomplete TEXT,
+        blob TEXT NOT NULL,
+        indexed INTEGER NOT NULL     -- are its measurements in the table of that name?
+    ) STRICT;
+    INSERT INTO run_2 (id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
+                       measured, failed, incomplete, blob, indexed)
+        SELECT id, started_us, title, commit_id, branch, dirty, message, machine, machine_text, instrument,
+               measured, failed, incomplete, blob, 0 FROM run ORDER BY started_us, id;
+    DROP TABLE run;
+    ALTER TABLE run_2 RENAME TO run;
+    CREATE INDEX run_started ON run (started_us);
+    CREATE INDEX run_commit ON run (commit_id, started_us);
+    CREATE INDEX run_branch ON run (branch, started_us);
+    CREATE INDEX run_not_indexed ON run (number) WHERE indexed = 0;
+    CREATE TABLE series (
+        number INTEGER PRIMARY KEY,
+        benchmark TEXT NOT NULL,     -- by its full name
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        UNIQUE (benchmark, machine_text, instrument)
+    ) STRICT;
+    CREATE TABLE measurement (       -- warm passes; what they cost follows from the machine
+        series INTEGER NOT NULL REFERENCES series (number),
+        started_us INTEGER NOT NULL, -- as in run
+        run INTEGER NOT NULL REFERENCES run (number),
+        diagnostics INTEGER NOT NULL,
+        instructions INTEGER NOT NULL,
+        reads INTEGER NOT NULL,
+        writes INTEGER NOT NULL,
+        l1i_misses INTEGER NOT NULL,
+        l1d_read_misses INTEGER NOT NULL,
+        l1d_write_misses INTEGER NOT NULL,
+        l2_misses INTEGER NOT NULL,
+        l3_misses INTEGER NOT NULL,
+        memory_accesses INTEGER NOT NULL,
+        rep_bytes INTEGER NOT NULL,
+        rep_iterations INTEGER NOT NULL,
+        branches_taken INTEGER NOT NULL,
+        system_calls INTEGER NOT NULL,
+        PRIMARY KEY (series, started_us, run)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX measurement_run ON measurement (run);
+    PRAGMA user_version = 2;
+",
+    r"
+    CREATE TABLE profile (
+        run INTEGER NOT NULL REFERENCES run (number),
+        benchmark TEXT NOT NULL,     -- by its full name
+        blob TEXT NOT NULL,          -- SHA-256 of the profile's bytes
+        PRIMARY KEY (run, benchmark)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 3;
+",
+    r"
+    CREATE TABLE project (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,          -- `acme/demo`; empty: the one of a store that knows of no others
+        public INTEGER NOT NULL,
+        created_us INTEGER NOT NULL,
+        settings TEXT NOT NULL       -- as in invar.toml
+    ) STRICT;
+    CREATE UNIQUE INDEX project_name ON project (lower(name));
+    INSERT INTO project (number, name, public, created_us, settings) VALUES (1, '', 0, 0, '');
+    -- Made anew, since SQLite can neither add a column that refers to a table nor change what is unique.
+    CREATE TABLE run_4 (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        project INTEGER NOT NULL REFERENCES project (number),
+        started_us INTEGER NOT NULL,
+        title TEXT NOT NULL,
+        commit_id TEXT,
+        branch TEXT,
+        dirty INTEGER NOT NULL,
+        message TEXT,
+        machine TEXT NOT NULL,
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        measured INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        incomplete TEXT,
+        blob TEXT NOT NULL,
+        indexed INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE series_4 (
+        number INTEGER PRIMARY KEY,
+        project INTEGER NOT NULL REFERENCES project (number),
+        benchmark TEXT NOT NULL,
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        UNIQUE (project, benchmark, machine_text, instrument)
+    ) STRICT;
+    CREATE TABLE measurement_4 (
+        series INTEGER NOT NULL REFERENCES series_4 (number),
+        started_us INTEGER NOT NULL,
+        run INTEGER NOT NULL REFERENCES run_4 (number),
+        diagnostics INTEGER NOT NULL,
+        instructions INTEGER NOT NULL,
+        reads INTEGER NOT NULL,
+        writes INTEGER NOT NULL,
+        l1i_misses INTEGER NOT NULL,
+        l1d_read_misses INTEGER NOT NULL,
+        l1d_write_misses INTEGER NOT NULL,
+        l2_misses INTEGER NOT NULL,
+        l3_misses INTEGER NOT NULL,
+        memory_accesses INTEGER NOT NULL,
+        rep_bytes INTEGER NOT NULL,
+        rep_iterations INTEGER NOT NULL,
+        branches_taken INTEGER NOT NULL,
+        system_calls INTEGER NOT NULL,
+        PRIMARY KEY (series, started_us, run)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE profile_4 (
+        run INTEGER NOT NULL REFERENCES run_4 (number),
+        benchmark TEXT NOT NULL,
+        blob TEXT NOT NULL,
+        PRIMARY KEY (run, benchmark)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO run_4 (number, id, project, started_us, title, commit_id, branch, dirty, message, machine, machine_text,
+                       instrument, measured, failed, incomplete, blob, indexed)
+        SELECT number, id, 1, started_us, title, commit_id, branch, dirty, message, machine, machine_text,
+               instrument, measured, failed, incomplete, blob, indexed FROM run;
+    INSERT INTO series_4 SELECT number, 1, benchmark, machine_text, instrument FROM series;
+    INSERT INTO measurement_4 SELECT * FROM measurement;
+    INSERT INTO profile_4 SELECT * FROM profile;
+    DROP TABLE profile;
+    DROP TABLE measurement;
+    DROP TABLE series;
+    DROP TABLE run;
+    ALTER TABLE run_4 RENAME TO run;
+    ALTER TABLE series_4 RENAME TO series;
+    ALTER TABLE measurement_4 RENAME TO measurement;
+    ALTER TABLE profile_4 RENAME TO profile;
+    CREATE INDEX run_started ON run (project, started_us, id);
+    CREATE INDEX run_commit ON run (project, commit_id, started_us, id);
+    CREATE INDEX run_branch ON run (project, branch, started_us, id);
+    CREATE INDEX run_not_indexed ON run (number) WHERE indexed = 0;
+    CREATE INDEX run_blob ON run (blob);
+    CREATE INDEX measurement_run ON measurement (run);
+    CREATE INDEX profile_blob ON profile (blob);
+    PRAGMA user_version = 4;
+",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_migration_says_how_far_it_is() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            let end = format!("PRAGMA user_version = {};", index + 1);
+            assert!(migration.trim_end().ends_with(&end), "{migration}");
+        }
+    }
+}
