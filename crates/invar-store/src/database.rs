@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READERS: u32 = 4;
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 3] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -107,6 +107,19 @@ pub(crate) const MIGRATIONS: [&str; 3] = [
         PRIMARY KEY (run, benchmark)
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 3;
+",
+    r"
+    CREATE TABLE verification (
+        id TEXT PRIMARY KEY,
+        started_us INTEGER NOT NULL,
+        suite TEXT NOT NULL,         -- the command, for people
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        benchmarks INTEGER NOT NULL,
+        blob TEXT NOT NULL           -- SHA-256 of the verification as JSON
+    ) STRICT;
+    CREATE INDEX verification_way ON verification (machine_text, instrument, started_us);
+    PRAGMA user_version = 4;
 ",
 ];
 

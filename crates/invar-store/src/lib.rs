@@ -4,8 +4,8 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `invar.sqlite` | a row for each run and each measurement, [`database`] |
-//! | `blobs/` | each run as JSON, compressed, by digest, [`blobs`] |
+//! | `invar.sqlite` | a row for each run, each measurement and each verification, [`database`] |
+//! | `blobs/` | each run and each verification as JSON, compressed, by digest, [`blobs`] |
 //! | `profiles/` | the profile of each benchmark of a run, in the same way |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
 //! | `.gitignore` | `*` |
@@ -20,9 +20,11 @@ mod history;
 mod measurement;
 mod profile;
 mod store;
+mod verification;
 
 pub use blobs::UnpackError;
 pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
 pub use profile::{GetProfileError, Profiles};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
+pub use verification::PutVerificationError;

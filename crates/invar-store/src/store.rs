@@ -31,7 +31,7 @@ pub(crate) use select;
 /// A directory of runs.
 #[derive(Debug, Clone)]
 pub struct Store {
-    blobs: Blobs,
+    pub(crate) blobs: Blobs,
     pub(crate) profiles: Blobs,
     path: PathBuf,
     pools: Pools,
@@ -364,6 +364,10 @@ impl Store {
     pub async fn close(self) {
         self.pools.readers.close().await;
         self.pools.writer.close().await;
+    }
+
+    pub(crate) fn writer(&self) -> &SqlitePool {
+        &self.pools.writer
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
