@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 512 << 20;
 const LEFT_OUT: [&str; 6] = [".git", ".invar", "__pycache__", ".pytest_cache", ".hypothesis", "target"];
 
 /// Where and how a command is started.
-pub(crate) struct Elsewhere {
+pub struct Elsewhere {
     /// The directory to start it in.
     pub directory: PathBuf,
     /// Its words.
@@ -34,7 +34,7 @@ pub(crate) struct Elsewhere {
 
 impl Elsewhere {
     /// Prepares the place of a disturbance. The error is why it cannot be tried.
-    pub(crate) fn prepare(
+    pub fn prepare(
         command: &[OsString],
         directory: &Path,
         disturbance: &Disturbance,
@@ -133,6 +133,8 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
                 copy_file(&from.join(&file), &to.join(&file), &mut left)?;
             }
             for path in ignored {
+                // git ends directories with a slash, with which nothing can be called like a link.
+                let path: PathBuf = path.components().collect();
                 let link = to.join(&path);
                 if !is_left_out(&path) && !link.exists() && from.join(&path).exists() {
                     fs::create_dir_all(link.parent().unwrap_or(to))?;
@@ -261,6 +263,30 @@ mod tests {
         drop(place);
         assert!(!copy.exists());
         assert_eq!(fs::read_to_string(checkout.join("tests/test_a.py")).unwrap(), "def test_a(): pass");
+    }
+
+    #[test]
+    fn what_git_ignores_is_linked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git").arg("-C").arg(folder.path()).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        };
+        git(&["init", "--quiet"]);
+        for path in ["tests", "venv/bin", ".invar"] {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        fs::write(folder.path().join(".gitignore"), "venv/\n.invar/\n").unwrap();
+        for path in ["tests/test_a.py", "venv/bin/pytest", ".invar/x"] {
+            fs::write(folder.path().join(path), "").unwrap();
+        }
+        let place = Elsewhere::prepare(&["x".into()], &folder.path().join("tests"), &named("path")).unwrap();
+        let root = place.root.clone().unwrap();
+        assert_eq!(place.directory, root.join("tests"));
+        assert!(root.join("tests/test_a.py").is_file() && root.join("venv/bin/pytest").is_file());
+        assert!(root.join("venv").is_symlink() && !root.join(".invar").exists());
+        drop(place);
+        assert!(folder.path().join("venv/bin/pytest").exists());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 mod child;
 pub mod disturbance;
 pub mod doctor;
-mod elsewhere;
+pub mod elsewhere;
 pub mod environment;
 mod event;
 mod facts;

@@ -33,6 +33,7 @@ const TELLTALES: [(&str, &[&str]); 9] = [
         "addresses as hash keys",
         &[
             "hashpointer",
+            "memotable",
             "object_hash",
             "set_add_entry",
             "set_lookkey",

@@ -52,6 +52,10 @@ pub async fn verify(arguments: Verify, common: &Common) -> Result<Code, Failure>
         }
     }
     let Seen { verification, .. } = seen.expect("the usual circumstance is always chosen");
+    if arguments.json {
+        // The JSON is of what was tried.
+        untried.iter().for_each(|line| say(&render::verify::not_tried(line, said)));
+    }
     print(&if arguments.json {
         wire::noise::write_pretty(&verification)
     } else {

@@ -56,13 +56,14 @@ pub fn noise(verification: &Verification, untried: &[String], view: View) -> Str
         out.push('\n');
     }
     for line in untried {
-        out.push_str(&wrap(&format!("! not tried: {}", one_line(line)), "  ", view.width));
+        out.push_str(&not_tried(line, view));
     }
     let still = all.len() - moved.len();
     let sentence = format!(
-        "{} of {} gave the same counts in all {runs} runs, to the unit.",
+        "{} of {} gave the same counts in all {}, to the unit.",
         still,
-        plural(all.len(), "benchmark")
+        plural(all.len(), "benchmark"),
+        plural(runs, "run")
     );
     let paint = if moved.is_empty() { Paint::Good } else { Paint::Bold };
     out.push_str(&format!("  {}\n", view.paint(&sentence, paint)));
@@ -74,6 +75,11 @@ pub fn noise(verification: &Verification, untried: &[String], view: View) -> Str
         out.push_str(&wrap(&sentence, "  ", view.width));
     }
     out
+}
+
+/// A circumstance that could not be tried, with why.
+pub fn not_tried(line: &str, view: View) -> String {
+    wrap(&format!("! not tried: {}", one_line(line)), "  ", view.width)
 }
 
 /// A width, which may be far less than a percent.
