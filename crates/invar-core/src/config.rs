@@ -30,6 +30,8 @@ pub struct Config {
 pub struct RunConfig {
     /// Environment variables that the measured process keeps.
     pub pass_env: Vec<String>,
+    /// Benchmarks share one process, for the sake of fixtures that take long; else each has one of its own.
+    pub shared_process: bool,
     /// The Machine to simulate, by name; `None`: the default.
     pub machine: Option<String>,
 }

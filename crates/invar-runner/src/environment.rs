@@ -159,7 +159,7 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, .. } = asked.options;
+    let Options { machine, instrument, profile, pass_env, shared_process, .. } = asked.options;
     let Disturbance { order, only, .. } = asked.disturbance;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
@@ -175,6 +175,7 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "pass": pass(pass_env),
         "order": order.name(),
         "only": only,
+        "isolated": !shared_process,
     });
     request.to_string()
 }
@@ -191,6 +192,7 @@ mod tests {
             instrument,
             profile,
             pass_env: Vec::new(),
+            shared_process: false,
             default_branch: None,
             id: None,
             output: Output::default(),
@@ -208,7 +210,10 @@ mod tests {
             Disturbance { order: crate::disturbance::Order::Reversed, only, ..Default::default() };
         let text = request(&asked(&options(Instrument::Counts, false), &disturbance), None);
         let request: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&request["order"], &request["only"][0]), (&"reversed".into(), &"a".into()));
+        assert_eq!(
+            (&request["order"], &request["only"][0], &request["isolated"]),
+            (&"reversed".into(), &"a".into(), &true.into())
+        );
     }
 
     fn value(all: &[Pinned], name: &str) -> String {

@@ -55,6 +55,8 @@ pub struct Options {
     pub profile: bool,
     /// Variables that measured processes keep.
     pub pass_env: Vec<String>,
+    /// Benchmarks share one process, and are not isolated from each other.
+    pub shared_process: bool,
     /// The branch that changes are merged into, where git does not know it.
     pub default_branch: Option<String>,
     /// The run's id; without one it gets a new UUIDv7.
@@ -245,6 +247,7 @@ pub fn run_disturbed(
     run.environment = facts::environment(&facts::Known {
         machine: &options.machine,
         pass_env: &options.pass_env,
+        shared_process: options.shared_process,
         engines: &collected.engines,
         processes,
     });

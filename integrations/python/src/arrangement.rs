@@ -1,4 +1,5 @@
-//! Which benchmarks are measured, and in which order: all as they were collected, unless the request says otherwise.
+//! Which benchmarks are measured, in which order, and whether apart from each other: all as they were collected and in one process, unless the
+//! request says otherwise.
 //!
 //! For `invar verify`, which proves that a number depends on neither. The order is part of no byte that a benchmark can see.
 
@@ -23,6 +24,8 @@ pub struct Arrangement {
     order: Order,
     /// Full names; `None`: all.
     only: Option<BTreeSet<String>>,
+    /// Each in a process of its own.
+    isolated: bool,
 }
 
 static KEPT: OnceLock<Arrangement> = OnceLock::new();
@@ -38,8 +41,14 @@ pub fn arrange(names: Vec<String>) -> Vec<usize> {
     KEPT.get().cloned().unwrap_or_default().places(&names)
 }
 
+/// Is each benchmark to be measured in a process of its own?
+#[pyfunction]
+pub fn isolated() -> bool {
+    KEPT.get().is_some_and(|arrangement| arrangement.isolated)
+}
+
 impl Arrangement {
-    /// Reads the members `order` and `only` of a request, which may both be missing.
+    /// Reads the members `order`, `only` and `isolated` of a request, which may all be missing.
     pub fn read(request: &Value) -> Option<Arrangement> {
         let order = match &request["order"] {
             Value::Null => Order::Collected,
@@ -57,7 +66,11 @@ impl Arrangement {
                 Some(names.collect::<Option<_>>()?)
             }
         };
-        Some(Arrangement { order, only })
+        let isolated = match &request["isolated"] {
+            Value::Null => false,
+            isolated => isolated.as_bool()?,
+        };
+        Some(Arrangement { order, only, isolated })
     }
 
     fn places(&self, names: &[String]) -> Vec<usize> {
@@ -102,6 +115,7 @@ mod tests {
         check(r#"{"only": ["d", "b", "z"], "order": "reversed"}"#, Some("db"));
         check(r#"{"order": "sideways"}"#, None);
         check(r#"{"only": "a"}"#, None);
+        check(r#"{"isolated": "yes"}"#, None);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
         profile: !arguments.no_profile,
         pass_env: place.config.run.pass_env.clone(),
+        shared_process: place.config.run.shared_process,
         default_branch: place.config.default_branch.clone(),
         id: None,
         output: Output::default(),
