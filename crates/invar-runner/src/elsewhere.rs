@@ -79,7 +79,10 @@ impl Elsewhere {
                     edit(&copy.root, &directory, file)?;
                 }
                 let moved = |(place, word): (usize, &OsString)| match Path::new(word).strip_prefix(&root) {
-                    Ok(below) if place > 0 => copy.root.join(below).into_os_string(),
+                    // What was left out stays where it is, such as an interpreter among what was built.
+                    Ok(below) if place > 0 && copy.root.join(below).exists() => {
+                        copy.root.join(below).into_os_string()
+                    }
                     _ => word.clone(),
                 };
                 let command = command.iter().enumerate().map(moved).collect();
@@ -247,14 +250,19 @@ mod tests {
         let checkout = folder.path().join("a-checkout-with-a-rather-long-name");
         fs::create_dir_all(checkout.join("tests/__pycache__")).unwrap();
         fs::write(checkout.join("tests/test_a.py"), "def test_a(): pass").unwrap();
-        let words: Vec<OsString> =
-            vec!["pytest".into(), checkout.join("tests").into(), "-q".into(), "tests".into()];
+        let words: Vec<OsString> = vec![
+            "pytest".into(),
+            checkout.join("tests").into(),
+            checkout.join("target").into(),
+            "tests".into(),
+        ];
         let disturbance = Disturbance { edits: vec!["tests/test_a.py".into()], ..named("edit") };
         let place = Elsewhere::prepare(&words, &checkout, &disturbance).unwrap();
         let text = fs::read_to_string(place.directory.join("tests/test_a.py")).unwrap();
         assert!(text.contains("def test_a(): pass\n\n\ndef _nobody_calls_this"), "{text}");
         assert!(text.starts_with("# This line"), "{text}");
         assert_eq!(place.command[1], place.directory.join("tests"));
+        assert_eq!(place.command[2], checkout.join("target"));
         assert_eq!(place.command[3], "tests");
         assert!(!place.directory.join("tests/__pycache__").exists());
         let length = checkout.canonicalize().unwrap().as_os_str().len();
