@@ -9,6 +9,7 @@ mod demo;
 mod demo_server;
 mod exactness;
 mod fuzz;
+mod noise;
 mod prepare;
 mod profiles;
 mod python;
@@ -73,10 +74,10 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs: ratios to native time, taken in one run.
+    /// Measure what measuring costs (`engine`), or how far numbers move that should not, beside pytest-codspeed's (`noise`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine"])]
+        #[arg(value_parser = ["engine", "noise"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
@@ -130,6 +131,7 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
+        Command::Bench { what, json } if what == "noise" => noise::noise(json)?,
         Command::Bench { what: _, json } => bench::engine(json)?,
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;

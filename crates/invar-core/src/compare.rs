@@ -19,6 +19,7 @@ use crate::event::{Event, Events};
 use crate::instrument::Instrument;
 use crate::machine::Machine;
 use crate::measurement::Measurement;
+use crate::noise::Floor;
 use crate::run::{Run, Timestamp};
 use crate::source::Source;
 
@@ -190,6 +191,8 @@ pub struct Applied {
     pub metric: Metric,
     /// The threshold.
     pub threshold: Threshold,
+    /// What the project asked for, if that is below the noise floor: the threshold was raised to it.
+    pub raised_from: Option<Threshold>,
 }
 
 /// A benchmark and what became of it.
@@ -210,6 +213,8 @@ pub struct Judged {
     pub applied: Applied,
     /// Does this alone fail the comparison?
     pub blocking: bool,
+    /// How far its cost moves by itself, where it was verified: a ratio.
+    pub noise: Option<f64>,
 }
 
 impl Judged {
@@ -341,7 +346,8 @@ pub fn judge(
 
 /// Judges a benchmark by everything that has a threshold: its cost, and the events that the policy names for it.
 ///
-/// A regression of anything that has a threshold is one of the benchmark; an improvement must be of the cost.
+/// A regression of anything that has a threshold is one of the benchmark; an improvement must be of the cost. A threshold
+/// below the benchmark's noise floor is raised to it.
 pub fn verdict(
     benchmark: &str,
     base: Option<&Reading>,
@@ -353,11 +359,11 @@ pub fn verdict(
         Metric::Event(event) => Cycles(reading.events.get(event)),
     };
     let verdicts: Vec<(Verdict, Applied)> = policy
-        .thresholds(benchmark)
+        .judging(benchmark)
         .into_iter()
-        .filter_map(|(metric, threshold)| {
+        .filter_map(|(metric, threshold, raised_from)| {
             let [base, head] = [base, head].map(|side| side.map(|reading| count(reading, metric)));
-            Some((judge(base, head, threshold)?, Applied { metric, threshold }))
+            Some((judge(base, head, threshold)?, Applied { metric, threshold, raised_from }))
         })
         .collect();
     let regressed = verdicts.iter().find(|(verdict, _)| *verdict == Verdict::Regressed);
@@ -530,7 +536,8 @@ fn judge_benchmark(
         Verdict::Dropped => policy.gate.dropped,
         Verdict::Improved | Verdict::New | Verdict::Unchanged => false,
     };
-    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking })
+    let noise = policy.floors.get(&benchmark.id).map(Floor::cycles);
+    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking, noise })
 }
 
 #[cfg(test)]

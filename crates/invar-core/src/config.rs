@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::compare::Cause;
 use crate::event::Event;
 use crate::machine::{Machine, ParseMachineError};
+use crate::noise::Floors;
 
 /// How much a cost may grow before it is called a regression, where nothing else is said: five percent.
 pub const DEFAULT_THRESHOLD: Threshold = Threshold(0.05);
@@ -29,6 +30,8 @@ pub struct Config {
 pub struct RunConfig {
     /// Environment variables that the measured process keeps.
     pub pass_env: Vec<String>,
+    /// Benchmarks share one process, for the sake of fixtures that take long; else each has one of its own.
+    pub shared_process: bool,
     /// The Machine to simulate, by name; `None`: the default.
     pub machine: Option<String>,
 }
@@ -42,6 +45,8 @@ pub struct Policy {
     pub benchmarks: Vec<BenchmarkRule>,
     /// What blocks.
     pub gate: Gate,
+    /// How far benchmarks move by themselves, as far as it is known: no threshold is below that.
+    pub floors: Floors,
 }
 
 /// A ratio that a change must pass to count: `0.05` is five percent.
@@ -141,7 +146,24 @@ impl Config {
 }
 
 impl Policy {
-    /// The thresholds that hold for a benchmark; cycles come first and are always there.
+    /// The same with other noise floors.
+    #[must_use]
+    pub fn with_floors(&self, floors: Floors) -> Policy {
+        Policy { floors, ..self.clone() }
+    }
+
+    /// The thresholds that a benchmark is judged by, none below its noise floor, each with what it was raised from.
+    /// Cycles come first and are always there.
+    pub fn judging(&self, benchmark: &str) -> Vec<(Metric, Threshold, Option<Threshold>)> {
+        let floor = self.floors.get(benchmark);
+        let raise = |(metric, threshold): (Metric, Threshold)| {
+            let floor = Threshold(floor.map_or(0.0, |floor| floor.of(metric)));
+            if floor > threshold { (metric, floor, Some(threshold)) } else { (metric, threshold, None) }
+        };
+        self.thresholds(benchmark).into_iter().map(raise).collect()
+    }
+
+    /// The thresholds that the project asks for; cycles come first and are always there.
     pub fn thresholds(&self, benchmark: &str) -> Vec<(Metric, Threshold)> {
         let mut all = BTreeMap::from([(Metric::Cycles, DEFAULT_THRESHOLD)]);
         let rules = self.benchmarks.iter().filter(|rule| rule.matches.matches(benchmark));
@@ -158,6 +180,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{run, verification};
 
     #[track_caller]
     fn check(pattern: &str, benchmark: &str, expected: bool) {
@@ -190,5 +213,24 @@ mod tests {
         let expected =
             [(Metric::Cycles, Threshold(0.2)), (Metric::Event(Event::Instructions), Threshold(0.02))];
         assert_eq!(policy.thresholds("abc"), expected);
+    }
+
+    #[test]
+    fn no_threshold_is_below_a_noise_floor() {
+        let runs = [("a", 1000, 0), ("a", 1100, 0)].map(|one| run("main", &[one, ("b", 5, 0)]));
+        let mut policy = Policy::default().with_floors(Floors::of(&[verification(&runs)]));
+        policy.thresholds.cycles = Some(Threshold(0.01));
+        policy.thresholds.events.insert(Event::Instructions, Threshold(0.2));
+        let instructions = (Metric::Event(Event::Instructions), Threshold(0.2), None);
+        let [(Metric::Cycles, Threshold(raised), Some(Threshold(0.01))), second] = policy.judging("a")[..]
+        else {
+            panic!("{:?}", policy.judging("a"));
+        };
+        // 2000 accesses before and 2100 after.
+        assert!((raised - 0.05).abs() < 1e-9, "{raised}");
+        assert_eq!(second, instructions);
+        for quiet in ["b", "unknown"] {
+            assert_eq!(policy.judging(quiet), [(Metric::Cycles, Threshold(0.01), None), instructions]);
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::compare::{Cause, Change, Comparison, Counts, Judged, Side, Verdict};
+use crate::compare::{Applied, Cause, Change, Comparison, Counts, Judged, Side, Verdict};
 use crate::config::{DEFAULT_THRESHOLD, Metric, Policy};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Difference;
@@ -194,6 +194,7 @@ impl Report {
             comparison.base.incomplete.as_ref().map(|why| format!("The baseline is incomplete: {why}.")),
         );
         notes.extend(ignored(&rows));
+        notes.extend(raised(comparison));
         Report {
             outcome,
             headline: headline(outcome, &head_name, merges),
@@ -298,7 +299,55 @@ pub fn why(judged: &Judged, environment: &[Difference]) -> String {
     if judged.verdict == Verdict::Regressed && !judged.blocking {
         why.push_str(" (not blocking)");
     }
+    why.extend(raised_threshold(judged).map(|raised| format!("; {raised}")));
     why
+}
+
+/// `threshold raised from 1.0 % to 2.3 %: its noise floor`, where it was.
+fn raised_threshold(judged: &Judged) -> Option<String> {
+    let Applied { metric, threshold, raised_from } = judged.applied;
+    let of = match metric {
+        Metric::Cycles => String::new(),
+        Metric::Event(event) => format!("{} ", event.name()),
+    };
+    let (from, to) = (percent(raised_from?.0), noise_floor(threshold.0));
+    Some(format!("{of}threshold raised from {from} to {to}: its noise floor"))
+}
+
+/// A noise floor in words: `none`, `2.3 %`, or that there is no bound.
+pub fn noise_floor(ratio: f64) -> String {
+    match ratio {
+        0.0 => "none".to_string(),
+        ratio if ratio.is_finite() => percent(ratio),
+        _ => "no bound".to_string(),
+    }
+}
+
+/// The benchmarks whose thresholds are not as the policy says, those raised the most first.
+pub fn raised(comparison: &Comparison) -> Option<String> {
+    const NAMED: usize = 3;
+    let both = comparison.benchmarks.iter().filter(|judged| judged.base.is_some() && judged.head.is_some());
+    let mut raised: Vec<&Judged> = both.filter(|judged| judged.applied.raised_from.is_some()).collect();
+    raised.sort_by(|a, b| b.applied.threshold.0.total_cmp(&a.applied.threshold.0));
+    let named: Vec<String> = raised
+        .iter()
+        .take(NAMED)
+        .map(|judged| {
+            let from = judged.applied.raised_from.map_or(0.0, |threshold| threshold.0);
+            let to = noise_floor(judged.applied.threshold.0);
+            format!("{} from {} to {to}", judged.benchmark.id, percent(from))
+        })
+        .collect();
+    let more = match raised.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let noun = match raised.len() {
+        0 => return None,
+        1 => "The threshold of 1 benchmark is raised to its noise floor",
+        _ => "Thresholds are raised to noise floors",
+    };
+    Some(format!("{noun}: {}{more}.", named.join(", ")))
 }
 
 /// The first differences that matter, and how many more there are: `python 3.11.7 → 3.13.2 and 3 more`.
@@ -477,6 +526,26 @@ mod tests {
     fn an_ignored_regression_is_noted() {
         let report = report(&run("main", &[("a", 100_000, 0)]), &run("faster", &[("a", 100_000, 900)]));
         assert_eq!(report.notes, ["1 regression does not block, by policy: layout."]);
+    }
+
+    #[test]
+    fn a_threshold_that_is_raised_is_said_to_be() {
+        let runs = [("a", 100_000, 0), ("a", 110_000, 0)].map(|one| run("main", &[one]));
+        let floors = crate::noise::Floors::of(&[crate::testing::verification(&runs)]);
+        let policy = Policy::default().with_floors(floors);
+        let said = |instructions| {
+            let head = run("slower", &[("a", instructions, 0)]);
+            let comparison = Comparison::of(&runs[0], &head, &policy).unwrap();
+            let report = Report::of(&comparison, &policy, ReportOptions::default());
+            assert_eq!(
+                report.notes,
+                ["The threshold of 1 benchmark is raised to its noise floor: a from 5.0 % to 9.9 %."]
+            );
+            (report.blocks, report.rows[0].why.clone())
+        };
+        let raised = "threshold raised from 5.0 % to 9.9 %: its noise floor";
+        assert_eq!(said(108_000), (false, format!("code: instructions +8.0 %; {raised}")));
+        assert_eq!(said(120_000), (true, format!("code: instructions +20.0 %; {raised}")));
     }
 
     #[test]

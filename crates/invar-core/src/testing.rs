@@ -9,6 +9,7 @@ use crate::event::{Event, Events};
 use crate::instrument::Instrument;
 use crate::machine::Machine;
 use crate::measurement::Measurement;
+use crate::noise::Verification;
 use crate::profile::{Builder, Function, Kind, Profile};
 use crate::run::{Run, Timestamp};
 use crate::source::Source;
@@ -44,6 +45,18 @@ pub(crate) fn run(branch: &str, measurements: &[(&str, u64, u64)]) -> Run {
     run.measurements = measurements.iter().map(measurement).collect();
     run.sort();
     run
+}
+
+/// A verification of these runs, a circumstance each; the first is the usual one.
+pub(crate) fn verification(runs: &[Run]) -> Verification {
+    let id = "0190f3c2-7b1e-7cc3-9a54-3f1a0c6de0ff";
+    let command = vec!["pytest".to_string()];
+    let machine = Machine::reference_1();
+    let mut verification = Verification::begin(id, Timestamp(0), command, machine, Instrument::Simulation);
+    for (number, run) in runs.iter().enumerate() {
+        verification.add(&format!("circumstance {number}"), run, None);
+    }
+    verification
 }
 
 /// A profile from its picture: a node a line, two spaces deeper than its caller; kind and name, calls, instructions, and

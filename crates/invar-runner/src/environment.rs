@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 
+use crate::disturbance::Disturbance;
 use crate::{Options, host};
 
 /// A variable that every measured process has.
@@ -150,9 +151,16 @@ pub(crate) fn pass(pass_env: &[String]) -> Vec<String> {
     pass
 }
 
+/// What is asked of a measuring process.
+pub(crate) struct Asked<'a> {
+    pub options: &'a Options,
+    pub disturbance: &'a Disturbance,
+}
+
 /// The text of `request.json`.
-pub(crate) fn request(options: &Options, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, .. } = options;
+pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
+    let Options { machine, instrument, profile, pass_env, shared_process, .. } = asked.options;
+    let Disturbance { order, only, .. } = asked.disturbance;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
     if let Some(base) = user_base {
@@ -165,6 +173,9 @@ pub(crate) fn request(options: &Options, user_base: Option<&str>) -> String {
         "call_paths": *profile && *instrument == Instrument::Simulation,
         "environment": environment,
         "pass": pass(pass_env),
+        "order": order.name(),
+        "only": only,
+        "isolated": !shared_process,
     });
     request.to_string()
 }
@@ -181,10 +192,28 @@ mod tests {
             instrument,
             profile,
             pass_env: Vec::new(),
+            shared_process: false,
             default_branch: None,
             id: None,
             output: Output::default(),
         }
+    }
+
+    fn asked<'a>(options: &'a Options, disturbance: &'a Disturbance) -> Asked<'a> {
+        Asked { options, disturbance }
+    }
+
+    #[test]
+    fn an_order_and_some_benchmarks_alone_can_be_asked_for() {
+        let only = Some(vec!["a".to_string()]);
+        let disturbance =
+            Disturbance { order: crate::disturbance::Order::Reversed, only, ..Default::default() };
+        let text = request(&asked(&options(Instrument::Counts, false), &disturbance), None);
+        let request: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&request["order"], &request["only"][0], &request["isolated"]),
+            (&"reversed".into(), &"a".into(), &true.into())
+        );
     }
 
     fn value(all: &[Pinned], name: &str) -> String {
@@ -246,7 +275,7 @@ mod tests {
     fn a_request_holds_the_whole_environment_and_what_is_kept() {
         let pass_env = ["DATABASE_URL".to_string(), "LD_LIBRARY_PATH".to_string()];
         let options = Options { pass_env: pass_env.to_vec(), ..options(Instrument::Counts, true) };
-        let text = request(&options, Some("/home/me/.local"));
+        let text = request(&asked(&options, &Disturbance::default()), Some("/home/me/.local"));
         let request: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(request["version"], 1);
         assert_eq!(request["mode"], "counts");
@@ -261,7 +290,7 @@ mod tests {
     #[test]
     fn call_paths_are_asked_for_where_a_simulation_is_to_have_profiles() {
         let asks = |instrument, profile| {
-            let text = request(&options(instrument, profile), None);
+            let text = request(&asked(&options(instrument, profile), &Disturbance::default()), None);
             serde_json::from_str::<serde_json::Value>(&text).unwrap()["call_paths"].as_bool()
         };
         assert_eq!(asks(Instrument::Simulation, true), Some(true));

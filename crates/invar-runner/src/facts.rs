@@ -15,6 +15,7 @@ use crate::host;
 pub(crate) struct Known<'a> {
     pub machine: &'a Machine,
     pub pass_env: &'a [String],
+    pub shared_process: bool,
     pub engines: &'a [String],
     pub processes: Vec<&'a Process>,
 }
@@ -38,6 +39,8 @@ pub(crate) fn environment(known: &Known<'_>) -> Environment {
     for name in known.pass_env {
         facts.set("settings", name, "kept");
     }
+    let apart = if known.shared_process { "no" } else { "each benchmark in a process of its own" };
+    facts.set("settings", "isolation", apart);
     let cpu = host::Cpu::read().model;
     for (name, value) in [("cpu", cpu), ("kernel", host::kernel()), ("system", host::system())] {
         if let Some(value) = value {
@@ -97,7 +100,14 @@ mod tests {
         let (machine, engines) = (Machine::reference_1(), ["0.1.0".to_string()]);
         let pass_env = ["SECRET".to_string(), "HOME".to_string()];
         let processes = processes.iter().collect();
-        environment(&Known { machine: &machine, pass_env: &pass_env, engines: &engines, processes })
+        let shared_process = false;
+        environment(&Known {
+            machine: &machine,
+            pass_env: &pass_env,
+            shared_process,
+            engines: &engines,
+            processes,
+        })
     }
 
     #[test]
@@ -108,6 +118,7 @@ mod tests {
         assert_eq!(facts.get("runtime", "python build"), Some("3.11.7 (main; GCC 12.2.0)"));
         assert_eq!(facts.get("packages", "numpy"), Some("2.1"));
         assert_eq!(facts.get("settings", "PYTHONHASHSEED"), Some("0"));
+        assert_eq!(facts.get("settings", "isolation"), Some("each benchmark in a process of its own"));
         assert!(facts.get("host", "kernel").is_some());
         for group in facts.0.keys() {
             assert!(invar_core::environment::GROUPS.contains(&group.as_str()), "{group}");

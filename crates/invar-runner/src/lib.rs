@@ -10,6 +10,7 @@
 mod child;
 pub mod disturbance;
 pub mod doctor;
+pub mod elsewhere;
 pub mod environment;
 mod event;
 mod facts;
@@ -35,7 +36,8 @@ use invar_core::run::{Run, Timestamp};
 use invar_core::wire::collect::{self, CollectError};
 use invar_core::wire::raw::{self, ReadRawError, Record};
 
-use crate::disturbance::{Disturbance, Load};
+use crate::disturbance::{Disturbance, Load, OneCpu};
+use crate::elsewhere::Elsewhere;
 pub use crate::event::Event;
 use crate::progress::Progress;
 use crate::run_directory::RunDirectory;
@@ -53,6 +55,8 @@ pub struct Options {
     pub profile: bool,
     /// Variables that measured processes keep.
     pub pass_env: Vec<String>,
+    /// Benchmarks share one process, and are not isolated from each other.
+    pub shared_process: bool,
     /// The branch that changes are merged into, where git does not know it.
     pub default_branch: Option<String>,
     /// The run's id; without one it gets a new UUIDv7.
@@ -118,6 +122,12 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The command cannot be run under the circumstances that were asked for.
+    #[error("it cannot be tried here: {why}")]
+    Disturbance {
+        /// Why.
+        why: String,
+    },
     /// The run directory cannot be used.
     #[error("cannot use `{}` for the run's files: {source}", .path.display())]
     RunDirectory {
@@ -173,20 +183,32 @@ pub fn run_disturbed(
     if !matches!(options.instrument, Instrument::Simulation | Instrument::Counts) {
         return Err(RunError::Instrument { instrument: options.instrument.name() });
     }
-    let request = environment::request(options, user_base(|name| std::env::var(name).ok()).as_deref());
+    let asked = environment::Asked { options, disturbance };
+    let request = environment::request(&asked, user_base(|name| std::env::var(name).ok()).as_deref());
     let unusable = |source| RunError::RunDirectory { path: std::env::temp_dir(), source };
     let directory = RunDirectory::create(&request).map_err(unusable)?;
     // Before the command runs, which may commit.
     let source = source::read(&options.directory, options.default_branch.as_deref());
-    let root = source::toplevel(&options.directory).unwrap_or_else(|| options.directory.clone());
+    let place = Elsewhere::prepare(command, &options.directory, disturbance);
+    let place = place.map_err(|why| RunError::Disturbance { why })?;
+    let root = place.root.clone().or_else(|| source::toplevel(&options.directory));
+    let root = root.unwrap_or_else(|| options.directory.clone());
 
     let id = options.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let (started, since, clock) = (now(), SystemTime::now(), Instant::now());
     let mut progress = Progress::default();
     let watch = signals::Watch::begin();
     let load = disturbance.load.then(Load::start);
-    let (mut child, mut relay) =
-        child::start(command, &options.directory, directory.path(), options.output, &disturbance.variables)?;
+    let refused = |error: std::io::Error| RunError::Disturbance { why: error.to_string() };
+    let one_cpu = disturbance.one_cpu.then(OneCpu::take).transpose().map_err(refused)?;
+    let (mut child, mut relay) = child::start(
+        &place.command,
+        &place.directory,
+        directory.path(),
+        options.output,
+        &disturbance.variables,
+    )?;
+    drop(one_cpu);
     let ended = child::wait(&mut child, &watch, || {
         if let Some(relay) = &mut relay {
             relay.follow(&mut |line| on_event(Event::Output { line }));
@@ -225,6 +247,7 @@ pub fn run_disturbed(
     run.environment = facts::environment(&facts::Known {
         machine: &options.machine,
         pass_env: &options.pass_env,
+        shared_process: options.shared_process,
         engines: &collected.engines,
         processes,
     });

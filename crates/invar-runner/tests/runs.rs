@@ -57,6 +57,7 @@ impl Place {
             instrument: Instrument::Simulation,
             profile: true,
             pass_env: Vec::new(),
+            shared_process: false,
             default_branch: None,
             id: None,
             output: Output::default(),

@@ -42,7 +42,8 @@ pub struct App(Arc<Inner>);
 struct Inner {
     site: Site,
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
-    briefs: Mutex<BTreeMap<(String, String), Option<Brief>>>,
+    /// By both runs, and how many verifications there were.
+    briefs: Mutex<BTreeMap<(String, String, i64), Option<Brief>>>,
 }
 
 /// Runs that are shown as a history: what is measured now, the oldest first.
@@ -143,7 +144,7 @@ impl App {
 
     /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
     pub async fn judge(&self, base: &Summary, head: &Summary) -> Result<Option<Brief>, Problem> {
-        let key = (base.id.clone(), head.id.clone());
+        let key = (base.id.clone(), head.id.clone(), self.store().verified().await?);
         let kept = || self.0.briefs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(brief) = kept().get(&key) {
             return Ok(brief.clone());
@@ -153,7 +154,7 @@ impl App {
         else {
             return Ok(None);
         };
-        let report = self.report(&base, &head, ReportOptions::default()).ok();
+        let report = self.report(&base, &head, ReportOptions::default()).await.ok();
         let brief = report.as_ref().map(Brief::of);
         let mut briefs = kept();
         if briefs.len() >= BRIEFS_KEPT {
@@ -163,10 +164,12 @@ impl App {
         Ok(brief)
     }
 
-    /// The report of two runs.
-    pub fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
-        let comparison = Comparison::of(base, head, self.policy())?;
-        Ok(Report::of(&comparison, self.policy(), options))
+    /// The report of two runs, by the policy and the noise floors that are known.
+    pub async fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
+        let floors = self.store().floors(&Comparable::with(head)).await?;
+        let policy = self.policy().with_floors(floors);
+        let comparison = Comparison::of(base, head, &policy)?;
+        Ok(Report::of(&comparison, &policy, options))
     }
 
     /// Each run against the one before it in the list, which is newest first. The last one is judged by nothing unless

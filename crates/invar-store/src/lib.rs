@@ -4,8 +4,8 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `invar.sqlite` | a row for each run and each measurement, [`database`] |
-//! | `blobs/` | each run as JSON, compressed, by digest, [`blobs`] |
+//! | `invar.sqlite` | a row for each run, each measurement and each verification, [`database`] |
+//! | `blobs/` | each run and each verification as JSON, compressed, by digest, [`blobs`] |
 //! | `profiles/` | the profile of each benchmark of a run, in the same way |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
 //! | `.gitignore` | `*` |
@@ -25,6 +25,7 @@ mod project;
 mod statement;
 mod store;
 mod summary;
+mod verification;
 
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
 pub use collect::{CollectError, Collected};

@@ -10,6 +10,7 @@ use invar_core::history::Point;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
+use invar_core::noise::Verification;
 use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
@@ -51,6 +52,8 @@ macro_rules! contract {
                 nothing_is_seen_from_another_project,
                 a_series_is_its_projects,
                 an_id_names_one_run_among_all_projects,
+                noise_floors_are_of_one_way_to_measure,
+                a_retried_verification_is_kept_once,
             );
         }
     };
@@ -484,4 +487,39 @@ async fn an_id_names_one_run_among_all_projects(store: Store) {
     assert!(matches!(other.put(&run(1)).await, Err(PutError::Taken { .. })));
     assert_eq!(other.list(9).await.unwrap(), []);
     assert_eq!(store.get(&run(1).id).await.unwrap(), run(1));
+}
+
+/// A verification by two runs, of so many instructions each.
+fn verification(number: u32, instructions: [u32; 2]) -> Verification {
+    let id = format!("0190f3c2-7b1e-7cc3-9a54-{number:012x}");
+    let machine = Machine::reference_1();
+    let command = vec!["pytest".to_string()];
+    let started = Timestamp(i64::from(number));
+    let mut verification = Verification::begin(&id, started, command, machine, Instrument::Simulation);
+    for (says, instructions) in ["as usual", "as usual, again"].into_iter().zip(instructions) {
+        verification.add(says, &run(instructions), None);
+    }
+    verification
+}
+
+async fn noise_floors_are_of_one_way_to_measure(store: Store) {
+    let way = Comparable::with(&run(1));
+    assert!(store.floors(&way).await.unwrap().is_empty());
+    let (older, newer) = (verification(1, [100, 150]), verification(2, [100, 110]));
+    for verification in [&newer, &older] {
+        store.put_verification(verification).await.unwrap();
+    }
+    assert_eq!(store.verifications(&way).await.unwrap(), [newer, older]);
+    let floors = store.floors(&way).await.unwrap();
+    assert!((floors.get("t.py::a").unwrap().cycles() - 0.1).abs() < 1e-9);
+    let other = Comparable { instrument: Instrument::Counts, ..way };
+    assert!(store.floors(&other).await.unwrap().is_empty());
+}
+
+async fn a_retried_verification_is_kept_once(store: Store) {
+    for _ in 0..2 {
+        store.put_verification(&verification(1, [100, 150])).await.unwrap();
+    }
+    assert_eq!(store.verified().await.unwrap(), 1);
+    assert_eq!(store.verifications(&Comparable::with(&run(1))).await.unwrap().len(), 1);
 }

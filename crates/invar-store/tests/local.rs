@@ -88,7 +88,7 @@ async fn a_store_of_a_newer_invar_is_left_alone() {
     bytes[60..64].copy_from_slice(&77_u32.to_be_bytes());
     fs::write(&path, bytes).unwrap();
     let error = Store::open(folder.path()).await.unwrap_err().to_string();
-    assert!(error.contains("was written by a newer Invar: its schema is 77, and 4 is the newest"), "{error}");
+    assert!(error.contains("was written by a newer Invar: its schema is 77, and "), "{error}");
 }
 
 #[tokio::test]

@@ -121,17 +121,28 @@ pub struct Run {
 
 /// Prove that the numbers repeat: measure a suite under unlike circumstances and show how far each benchmark moves
 ///
-/// The suite is run eight times: as usual, with other homes, languages and environments, with every CPU busy. Nothing is
-/// stored. A benchmark that moves is shown with what moved, and with what the engine noted about it.
+/// The suite is run eight times: as usual, with another home and environment, with every CPU busy, in another order, as a copy at
+/// another path, as a copy with an unrelated edit. A benchmark that moves is shown with what moved, and the likely cause. What
+/// was found is stored, and no comparison calls a change one that is within it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   invar verify -- pytest benchmarks/
-  invar verify --json -- tox -e bench > noise.json")]
+  invar verify --only load,alone -- pytest benchmarks/
+  invar verify --all --json -- tox -e bench > noise.json")]
 pub struct Verify {
     /// The simulated CPU, as for `invar run`
     #[arg(long, value_name = "MACHINE")]
     pub machine: Option<String>,
+    /// Try every circumstance
+    #[arg(long, conflicts_with = "only")]
+    pub all: bool,
+    /// Try these circumstances, and as usual
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Do not keep what was found
+    #[arg(long)]
+    pub no_store: bool,
     /// Write no progress
     #[arg(long, short)]
     pub quiet: bool,

@@ -3,10 +3,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use invar_core::config::Config;
+use invar_core::config::{Config, Policy};
+use invar_core::run::Run;
 use invar_core::wire::config;
 use invar_runner::source;
-use invar_store::{OpenError, Store};
+use invar_store::{Comparable, OpenError, Store};
 
 use crate::args::Common;
 use crate::exit::{Code, Failure};
@@ -57,6 +58,13 @@ impl Place {
     /// The store, if runs were ever kept here.
     pub async fn existing_store(&self) -> Result<Option<Store>, Failure> {
         Store::open_existing(&self.store).await.map_err(|error| self.cannot_open(&error))
+    }
+
+    /// The policy that runs measured as this one are judged by: the project's, with the noise floors that are known.
+    pub async fn policy(&self, run: &Run, store: Option<&Store>) -> Result<Policy, Failure> {
+        let Some(store) = store else { return Ok(self.config.policy.clone()) };
+        let floors = store.floors(&Comparable::with(run)).await.map_err(|error| self.database(&error))?;
+        Ok(self.config.policy.with_floors(floors))
     }
 
     fn cannot_open(&self, error: &OpenError) -> Failure {

@@ -10,6 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from . import _native, options, repeatable, rivals
+from .isolation import Isolation
 from .simulation import Simulation
 from .suite import Instrument, Suite
 from .walltime import Disabled, Walltime
@@ -66,6 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--benchmark-only and --benchmark-skip exclude each other")
     if simulation is not None and config.option.basetemp is None:
         config.option.basetemp = _native.scratch_directory()
+    # A worker of pytest-xdist has threads, and a fork has not.
+    if simulation is not None and _native.isolated() and not _workers(config):
+        config.pluginmanager.register(Isolation(simulation), "invar-isolation")
     config.pluginmanager.register(Suite(config, _instrument(config, simulation)), "invar-suite")
 
 

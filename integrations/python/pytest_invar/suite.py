@@ -51,6 +51,8 @@ class Suite:
             if others:
                 config.hook.pytest_deselected(items=others)
                 items[:] = [item for item in items if is_benchmark(item)]
+            # As collected, unless `invar verify` asks for another order, or for some alone.
+            items[:] = [items[place] for place in _native.arrange([item.nodeid for item in items])]
         for item in items:
             if config.getoption("--benchmark-skip") and is_benchmark(item):
                 item.add_marker(pytest.mark.skip(reason="benchmark, and --benchmark-skip is given"))

@@ -5,6 +5,7 @@
 //! counts. Python sees the four words of [`run_directory::State`], and what the benchmarked functions return.
 #![deny(missing_docs)]
 
+mod arrangement;
 mod frames;
 mod heap;
 mod host;
@@ -24,6 +25,8 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 /// The module `pytest_invar._native`.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::arrangement::{arrange, isolated};
     #[pymodule_export]
     use crate::heap::{canonical_heap, loosen_heap};
     #[pymodule_export]

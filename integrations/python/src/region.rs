@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{ffi, sync::PyOnceLock};
 
+use crate::arrangement;
 use crate::frames;
 use crate::heap;
 use crate::progress;
@@ -50,6 +51,7 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     steady::make();
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);
+    arrangement::keep(request.arrangement);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use invar_core::machine::Machine;
 use invar_engine::region::Mode;
 use serde_json::Value;
 
+use crate::arrangement::Arrangement;
 use crate::run_directory::MARK;
 
 /// Variables that are part of what the user asked to be run, so they keep their value.
@@ -33,6 +34,8 @@ pub struct Request {
     pub machine: Machine,
     /// Tell warm passes by call path.
     pub call_paths: bool,
+    /// Which benchmarks, and in which order.
+    pub arrangement: Arrangement,
     environment: BTreeMap<String, String>,
     pass: Vec<String>,
 }
@@ -67,7 +70,9 @@ impl Request {
         let names = value["pass"].as_array().map(Vec::as_slice).unwrap_or_default();
         let pass = names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect();
         let call_paths = value["call_paths"].as_bool().unwrap_or(false);
-        Ok(Request { mode, machine, call_paths, environment, pass })
+        let arrangement = Arrangement::read(&value)
+            .ok_or_else(|| bad("`order`, `only` or `isolated` is nothing that this pytest-invar knows"))?;
+        Ok(Request { mode, machine, call_paths, arrangement, environment, pass })
     }
 
     /// The whole environment of a measured process, sorted by name.

@@ -176,6 +176,25 @@ fn an_event_past_its_own_threshold_is_a_regression() {
 }
 
 #[test]
+fn a_change_within_the_noise_floor_is_none() {
+    let runs = [("a", 100_000, 0), ("a", 110_000, 0)].map(|one| run("main", &[one, ("b", 100_000, 0)]));
+    let floors = crate::noise::Floors::of(&[crate::testing::verification(&runs)]);
+    let mut policy = Policy::default().with_floors(floors);
+    policy.thresholds.cycles = Some(Threshold(0.01));
+    let check = |instructions: u64, verdict: Verdict| {
+        let head = run("faster", &[("a", instructions, 0), ("b", 102_000, 0)]);
+        let comparison = Comparison::of(&runs[0], &head, &policy).unwrap();
+        let [a, b] = &comparison.benchmarks[..] else { panic!("two benchmarks") };
+        assert_eq!((a.verdict, a.applied.raised_from), (verdict, Some(Threshold(0.01))));
+        assert_eq!((b.verdict, b.applied.raised_from, b.noise), (Verdict::Regressed, None, Some(0.0)));
+        assert!(a.noise.unwrap() > 0.099);
+    };
+    // As far as it moves by itself, and farther.
+    check(110_000, Verdict::Unchanged);
+    check(110_100, Verdict::Regressed);
+}
+
+#[test]
 fn the_gate_chooses_which_causes_block() {
     let policy = Policy { gate: Gate { causes: [Cause::Layout].into(), dropped: true }, ..Policy::default() };
     let base = run("main", &[("a", 100_000, 0), ("b", 100_000, 0), ("c", 1, 0)]);

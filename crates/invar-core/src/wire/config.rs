@@ -22,6 +22,7 @@
 //!
 //! [run]
 //! pass_env = ["DATABASE_URL"]
+//! isolation = true
 //! machine = "small"
 //! ```
 //!
@@ -89,8 +90,9 @@ pub fn read(text: &str) -> Result<Config, ReadConfigError> {
         }
     }
     if let Some(section) = root.section("run")? {
-        section.only(&["pass_env", "machine"])?;
+        section.only(&["pass_env", "machine", "isolation"])?;
         config.run.pass_env = section.texts("pass_env")?.unwrap_or_default();
+        config.run.shared_process = !section.truth("isolation")?.unwrap_or(true);
         config.run.machine = section.text("machine")?;
         if let Some(name) = &config.run.machine {
             let sentence = |error| section.value("machine", format!("cannot be used: {error}"));
@@ -252,6 +254,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn truth(&self, key: &str) -> Result<Option<bool>, ReadConfigError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Boolean(truth)) => Ok(Some(*truth)),
+            Some(_) => Err(self.value(key, "is neither true nor false")),
+        }
+    }
+
     fn text(&self, key: &str) -> Result<Option<String>, ReadConfigError> {
         match self.table.get(key) {
             None => Ok(None),
@@ -314,6 +324,7 @@ mod tests {
         mhz = 1000
         [run]
         pass_env = ["DATABASE_URL"]
+        isolation = false
         machine = "small"
     "#;
 
@@ -329,6 +340,7 @@ mod tests {
         assert_eq!(policy.thresholds("slow"), [(Metric::Cycles, Threshold(0.2)), instructions, l3]);
         assert_eq!(policy.gate, Gate { causes: BTreeSet::from([Cause::Code]), dropped: true });
         assert_eq!(config.run.pass_env, ["DATABASE_URL"]);
+        assert!(config.run.shared_process && !read("").unwrap().run.shared_process);
         let small = config.machine("small").unwrap();
         assert_eq!(
             small.text(),
@@ -385,6 +397,7 @@ mod tests {
         );
         check("[[benchmark]]\nthreshold = \"1%\"", "`benchmark[0].match` is missing");
         check("[benchmark]\nmatch = \"a\"", "`benchmark` is not a list of tables; write `[[benchmark]]`");
+        check("[run]\nisolation = 1", "`run.isolation` is neither true nor false");
         check("[run]\npass_env = \"HOME\"", "`run.pass_env` is not a list");
     }
 

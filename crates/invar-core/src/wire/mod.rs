@@ -3,7 +3,8 @@
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
 //! of it, [`v1`] is the Run as JSON, [`profile`] is a Profile as it is stored,
 //! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time, [`flame`] what a page draws
-//! of profiles, [`functions`] who pays in one, and [`explain`] what Invar says of itself as JSON, [`csv`] tables, [`config`] is
+//! of profiles, [`functions`] who pays in one, and [`explain`] what Invar says of itself as JSON,
+//! [`noise`] a Verification, [`csv`] tables, [`config`] is
 //! `invar.toml`. [`profile_formats`] are a Profile's for other tools, and others' for us.
 
 #[cfg(feature = "std")]

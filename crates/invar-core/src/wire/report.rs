@@ -61,6 +61,9 @@ struct RowTwin<'a> {
     why: &'a str,
     blocking: bool,
     threshold: ThresholdTwin,
+    /// How far its cost moves by itself, relative; only there if it was verified. `null` is infinitely far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise_floor: Option<Option<f64>>,
     /// Of the cost, relative to the baseline.
     change: Option<f64>,
     base: Option<ReadingTwin>,
@@ -103,7 +106,10 @@ struct PathTwin<'a> {
 #[derive(Serialize)]
 struct ThresholdTwin {
     metric: &'static str,
-    ratio: f64,
+    ratio: Option<f64>,
+    /// What the project asked for, if that is below the noise floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raised_from: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -183,8 +189,10 @@ impl<'a> From<&'a Row> for RowTwin<'a> {
             blocking: judged.blocking,
             threshold: ThresholdTwin {
                 metric: judged.applied.metric.name(),
-                ratio: judged.applied.threshold.0,
+                ratio: finite(judged.applied.threshold.0),
+                raised_from: judged.applied.raised_from.map(|threshold| threshold.0),
             },
+            noise_floor: judged.noise.map(finite),
             change: judged.change().map(Change::ratio).and_then(finite),
             base: judged.base.map(ReadingTwin::from),
             head: judged.head.map(ReadingTwin::from),

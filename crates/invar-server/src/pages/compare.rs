@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use invar_core::compare::{Change, Reading, Verdict};
 use invar_core::event::Event;
 use invar_core::number;
-use invar_core::report::{Report, ReportOptions, Row as ReportRow};
+use invar_core::report::{Report, ReportOptions, Row as ReportRow, noise_floor};
 use invar_core::wire;
 use invar_core::wire::csv;
 use invar_store::{Comparable, Listing};
@@ -77,6 +77,7 @@ struct Row {
     why: String,
     events: Vec<EventRow>,
     diagnostics: Vec<(&'static str, &'static str)>,
+    noise: Option<String>,
 }
 
 struct EventRow {
@@ -129,7 +130,7 @@ pub async fn compare(app: App, asked: Asked) -> Answer {
     let head_run = app.run(&head.id).await?;
     let base = app.pick(base_name, Some(&Comparable::with(&head_run))).await?;
     let base_run = app.run(&base.id).await?;
-    let mut report = app.report(&base_run, &head_run, ReportOptions::default())?;
+    let mut report = app.report(&base_run, &head_run, ReportOptions::default()).await?;
     let verdict = asked
         .value("verdict")
         .and_then(|name| Verdict::ALL.into_iter().find(|verdict| verdict.name() == name));
@@ -251,6 +252,7 @@ impl Row {
             why: row.why.clone(),
             events: events(row),
             diagnostics: diagnostics.collect(),
+            noise: judged.noise.map(noise_floor),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -181,6 +181,20 @@ pub(crate) const MIGRATIONS: [&str; 4] = [
     CREATE INDEX measurement_run ON measurement (run);
     CREATE INDEX profile_blob ON profile (blob);
     PRAGMA user_version = 4;
+",
+    r"
+    CREATE TABLE verification (
+        id TEXT PRIMARY KEY,
+        project INTEGER NOT NULL REFERENCES project (number),
+        started_us INTEGER NOT NULL,
+        suite TEXT NOT NULL,         -- the command, for people
+        machine_text TEXT NOT NULL,
+        instrument TEXT NOT NULL,
+        benchmarks INTEGER NOT NULL,
+        content TEXT NOT NULL        -- the verification as JSON
+    ) STRICT;
+    CREATE INDEX verification_way ON verification (project, machine_text, instrument, started_us, id);
+    PRAGMA user_version = 5;
 ",
 ];
 

@@ -22,8 +22,8 @@ use crate::terminal::{print, stdout};
 pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failure> {
     let place = Place::find(common)?;
     let (candidate, choice) = sides(&arguments.sides, &place).await?;
-    let policy = &place.config.policy;
-    let mut report = report(&candidate, &choice, policy, ReportOptions::default())?;
+    let policy = place.policy(&candidate, place.existing_store().await?.as_ref()).await?;
+    let mut report = report(&candidate, &choice, &policy, ReportOptions::default())?;
     if arguments.why {
         explain(&mut report, &candidate, &choice, Unknown::Said, &place).await?;
     }
@@ -36,7 +36,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
             Choice::Baseline(baseline) => &baseline.run,
             Choice::None(_) => &nothing,
         };
-        let comparison = Comparison::of(base, &candidate, policy).map_err(|error| unlike(&error))?;
+        let comparison = Comparison::of(base, &candidate, &policy).map_err(|error| unlike(&error))?;
         print(wire::csv::comparison(comparison.benchmarks.iter()))?;
     } else if report.base.is_some() {
         let rows = if arguments.all { Rows::All } else { Rows::Changed };

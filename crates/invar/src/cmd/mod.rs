@@ -20,7 +20,7 @@ use crate::exit::{Code, Failure};
 pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments, &common).await,
-        Command::Verify(arguments) => verify::verify(arguments, &common),
+        Command::Verify(arguments) => verify::verify(arguments, &common).await,
         Command::Compare(arguments) => compare::compare(arguments, &common).await,
         Command::Report(arguments) => report::report(arguments, &common).await,
         Command::List(arguments) => list::list(arguments, &common).await,

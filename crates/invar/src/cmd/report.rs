@@ -16,7 +16,8 @@ pub async fn report(arguments: Report, common: &Common) -> Result<Code, Failure>
     let place = Place::find(common)?;
     let (candidate, choice) = compare::sides(&arguments.sides, &place).await?;
     let options = ReportOptions { subject: arguments.subject, ..ReportOptions::default() };
-    let mut report = compare::report(&candidate, &choice, &place.config.policy, options)?;
+    let policy = place.policy(&candidate, place.existing_store().await?.as_ref()).await?;
+    let mut report = compare::report(&candidate, &choice, &policy, options)?;
     compare::explain(&mut report, &candidate, &choice, compare::Unknown::PassedOver, &place).await?;
     let view = stdout(common.color);
     let format = if arguments.json { Format::Json } else { arguments.format };

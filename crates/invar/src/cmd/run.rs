@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use invar_core::compare::Comparison;
+use invar_core::config::Policy;
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run, Timestamp};
@@ -51,6 +52,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
         profile: !arguments.no_profile,
         pass_env: place.config.run.pass_env.clone(),
+        shared_process: place.config.run.shared_process,
         default_branch: place.config.default_branch.clone(),
         id: None,
         output: Output::default(),
@@ -102,7 +104,9 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         (None, None, Some(failure)) => none(&failure),
         (None, None, None) => Choice::None("No baseline: no runs are stored yet.".to_string()),
     };
-    show(&run, &choice, kept.as_ref().ok().and_then(Option::as_deref), &arguments, &place, common)?;
+    // What is not known of noise is no reason to lose the run.
+    let policy = place.policy(&run, store.as_ref()).await.unwrap_or_else(|_| place.config.policy.clone());
+    show(&run, &choice, &policy, kept.as_ref().ok().and_then(Option::as_deref), &arguments, common)?;
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
@@ -172,9 +176,9 @@ async fn named_baseline(name: &str, options: &Options, place: &Place) -> Result<
 fn show(
     run: &Run,
     choice: &Choice,
+    policy: &Policy,
     kept: Option<&Path>,
     arguments: &args::Run,
-    place: &Place,
     common: &Common,
 ) -> Result<(), Failure> {
     if arguments.json {
@@ -184,7 +188,7 @@ fn show(
     let mut comparison = None;
     let below = match choice {
         Choice::Baseline(baseline) if !run.measurements.is_empty() => {
-            let made = Comparison::of(&baseline.run, run, &place.config.policy);
+            let made = Comparison::of(&baseline.run, run, policy);
             let made = comparison.insert(made.map_err(|error| unlike(&error))?);
             render::run::baseline(made, &baseline.reason.to_string(), view)
         }

@@ -35,7 +35,12 @@ pub async fn show(mut arguments: Show, common: &Common) -> Result<Code, Failure>
         return Err(Failure::new(Code::Usage, error).help("invar show RUN BENCHMARK --source FUNCTION"));
     }
     let run = named_or_newest(arguments.run.as_deref(), &place, store).await?;
-    print(if arguments.json { v1::write_pretty(&run) } else { render::show::show(&run, view) })?;
+    if arguments.json {
+        print(v1::write_pretty(&run))?;
+        return Ok(Code::Well);
+    }
+    let policy = place.policy(&run, store).await?;
+    print(render::show::show(&run, view) + &render::show::floors(&run, &policy.floors, view))?;
     Ok(Code::Well)
 }
 

@@ -3,7 +3,7 @@
 use invar_core::compare::{Change, Reading, Verdict};
 use invar_core::event::{Event, Events};
 use invar_core::number::change;
-use invar_core::report::{Report, Row};
+use invar_core::report::{Report, Row, noise_floor};
 
 use super::table::{Cell, Column, Paint, Table};
 use super::{View, change_cell, figure, one_line, paint, wrap};
@@ -91,6 +91,10 @@ fn build(report: &Report, rows: &[Row], why: Why) -> Table {
         Column::number("instructions", 2),
         Column::number("misses", 3),
     ];
+    let verified = rows.iter().any(|row| row.judged.noise.is_some());
+    if verified {
+        columns.push(Column::number("noise floor", 4));
+    }
     if why == Why::Beside {
         columns.push(Column::text("why", 0));
     }
@@ -113,6 +117,9 @@ fn build(report: &Report, rows: &[Row], why: Why) -> Table {
             moved(judged.event_change(Event::Instructions)),
             moved(misses(row)),
         ];
+        if verified {
+            cells.push(judged.noise.map_or_else(Cell::default, |noise| Cell::from(noise_floor(noise))));
+        }
         match why {
             Why::Beside => {
                 cells.push(Cell::from(one_line(&row.why)));
@@ -271,6 +278,14 @@ mod tests {
         `run 6de003` does not change performance.
         Policy: a benchmark regresses when its cost grows by more than 5.0 %; what blocks: code, environment.
         ");
+    }
+
+    #[test]
+    fn noise_floors_are_beside_what_was_verified() {
+        let mut report = mixed();
+        report.rows[0].judged.noise = Some(0.0123);
+        report.rows[1].judged.noise = Some(0.0);
+        insta::assert_snapshot!(table(&report, report.changed(), View { width: 120, ..wide() }));
     }
 
     #[test]

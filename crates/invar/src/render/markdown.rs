@@ -8,7 +8,7 @@ use invar_core::event::Event;
 use invar_core::instrument::Instrument;
 use invar_core::number::{change, percent, plural};
 use invar_core::profile::Payer;
-use invar_core::report::{Outcome, Paid, Report, Row};
+use invar_core::report::{Outcome, Paid, Report, Row, noise_floor};
 
 use super::{figure, one_line};
 
@@ -195,9 +195,13 @@ fn details(report: &Report) -> String {
     };
     let mut out =
         format!("<details><summary>Details: machine {}, {environments}</summary>\n\n", line(&report.machine));
-    let events: Vec<String> = report.changed().iter().take(MOST_ROWS).filter_map(event_row).collect();
+    let events: Vec<String> =
+        report.changed().iter().take(MOST_ROWS).filter_map(|row| event_row(row, verified(report))).collect();
     if !events.is_empty() {
-        out.push_str("| Benchmark | instructions | L1 misses | L3 misses |\n|:--|--:|--:|--:|\n");
+        let (title, rule) = if verified(report) { (" noise floor |", "--:|") } else { ("", "") };
+        out.push_str(&format!(
+            "| Benchmark | instructions | L1 misses | L3 misses |{title}\n|:--|--:|--:|--:|{rule}\n"
+        ));
         out.push_str(&format!("{}\n", events.concat()));
     }
     if !report.environment.is_empty() {
@@ -228,14 +232,21 @@ fn details(report: &Report) -> String {
     out
 }
 
-fn event_row(row: &Row) -> Option<String> {
+/// Is the noise floor of any changed benchmark known?
+fn verified(report: &Report) -> bool {
+    report.changed().iter().any(|row| row.judged.noise.is_some())
+}
+
+fn event_row(row: &Row, verified: bool) -> Option<String> {
     let judged = &row.judged;
     let (base, head) = (judged.base?, judged.head?);
     let of = |moved: Change| if moved.base == moved.head { "=".to_string() } else { change(moved.ratio()) };
     let misses =
         |reading: &Reading| reading.events.get(Event::L1iMisses).saturating_add(reading.events.l1d_misses());
+    let noise = judged.noise.map(noise_floor).unwrap_or_default();
+    let noise = if verified { format!(" {noise} |") } else { String::new() };
     Some(format!(
-        "| {} | {} | {} | {} |\n",
+        "| {} | {} | {} | {} |{noise}\n",
         code(&judged.benchmark.id),
         of(judged.event_change(Event::Instructions)?),
         of(Change { base: misses(&base), head: misses(&head) }),

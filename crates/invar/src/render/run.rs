@@ -72,6 +72,9 @@ pub fn baseline(comparison: &Comparison, reason: &str, view: View) -> String {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         out.push_str(&wrap(&format!("⚠ environments differ: {shown}{more}"), "  ", view.width));
     }
+    if let Some(raised) = invar_core::report::raised(comparison) {
+        out.push_str(&wrap(&one_line(&raised), "  ", view.width));
+    }
     out
 }
 

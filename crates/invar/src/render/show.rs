@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use invar_core::number::time;
+use invar_core::noise::{Floor, Floors};
+use invar_core::number::{plural, time};
+use invar_core::report::noise_floor;
 use invar_core::run::{Exit, Run};
 
 use super::list::moment;
@@ -60,6 +62,27 @@ fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// How far the run's benchmarks move by themselves, where it was verified; those that do not move are counted.
+pub fn floors(run: &Run, floors: &Floors, view: View) -> String {
+    let names = run.measurements.iter().map(|measurement| measurement.benchmark.id.as_str());
+    let known: Vec<(&str, &Floor)> = names.filter_map(|name| Some((name, floors.get(name)?))).collect();
+    if known.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n  {}\n", view.paint("noise floors, by invar verify", Paint::Bold));
+    let (still, moving): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, floor)| floor.cycles() == 0.0);
+    for (name, floor) in moving {
+        let cause = floor.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let line = format!("{name}: {}{cause}", noise_floor(floor.cycles()));
+        out.push_str(&wrap(&one_line(&line), "  ", view.width));
+    }
+    if !still.is_empty() {
+        let still = plural(still.len(), "benchmark");
+        out.push_str(&wrap(&format!("{still}: none"), "  ", view.width));
+    }
+    out
 }
 
 #[cfg(test)]

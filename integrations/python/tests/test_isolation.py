@@ -1,0 +1,102 @@
+"""Benchmarks apart from each other: `isolated` in the request."""
+
+import pytest
+
+SUITE = """
+    import copy, dataclasses, warnings
+    import pytest
+
+    @dataclasses.dataclass
+    class Point:
+        x: int
+
+    TREE = {"a": [1, 2, {"b": (3, Point(4))}], "c": "text"}
+
+    @pytest.fixture(scope="session")
+    def shared():
+        return []
+
+    def test_first(benchmark, shared):
+        shared.append(1)
+        benchmark(copy.deepcopy, TREE)
+        assert shared == [1]
+
+    def test_second(benchmark, shared):
+        shared.append(2)
+        benchmark(dataclasses.asdict, Point(5))
+        assert shared == [2], "a fixture of the session is everyone's own"
+
+    def test_third(benchmark):
+        benchmark(lambda: sorted(str(number) for number in range(50)))
+"""
+
+
+def test_a_number_depends_on_no_neighbour(pytester, simulated):
+    pytester.makepyfile(test_a=SUITE)
+    usual = simulated(request={"isolated": True})
+    assert usual.exit == 0, usual.output
+    assert "3 passed" in usual.output and "measured 3 benchmarks" in usual.output
+    names = usual.measured
+    assert len(names) == 3
+    backwards = simulated(request={"isolated": True, "order": "reversed"})
+    assert backwards.passes == usual.passes
+    for name in names:
+        alone = simulated(request={"isolated": True, "only": [name]})
+        assert alone.passes == {key: counts for key, counts in usual.passes.items() if key[0] == name}
+
+
+def test_an_order_can_be_asked_for(pytester, simulated):
+    pytester.makepyfile(test_a="\n".join(f"def test_{name}(benchmark): benchmark(sum, [1])" for name in "abc"))
+    started = [event["benchmark"] for event in simulated(request={"order": "reversed"}).events("started")]
+    assert started == ["test_a.py::test_c", "test_a.py::test_b", "test_a.py::test_a"]
+    some = simulated(request={"only": ["test_a.py::test_b"]})
+    assert some.measured == ["test_a.py::test_b"]
+
+
+def test_a_crash_costs_one_benchmark(pytester, simulated):
+    pytester.makepyfile(
+        test_a="""
+        import os, signal
+        def test_dies(benchmark): benchmark(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        def test_good(benchmark): benchmark(sum, [1])
+        """
+    )
+    run = simulated(request={"isolated": True})
+    assert run.exit == 1
+    assert run.measured == ["test_a.py::test_good"]
+    assert run.events("failed")[0]["message"] == "the process of the benchmark ended with signal 9"
+
+
+def test_what_others_put_around_a_test_is_around_it(pytester, simulated):
+    pytester.makepyfile(
+        test_a="""
+        import warnings
+        import pytest
+        @pytest.mark.filterwarnings("error")
+        def test_strict(benchmark):
+            benchmark(sum, [1])
+            warnings.warn("strictly forbidden")
+        def test_lax(benchmark):
+            benchmark(sum, [1])
+            warnings.warn("allowed")
+        def test_fails(benchmark):
+            print("said before it failed")
+            assert benchmark(sum, [1]) == 2
+        """
+    )
+    run = simulated(request={"isolated": True})
+    assert "2 failed, 1 passed" in run.output
+    assert "said before it failed" in run.output and "strictly forbidden" in run.output
+
+
+def test_tests_after_enough_failures_are_not_run(pytester, simulated):
+    pytester.makepyfile(test_a="def test_a(benchmark): assert 0\ndef test_b(benchmark): benchmark(sum, [1])")
+    run = simulated("-x", request={"isolated": True})
+    assert run.exit == 1 and run.measured == []
+
+
+@pytest.mark.parametrize("which", ["collect-only", "no tests"])
+def test_nothing_to_measure_is_nothing_to_isolate(which, pytester, simulated):
+    pytester.makepyfile(test_a="def test_plain(): pass")
+    run = simulated(*(["--collect-only"] if which == "collect-only" else []), request={"isolated": True})
+    assert run.measured == []
