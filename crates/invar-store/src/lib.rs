@@ -20,6 +20,8 @@ mod database;
 mod history;
 mod location;
 mod measurement;
+#[cfg(all(test, feature = "postgres"))]
+mod plans;
 mod profile;
 mod project;
 mod statement;
