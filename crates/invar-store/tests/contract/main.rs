@@ -7,6 +7,7 @@ mod postgres;
 #[path = "../engines/server.rs"]
 mod server;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
 use invar_store::{
-    Comparable, CreateProjectError, Cursor, Found, GetError, Listing, Location, Profiles, Project, Put,
-    PutError, Store, Trees, Visibility, Wanted,
+    Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, Profiles, Project,
+    Put, PutError, Store, Trees, Visibility, Wanted,
 };
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
@@ -67,6 +68,7 @@ macro_rules! contract {
                 blobs_that_no_row_names_are_collected,
                 a_collector_spares_what_is_young_or_named_in_another_project,
                 a_text_with_any_character_is_stored,
+                a_store_can_be_copied_from_another_one_whole,
             );
         }
     };
@@ -610,4 +612,34 @@ async fn a_text_with_any_character_is_stored(store: Store) {
     let profiles = Profiles::from([(name.to_string(), profile(name, 1))]);
     store.put_with(&run(2), &profiles).await.unwrap();
     assert_eq!(store.profile(&run(2).id, name).await.unwrap(), Some(profile(name, 1)));
+}
+
+async fn a_store_can_be_copied_from_another_one_whole(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Store::open(folder.path()).await.unwrap();
+    let demo = other.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    demo.set_settings("[compare]\n").await.unwrap();
+    let profiles = Profiles::from(["t.py::a", "t.py::b"].map(|name| (name.to_string(), profile(name, 1))));
+    put(&other, &[run(1), run(2)]).await;
+    demo.put_with(&run(3), &profiles).await.unwrap();
+    put(&store, &[run(2), run(4)]).await;
+    let copied = Copied { projects: 1, stored: 2, already_there: 1, lost: BTreeMap::new() };
+    assert_eq!(store.copy_from(&other).await.unwrap(), copied);
+    assert_eq!(ids(&store.list(9).await.unwrap()), [run(4).id, run(2).id, run(1).id]);
+    let here = store.project("acme/demo").await.unwrap().unwrap();
+    assert_eq!(here.about().await.unwrap(), demo.about().await.unwrap());
+    assert_eq!(here.get(&run(3).id).await.unwrap(), run(3));
+    assert_eq!(here.profiled(&run(3).id).await.unwrap(), ["t.py::a", "t.py::b"]);
+    assert_eq!(here.profile(&run(3).id, "t.py::b").await.unwrap(), Some(profile("t.py::b", 1)));
+    // Again: a copy that was cut off is finished.
+    let copied = Copied { already_there: 3, ..Copied::default() };
+    assert_eq!(store.copy_from(&other).await.unwrap(), copied);
+    // What is lost is said, and the rest comes.
+    put(&other, &[run(5), run(6)]).await;
+    let before = std::fs::read_dir(folder.path().join("blobs")).unwrap().count();
+    assert!(before > 0);
+    std::fs::remove_dir_all(folder.path().join("blobs")).unwrap();
+    put(&other, &[run(7)]).await;
+    let copied = store.copy_from(&other).await.unwrap();
+    assert_eq!((copied.stored, copied.lost.len()), (1, 5));
 }
