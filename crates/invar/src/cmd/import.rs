@@ -44,11 +44,11 @@ pub async fn import(arguments: Import, common: &Common) -> Result<Code, Failure>
         let copied = store.copy_from(&from).await;
         let copied = copied.map_err(|error| not_copied(&error, &place))?;
         text.push_str(&format!(
-            "  Kept everything of {}: {} new, {} already there, {} new\n",
+            "  Kept everything of {}: {}, {} already there, {}\n",
             directory.display(),
-            plural(copied.stored, "run"),
+            plural(copied.stored, "new run"),
             plural(copied.already_there, "run"),
-            plural(copied.projects, "project")
+            plural(copied.projects, "new project")
         ));
         lost.extend(copied.lost.into_values());
         from.close().await;

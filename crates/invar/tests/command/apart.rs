@@ -14,10 +14,10 @@ fn a_checkouts_store_moves_to_postgresql_and_s3_and_is_shown_from_there() {
     let said = sandbox.invar(&[&["import", ".invar"], &apart[..]].concat());
     assert_eq!(
         said.whole(),
-        "  Kept everything of .invar: 1 run new, 0 runs already there, 0 projects new\nexit status 0\n"
+        "  Kept everything of .invar: 1 new run, 0 runs already there, 0 new projects\nexit status 0\n"
     );
     let said = sandbox.invar(&[&["import", ".invar"], &apart[..]].concat());
-    assert!(said.stdout.contains("0 runs new, 1 run already there"), "{}", said.whole());
+    assert!(said.stdout.contains("0 new runs, 1 run already there"), "{}", said.whole());
 
     let server = Server::start(&sandbox, &apart);
     let (status, overview) = server.get("/");
