@@ -1,6 +1,6 @@
 //! Throws damaged files at the readers of raw files, callgrind.out and folded stacks, for as long as it is told.
 //!
-//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`. What a batch does depends on the seed and its number alone,
+//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `callgrind` or `folded`. What a batch does depends on the seed and its number alone,
 //! and both are printed before it: a batch that ends in a panic is repeated by `--seed SEED --batch NUMBER`. Exit status 1
 //! where something was found that is no panic: a file that was read, and written again reads back as something else.
 #![expect(clippy::print_stdout, reason = "a program that people watch")]
@@ -21,19 +21,28 @@ const CALLGRIND: [&[u8]; 3] = [
 ];
 const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
 
+const READERS: [&str; 3] = ["raw", "callgrind", "folded"];
+
 /// Executions of each reader in a batch.
 const BATCH: u64 = 1000;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (mut minutes, mut seed, mut only) = (1, 1, None);
+    let (mut minutes, mut seed, mut only, mut reader) = (1, 1, None, None);
     for pair in arguments.chunks(2) {
+        if let [name, value] = pair
+            && name == "--only"
+            && READERS.contains(&value.as_str())
+        {
+            reader = Some(value.as_str());
+            continue;
+        }
         match (pair[0].as_str(), pair.get(1).and_then(|value| value.parse::<u64>().ok())) {
             ("--minutes", Some(value)) => minutes = value,
             ("--seed", Some(value)) => seed = value,
             ("--batch", Some(value)) => only = Some(value),
             _ => {
-                println!("usage: fuzz_readers [--minutes N] [--seed S] [--batch NUMBER]");
+                println!("usage: fuzz_readers [--only READER] [--minutes N] [--seed S] [--batch NUMBER]");
                 return ExitCode::from(2);
             }
         }
@@ -47,21 +56,19 @@ fn main() -> ExitCode {
         );
         for execution in 0..BATCH {
             let mut random = Random::of(&[seed, batch, execution]);
-            let results = [
-                ("raw", check_raw(&random.damaged(&[&raw_file]))),
-                ("callgrind", check_callgrind(&random.damaged(&CALLGRIND))),
-                ("folded", check_folded(&random.damaged(&FOLDED))),
-            ];
-            for (reader, result) in results {
+            for name in READERS.into_iter().filter(|name| reader.is_none_or(|reader| reader == *name)) {
+                let result = match name {
+                    "raw" => check_raw(&random.damaged(&[&raw_file])),
+                    "callgrind" => check_callgrind(&random.damaged(&CALLGRIND)),
+                    _ => check_folded(&random.damaged(&FOLDED)),
+                };
                 executions += 1;
                 match result {
                     Outcome::Refused => {}
                     Outcome::Read => whole += 1,
                     Outcome::Found(what) => {
                         findings += 1;
-                        println!(
-                            "finding: {reader}, seed {seed} batch {batch} execution {execution}: {what}"
-                        );
+                        println!("finding: {name}, seed {seed} batch {batch} execution {execution}: {what}");
                     }
                 }
             }

@@ -69,8 +69,14 @@ fn lines_where(
 
 /// Who knows does not print.
 pub fn printing_is_the_commands(tree: &Tree) -> Vec<Problem> {
-    const PROGRAMS: [&str; 5] =
-        ["crates/invar/", "crates/invar-core/examples/", "xtask/", "fuzz/src/", "fixtures/"];
+    const PROGRAMS: [&str; 6] = [
+        "crates/invar/",
+        "crates/invar-core/examples/",
+        "crates/invar-runner/examples/",
+        "xtask/",
+        "fuzz/src/",
+        "fixtures/",
+    ];
     let sentence = "stdout and stderr belong to the crate `invar`: return a value and let it print";
     lines_where(tree, &PROGRAMS, sentence, |code| {
         ["println", "eprintln", "print", "eprint", "dbg"]

@@ -30,6 +30,10 @@ pub(super) struct Dwarf {
     functions: BTreeMap<(usize, usize), Known>,
 }
 
+/// Debug information whose entries are nested deeper is left alone: `addr2line` goes down by recursion, and whoever writes a
+/// file may nest as many as there is room for. Compilers nest some dozens.
+const DEEPEST: isize = 500;
+
 /// A function.
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -53,6 +57,7 @@ impl Dwarf {
     pub fn read(path: &Path, file: &File<'_>, debug_directory: &Path) -> Option<Dwarf> {
         file.section_by_name(".debug_info")?;
         let mut dwarf = sections(file, SectionId::name);
+        is_flat(&dwarf).then_some(())?;
         if let Some(supplement) = separate::supplement(path, file, debug_directory)
             && let Ok(file) = File::parse(&supplement.data)
         {
@@ -134,6 +139,29 @@ impl fmt::Debug for Dwarf {
     }
 }
 
+/// Whether all entries can be gone through by recursion.
+fn is_flat(dwarf: &gimli::Dwarf<Bytes>) -> bool {
+    let mut units = dwarf.units();
+    while let Ok(Some(unit)) = units.next() {
+        let mut deepest = 0;
+        // What is broken ends for `addr2line` where it ends here.
+        let _ = unit.abbreviations(&dwarf.debug_abbrev).and_then(|abbreviations| {
+            let mut entries = unit.entries_raw(&abbreviations, None)?;
+            while !entries.is_empty() && deepest <= DEEPEST {
+                deepest = deepest.max(entries.next_depth());
+                if let Some(abbreviation) = entries.read_abbreviation()? {
+                    entries.skip_attributes(abbreviation.attributes())?;
+                }
+            }
+            Ok(())
+        });
+        if deepest > DEEPEST {
+            return false;
+        }
+    }
+    true
+}
+
 /// Where the code of a function begins that starts at `entry`, with what may be inlined there.
 fn beginning(
     context: &Context<Bytes>,
@@ -173,7 +201,7 @@ where
 fn split(load: &SplitDwarfLoad<Bytes>, package: Option<&DwarfPackage<Bytes>>) -> Option<gimli::Dwarf<Bytes>> {
     let packed = package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok().flatten());
     if packed.is_some() {
-        return packed;
+        return packed.filter(is_flat);
     }
     let path_of = |bytes: &Option<Bytes>| Some(elf::path(&bytes.as_ref()?.to_slice().ok()?));
     let path = path_of(&load.comp_dir).unwrap_or_default().join(path_of(&load.path)?);
@@ -182,7 +210,7 @@ fn split(load: &SplitDwarfLoad<Bytes>, package: Option<&DwarfPackage<Bytes>>) ->
     let unit = dwarf.units().next().ok()??;
     let unit = dwarf.unit(unit).ok()?;
     // Built anew since.
-    (unit.dwo_id == Some(load.dwo_id)).then_some(())?;
+    (unit.dwo_id == Some(load.dwo_id) && is_flat(&dwarf)).then_some(())?;
     dwarf.make_dwo(&load.parent);
     Some(dwarf)
 }

@@ -56,3 +56,47 @@ proptest! {
         ask(&directory.path().join("a.so"), &bytes);
     }
 }
+
+#[test]
+fn functions_inlined_into_each_other_without_end_do_not_break_the_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let nested = "
+        .text
+        .globl work
+        .type work, @function
+        work: nop
+        ret
+        end:
+        .size work, end - work
+        .section .debug_abbrev
+        .byte 1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0
+        .byte 2, 0x2e, 1, 0x11, 1, 0x12, 7, 0x03, 8, 0, 0
+        .byte 3, 0x1d, 1, 0, 0
+        .byte 0
+        .section .debug_info
+        .long info_end - info
+        info: .value 4
+        .long 0
+        .byte 8
+        .byte 1
+        .quad work, end - work
+        .byte 2
+        .quad work, end - work
+        .asciz \"work\"
+        .rept 3000000
+        .byte 3
+        .endr
+        .rept 3000002
+        .byte 0
+        .endr
+        info_end:
+    ";
+    std::fs::write(directory.path().join("a.s"), nested).unwrap();
+    let flags = ["-shared", "-nostdlib", "a.s", "-o", "a.so"];
+    assert!(Command::new("gcc").args(flags).current_dir(directory.path()).status().unwrap().success());
+    let mapped = super::Mapped::new(&directory.path().join("a.so"));
+    let work = mapped.symbol("work");
+    let paths = paths(&mapped.maps, &[(work.0, &[work])]);
+    let named = named("a", &paths, None, &mut Cache::default());
+    assert!(named.profile.functions.iter().any(|function| function.name == "work"), "its symbol has a name");
+}
