@@ -1,25 +1,31 @@
-//! Keeps runs and profiles: a SQLite file of what lists and lookups need, and folders of blobs with the things themselves.
+//! Keeps runs and profiles: rows of what lists and lookups need in a database, and the things themselves as blobs.
 //!
-//! A store is a directory, `.invar/` in a checkout. In it are
+//! A store is in one place, a directory (`.invar/` in a checkout), or in two: a database and somewhere for blobs. The
+//! database is SQLite or PostgreSQL, blobs are in a folder or in a bucket of S3, and every combination keeps the same
+//! promises (`tests/contract`). In the directory are
 //!
 //! | | |
 //! | --- | --- |
-//! | `invar.sqlite` | a row for each run, each measurement and each verification, [`database`] |
-//! | `blobs/` | each run and each verification as JSON, compressed, by digest, [`blobs`] |
+//! | `invar.sqlite` | a row for each project, run, measurement, profile and verification |
+//! | `blobs/` | each run as JSON, compressed, by digest |
 //! | `profiles/` | the profile of each benchmark of a run, in the same way |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
 //! | `.gitignore` | `*` |
 //!
-//! A run is there whole, with its profiles, or not at all: blobs are written beside and renamed, and the rows, which name
-//! them, are written after them in one transaction. Any number of processes may use a store at once.
+//! A run is there whole, with its profiles, or not at all: blobs appear whole, and the rows, which name them, are written
+//! after them in one transaction. Any number of processes may use a store at once. A [`Store`] is within one project and
+//! sees nothing of others; blobs, which are named by their content, are shared.
 #![forbid(unsafe_code)]
 
 pub mod blobs;
 mod collect;
+mod copy;
 mod database;
 mod history;
 mod location;
 mod measurement;
+#[cfg(all(test, feature = "postgres"))]
+mod plans;
 mod profile;
 mod project;
 mod statement;
@@ -29,6 +35,7 @@ mod verification;
 
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
 pub use collect::{CollectError, Collected};
+pub use copy::{Copied, CopyError};
 pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
 pub use location::Location;

@@ -12,7 +12,10 @@ use crate::store::OpenError;
 pub struct Location {
     /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or a directory, in which SQLite keeps `invar.sqlite`.
     pub database: String,
-    /// `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`, or a directory. `None`: the directory of the database.
+    /// `s3://KEY:SECRET@BUCKET/PREFIX?endpoint=URL&region=NAME`, or a directory. `None`: the directory of the database.
+    ///
+    /// What is left out of an address comes from the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_REGION`, and others of that kind.
     pub blobs: Option<String>,
 }
 
@@ -69,6 +72,8 @@ pub(crate) fn bucket(url: &url::Url) -> Result<Shelf, OpenError> {
     let wrong = |why: String| {
         let mut shown = url.clone();
         shown.set_query(None);
+        // An address without a host has no password either.
+        let _ = shown.set_password(None);
         OpenError::Location { place: shown.to_string(), why }
     };
     if url.scheme() != "s3" {
@@ -82,8 +87,15 @@ pub(crate) fn bucket(url: &url::Url) -> Result<Shelf, OpenError> {
     let prefix = Name::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
     // Another crate may have chosen a provider before; then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Keys come from the environment as everywhere: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, ...
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    if let Some(secret) = url.password() {
+        let plain = |text| percent_encoding::percent_decode_str(text).decode_utf8().map(String::from);
+        let (key, secret) = (plain(url.username()), plain(secret));
+        let (Ok(key), Ok(secret)) = (key, secret) else {
+            return Err(wrong("its key is no text".to_string()));
+        };
+        builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+    }
     for (name, value) in url.query_pairs() {
         builder = match &*name {
             "endpoint" => builder.with_allow_http(value.starts_with("http://")).with_endpoint(value),

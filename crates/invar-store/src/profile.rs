@@ -48,14 +48,7 @@ pub enum GetProfileError {
 impl Store {
     /// The profile of a benchmark in a run; `None` where there is no such run, or where the run has no profile of it.
     pub async fn profile(&self, run: &str, benchmark: &str) -> Result<Option<Profile>, GetProfileError> {
-        let statement = Statement::new(
-            "SELECT profile.blob FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
-        )
-        .bind(run)
-        .push(" AND run.project = ")
-        .bind(self.project)
-        .push(" AND profile.benchmark = ")
-        .bind(benchmark);
+        let statement = profile_sql(self.project, run, benchmark);
         let Some(blob) = self.database.one(&statement, |row| row.text(0)).await? else { return Ok(None) };
         let benchmark = benchmark.to_string();
         let bytes = match self.profiles.get(&blob).await {
@@ -67,15 +60,34 @@ impl Store {
     }
 }
 
+pub(crate) fn profile_sql(project: i64, run: &str, benchmark: &str) -> Statement {
+    Statement::new("SELECT profile.blob FROM profile JOIN run ON run.number = profile.run WHERE run.id = ")
+        .bind(run)
+        .push(" AND run.project = ")
+        .bind(project)
+        .push(" AND profile.benchmark = ")
+        .bind(benchmark)
+}
+
 /// Writes the blobs, and says what was kept of each.
 pub(crate) async fn put<'a>(
     blobs: &Blobs,
     profiles: &'a Profiles,
 ) -> Result<Vec<(&'a str, Kept)>, WriteBlobError> {
-    let put = profiles.iter().map(async |(benchmark, profile)| {
-        blobs.put(&profile::write(profile)).await.map(|kept| (benchmark.as_str(), kept))
-    });
-    stream::iter(put).buffered(AT_ONCE).try_collect().await
+    // One after the other into a list: a closure that makes futures would keep this one in its thread.
+    let mut puts = Vec::with_capacity(profiles.len());
+    for (benchmark, profile) in profiles {
+        puts.push(put_one(blobs, benchmark, profile));
+    }
+    stream::iter(puts).buffered(AT_ONCE).try_collect().await
+}
+
+async fn put_one<'a>(
+    blobs: &Blobs,
+    benchmark: &'a str,
+    profile: &Profile,
+) -> Result<(&'a str, Kept), WriteBlobError> {
+    Ok((benchmark, blobs.put(&profile::write(profile)).await?))
 }
 
 /// Writes the rows of a run that has this number.

@@ -263,9 +263,12 @@ impl Store {
         if number.is_some() {
             return Ok(Put::Stored);
         }
-        // Another build may write the same run in other words, so runs are compared, not digests.
+        // Another build may write the same run in other words, so runs are compared, not digests; as they are read, since
+        // that sorts them.
         match self.get(&run.id).await {
-            Ok(stored) if stored == *run => Ok(Put::AlreadyThere),
+            Ok(stored) if stored == *run || v1::read(text.as_bytes()).is_ok_and(|run| run == stored) => {
+                Ok(Put::AlreadyThere)
+            }
             Err(GetError::Database(error)) => Err(error.into()),
             _ => Err(PutError::Taken { id: run.id.clone() }),
         }
@@ -388,7 +391,12 @@ impl Store {
 
     /// Commits of which a clean tree was measured in a comparable way.
     pub async fn commits_measured(&self, comparable: &Comparable) -> Result<BTreeSet<String>, DatabaseError> {
-        let statement = Statement::new(
+        let statement = self.commits_measured_sql(comparable);
+        Ok(self.database.all(&statement, |row| row.text(0)).await?.into_iter().collect())
+    }
+
+    pub(crate) fn commits_measured_sql(&self, comparable: &Comparable) -> Statement {
+        Statement::new(
             "SELECT DISTINCT commit_id FROM run
              WHERE measured > 0 AND dirty = 0 AND commit_id IS NOT NULL AND project = ",
         )
@@ -396,8 +404,7 @@ impl Store {
         .push(" AND machine_text = ")
         .bind(&comparable.machine)
         .push(" AND instrument = ")
-        .bind(comparable.instrument.name());
-        Ok(self.database.all(&statement, |row| row.text(0)).await?.into_iter().collect())
+        .bind(comparable.instrument.name())
     }
 
     /// Lets go of the database. What was put is durable without it.
@@ -432,11 +439,17 @@ fn folder(directory: &Path) -> Result<Shelf, OpenError> {
 
 async fn sqlite(directory: &Path) -> Result<Database, OpenError> {
     // SQLite does not wait while two processes make one file a WAL file, so they take turns here. The lock goes with
-    // `lock`.
+    // `lock`; who waits for it keeps no other task waiting, since that may be the one that has it.
     let path = directory.join("lock");
-    let lock = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
-    lock.lock().map_err(failed(&path))?;
-    Ok(Database::open(&directory.join(FILE)).await?)
+    let opened = path.clone();
+    let taken = tokio::task::spawn_blocking(move || {
+        let lock = File::options().create(true).append(true).open(opened)?;
+        lock.lock().map(|()| lock)
+    });
+    let lock = taken.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed(&path))?;
+    let database = Database::open(&directory.join(FILE)).await?;
+    drop(lock);
+    Ok(database)
 }
 
 #[cfg(feature = "postgres")]

@@ -48,6 +48,17 @@ impl Store {
         Ok(contents.iter().filter_map(|content| noise::read(content.as_bytes()).ok()).collect())
     }
 
+    /// Takes what another store has for the project that it is within.
+    pub(crate) async fn copy_verifications(&self, from: &Store) -> Result<(), DatabaseError> {
+        let statement = Statement::new("SELECT content FROM verification WHERE project = ").bind(from.project);
+        for content in from.database.all(&statement, |row| row.text(0)).await? {
+            if let Ok(verification) = noise::read(content.as_bytes()) {
+                self.put_verification(&verification).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The noise floors that are known for one way to measure.
     pub async fn floors(&self, way: &Comparable) -> Result<Floors, DatabaseError> {
         self.verifications(way).await.map(|verifications| Floors::of(&verifications))

@@ -349,15 +349,23 @@ pub struct Export {
     pub output: Option<PathBuf>,
 }
 
-/// Keep runs that were exported elsewhere
+/// Keep runs that were exported elsewhere, or everything of another store
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar import run.json
+  ssh build.example.com invar export | invar import -
+  invar import /var/lib/invar --database postgres://invar@db/invar --blobs s3://bucket/invar")]
 pub struct Import {
-    /// Run files; `-` is standard input
+    /// Files of `invar export` or of a store, `-` for standard input; or a store's directory: its projects, runs and
+    /// profiles
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write the list of these runs as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub apart: Apart,
 }
 
 /// Show the stored runs in a browser, until it is told to stop
@@ -369,14 +377,29 @@ pub struct Import {
 Examples:
   invar serve
   invar serve --listen 127.0.0.1:0
-  invar serve --data /var/lib/invar --listen 0.0.0.0:8700")]
+  invar serve --data /var/lib/invar --listen 0.0.0.0:8700
+  INVAR_DATABASE=postgres://invar@db/invar INVAR_BLOBS=s3://bucket/invar invar serve")]
 pub struct Serve {
     /// Where to listen; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]
     pub listen: std::net::SocketAddr,
     /// The store to show [default: as --store says, else .invar at the root of the checkout]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub apart: Apart,
+}
+
+/// A store that is not in one directory.
+#[derive(Debug, Args)]
+pub struct Apart {
+    /// The store's database: `postgres://USER:PASSWORD@HOST/NAME`, or a directory for SQLite
+    #[arg(long, value_name = "URL", env = "INVAR_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+    /// Where the store keeps runs and profiles: `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`, or a directory
+    /// [default: the directory of the database]
+    #[arg(long, value_name = "URL", env = "INVAR_BLOBS", hide_env_values = true, requires = "database")]
+    pub blobs: Option<String>,
 }
 
 /// Say whether this machine can measure, and what to do where it cannot

@@ -7,9 +7,9 @@ use invar_core::config::{Config, Policy};
 use invar_core::run::Run;
 use invar_core::wire::config;
 use invar_runner::source;
-use invar_store::{Comparable, OpenError, Store};
+use invar_store::{Comparable, Location, OpenError, Store};
 
-use crate::args::Common;
+use crate::args::{Apart, Common};
 use crate::exit::{Code, Failure};
 
 const CONFIG: &str = "invar.toml";
@@ -55,6 +55,19 @@ impl Place {
         Store::open(&self.store).await.map_err(|error| self.cannot_open(&error))
     }
 
+    /// The store that was asked for: the one that is not in a directory, else the one here.
+    pub async fn store_apart(&self, apart: &Apart) -> Result<Store, Failure> {
+        let Some(database) = &apart.database else { return self.store().await };
+        let location = Location { database: database.clone(), blobs: apart.blobs.clone() };
+        Store::connect(&location).await.map_err(|error| match &error {
+            OpenError::Location { .. } => Failure::of(Code::Usage, &error),
+            OpenError::Database(database) => {
+                with_advice(Failure::of(Code::Storage, &error), database, &self.store)
+            }
+            _ => Failure::of(Code::Storage, &error),
+        })
+    }
+
     /// The store, if runs were ever kept here.
     pub async fn existing_store(&self) -> Result<Option<Store>, Failure> {
         Store::open_existing(&self.store).await.map_err(|error| self.cannot_open(&error))
@@ -90,6 +103,9 @@ fn with_advice(failure: Failure, error: &invar_store::DatabaseError, store: &Pat
                 format!("the runs themselves are in its blobs: invar import {store}.damaged/blobs/*/*.zst"),
             )
         }
+        DatabaseError::Unreachable { .. } => failure.help(
+            "is it running, and may it be reached from here? The address: --database or INVAR_DATABASE",
+        ),
         DatabaseError::TooNew { .. } => {
             failure.help("update Invar, or keep runs elsewhere with --store DIRECTORY")
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use invar_server::Site;
+use invar_store::Location;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,7 +18,11 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     if let Some(data) = arguments.data {
         place.store = data;
     }
-    let store = place.store().await?;
+    let store = place.store_apart(&arguments.apart).await?;
+    let shown = match &arguments.apart.database {
+        Some(database) => Location { database: database.clone(), blobs: arguments.apart.blobs }.shown(),
+        None => place.store.display().to_string(),
+    };
     let cannot = |error: &std::io::Error| {
         let failure =
             Failure::new(Code::Usage, format!("cannot listen on {}", arguments.listen)).because(error);
@@ -30,13 +35,16 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
     let site = Site {
         store: store.clone(),
-        project: project(&place.store),
+        project: match &arguments.apart.database {
+            Some(database) => project_at(database),
+            None => project(&place.store),
+        },
         policy: place.config.policy.clone(),
         default_branch: place.config.default_branch.clone(),
         log: |line| say(&format!("invar: {line}\n")),
     };
     print(format!("http://{address}/\n"))?;
-    say(&format!("Showing {}. Stop with Ctrl-C.\n", place.store.display()));
+    say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
     let ended = invar_server::serve(listener, site, stop).await;
     store.close().await;
     ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;
@@ -56,6 +64,18 @@ fn stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// What to call the project of a store that is not in a checkout: as its database.
+fn project_at(database: &str) -> String {
+    match database.split_once("://") {
+        None => project(Path::new(database)),
+        Some((_, address)) => {
+            let path = address.split(['?', '#']).next().unwrap_or_default();
+            let name = path.split('/').skip(1).last().filter(|name| !name.is_empty());
+            name.unwrap_or("project").to_string()
+        }
+    }
+}
+
 /// What to call the project: its checkout's directory, which holds the store.
 fn project(store: &Path) -> String {
     let real = store.canonicalize().unwrap_or_else(|_| store.to_path_buf());
@@ -66,4 +86,16 @@ fn project(store: &Path) -> String {
     };
     let name = named.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "project".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_called_as_its_database_and_never_as_its_password() {
+        assert_eq!(project_at("postgres://invar:secret@db:5432/acme?sslmode=require"), "acme");
+        assert_eq!(project_at("postgres://invar:secret@db"), "project");
+        assert_eq!(project_at("/nowhere/invar"), "invar");
+    }
 }

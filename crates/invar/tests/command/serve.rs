@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::sandbox::{SUITE, Said, Sandbox};
 
 /// A server that ends with the test.
-struct Server {
+pub struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
     address: String,
@@ -15,7 +15,7 @@ struct Server {
 
 impl Server {
     /// Starts one, and reads where it listens.
-    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Server {
+    pub fn start(sandbox: &Sandbox, arguments: &[&str]) -> Server {
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_invar"));
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -28,7 +28,7 @@ impl Server {
     }
 
     /// Asks for an address: the first line of the answer, and all of it.
-    fn get(&self, path: &str) -> (String, String) {
+    pub fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).unwrap();
@@ -38,14 +38,14 @@ impl Server {
     }
 
     /// Sends a signal.
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let status =
             Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end.
-    fn end(mut self, sandbox: &Sandbox) -> Said {
+    pub fn end(mut self, sandbox: &Sandbox) -> Said {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");

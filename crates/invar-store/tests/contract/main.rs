@@ -1,6 +1,17 @@
 //! What every store promises, whatever keeps it. A backend is added by one more `contract!` line.
 
+#[path = "../engines/bucket.rs"]
+mod bucket;
+#[path = "../engines/postgres.rs"]
+mod postgres;
+#[path = "../engines/server.rs"]
+mod server;
+
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::Reading;
@@ -15,8 +26,8 @@ use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
 use invar_store::{
-    Comparable, CreateProjectError, Cursor, Found, GetError, Listing, Profiles, Project, Put, PutError,
-    Store, Trees, Visibility, Wanted,
+    Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, Profiles, Project,
+    Put, PutError, Store, Trees, Visibility, Wanted,
 };
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
@@ -54,6 +65,13 @@ macro_rules! contract {
                 an_id_names_one_run_among_all_projects,
                 noise_floors_are_of_one_way_to_measure,
                 a_retried_verification_is_kept_once,
+                of_puts_at_once_one_stores_the_run,
+                runs_of_the_same_benchmarks_are_put_at_once,
+                a_large_run_is_stored_whole,
+                blobs_that_no_row_names_are_collected,
+                a_collector_spares_what_is_young_or_named_in_another_project,
+                a_text_with_any_character_is_stored,
+                a_store_can_be_copied_from_another_one_whole,
             );
         }
     };
@@ -62,16 +80,34 @@ macro_rules! contract {
             #[tokio::test]
             async fn $promise() {
                 let directory = tempfile::tempdir().unwrap();
-                super::$promise($open(directory.path()).await).await;
+                // Whoever looks for an engine says that it is missing.
+                let Some(location) = $open(directory.path()) else { return };
+                super::$promise(super::Store::connect(&location).await.unwrap()).await;
             }
         )*
     };
 }
 
 contract!(sqlite_and_folder, super::sqlite_and_folder);
+contract!(sqlite_and_s3, super::sqlite_and_s3);
+contract!(postgres_and_folder, super::postgres_and_folder);
+contract!(postgres_and_s3, super::postgres_and_s3);
 
-async fn sqlite_and_folder(directory: &Path) -> Store {
-    Store::open(directory).await.unwrap()
+fn sqlite_and_folder(directory: &Path) -> Option<Location> {
+    Some(Location::directory(directory))
+}
+
+fn sqlite_and_s3(directory: &Path) -> Option<Location> {
+    Some(Location { blobs: Some(bucket::part()?), ..Location::directory(directory) })
+}
+
+fn postgres_and_folder(directory: &Path) -> Option<Location> {
+    let blobs = directory.to_string_lossy().into_owned();
+    Some(Location { database: postgres::part()?, blobs: Some(blobs) })
+}
+
+fn postgres_and_s3(_: &Path) -> Option<Location> {
+    Some(Location { database: postgres::part()?, blobs: Some(bucket::part()?) })
 }
 
 /// A run of one benchmark, its number being part of its id and its time.
@@ -522,4 +558,128 @@ async fn a_retried_verification_is_kept_once(store: Store) {
     }
     assert_eq!(store.verified().await.unwrap(), 1);
     assert_eq!(store.verifications(&Comparable::with(&run(1))).await.unwrap().len(), 1);
+}
+
+async fn of_puts_at_once_one_stores_the_run(store: Store) {
+    let profiles = Profiles::from([("t.py::a".to_string(), profile("t.py::a", 1))]);
+    let puts = (0..8).map(|_| {
+        let (store, profiles) = (store.clone(), profiles.clone());
+        tokio::spawn(async move { store.put_with(&run(1), &profiles).await.unwrap() })
+    });
+    let puts: Vec<Put> = join_all(puts).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(puts.iter().filter(|put| **put == Put::Stored).count(), 1, "{puts:?}");
+    assert_eq!(store.list(9).await.unwrap().len(), 1);
+    assert_eq!(store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap().points.len(), 1);
+    assert_eq!(store.profile(&run(1).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 1)));
+}
+
+/// A run of many benchmarks, in any order.
+fn large(number: u32, benchmarks: impl Iterator<Item = usize>) -> Run {
+    let mut large = run(number);
+    let like = large.measurements.remove(0);
+    let measure =
+        |index| Measurement { benchmark: Benchmark::named(&format!("t.py::b{index:05}")), ..like.clone() };
+    large.measurements = benchmarks.map(measure).collect();
+    large
+}
+
+async fn runs_of_the_same_benchmarks_are_put_at_once(store: Store) {
+    let puts = (0..8).map(|number| {
+        let store = store.clone();
+        let benchmarks = 0..600;
+        // Each takes series that another one needs.
+        let run = if number % 2 == 0 { large(number, benchmarks) } else { large(number, benchmarks.rev()) };
+        tokio::spawn(async move { store.put(&run).await.unwrap() })
+    });
+    for put in join_all(puts).await {
+        assert_eq!(put.unwrap(), Put::Stored);
+    }
+    assert_eq!(store.history("t.py::b00599", &way(), None, Trees::All, 99).await.unwrap().points.len(), 8);
+}
+
+async fn a_large_run_is_stored_whole(store: Store) {
+    // More than one statement takes, and one series twice: the first counts.
+    let mut large = large(1, (0..1501).chain([3]).rev());
+    put(&store, std::slice::from_ref(&large)).await;
+    assert_eq!(store.put(&large).await.unwrap(), Put::AlreadyThere);
+    large.sort();
+    let histories = store.histories(&[Summary::of(&large)], &way()).await.unwrap();
+    assert_eq!(histories.len(), 1501);
+    assert_eq!(histories[1500].benchmark, "t.py::b01500");
+    // Not `assert_eq`: it would print them.
+    assert!(store.get(&large.id).await.unwrap() == large);
+}
+
+async fn blobs_that_no_row_names_are_collected(store: Store) {
+    let kept = Profiles::from([("t.py::a".to_string(), profile("t.py::a", 1))]);
+    let lost = Profiles::from([("t.py::a".to_string(), profile("t.py::a", 2))]);
+    assert_eq!(store.collect(Duration::ZERO).await.unwrap().removed, 0);
+    assert_eq!(store.put_with(&run(1), &kept).await.unwrap(), Put::Stored);
+    // It is refused because of its id, after its blobs were written.
+    let other = Run { id: run(1).id, ..run(2) };
+    assert!(store.put_with(&other, &lost).await.is_err());
+    let collected = store.collect(Duration::ZERO).await.unwrap();
+    assert_eq!(collected.removed, 2);
+    assert!(collected.bytes > 0);
+    assert_eq!(store.collect(Duration::ZERO).await.unwrap().removed, 0);
+    assert_eq!(store.get(&run(1).id).await.unwrap(), run(1));
+    assert_eq!(store.profile(&run(1).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 1)));
+    // What was removed is written again when it is needed.
+    assert_eq!(store.put_with(&run(3), &lost).await.unwrap(), Put::Stored);
+    assert_eq!(store.profile(&run(3).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 2)));
+}
+
+async fn a_collector_spares_what_is_young_or_named_in_another_project(store: Store) {
+    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    put(&other, &[run(1)]).await;
+    let refused = Run { id: run(1).id, ..run(2) };
+    assert!(store.put(&refused).await.is_err());
+    assert_eq!(store.collect(Duration::from_secs(3600)).await.unwrap().removed, 0);
+    assert_eq!(store.collect(Duration::ZERO).await.unwrap().removed, 1);
+    assert_eq!(other.get(&run(1).id).await.unwrap(), run(1));
+}
+
+async fn a_text_with_any_character_is_stored(store: Store) {
+    let name = "t.py::a['\"\\ \0 \u{1f980} %_; DROP TABLE run; --]";
+    let mut kept = on("a", "feature/\0'x", run(1));
+    kept.measurements[0].benchmark = Benchmark::named(name);
+    put(&store, std::slice::from_ref(&kept)).await;
+    assert_eq!(store.get(&kept.id).await.unwrap(), kept);
+    let history = store.history(name, &way(), Some("feature/\0'x"), Trees::Clean, 9).await.unwrap();
+    assert_eq!(history.points.len(), 1);
+    let profiles = Profiles::from([(name.to_string(), profile(name, 1))]);
+    store.put_with(&run(2), &profiles).await.unwrap();
+    assert_eq!(store.profile(&run(2).id, name).await.unwrap(), Some(profile(name, 1)));
+}
+
+async fn a_store_can_be_copied_from_another_one_whole(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Store::open(folder.path()).await.unwrap();
+    let demo = other.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    demo.set_settings("[compare]\n").await.unwrap();
+    let profiles = Profiles::from(["t.py::a", "t.py::b"].map(|name| (name.to_string(), profile(name, 1))));
+    put(&other, &[run(1), run(2)]).await;
+    demo.put_with(&run(3), &profiles).await.unwrap();
+    demo.put_verification(&verification(1, [100, 150])).await.unwrap();
+    put(&store, &[run(2), run(4)]).await;
+    let copied = Copied { projects: 1, stored: 2, already_there: 1, lost: BTreeMap::new() };
+    assert_eq!(store.copy_from(&other).await.unwrap(), copied);
+    assert_eq!(ids(&store.list(9).await.unwrap()), [run(4).id, run(2).id, run(1).id]);
+    let here = store.project("acme/demo").await.unwrap().unwrap();
+    assert_eq!(here.about().await.unwrap(), demo.about().await.unwrap());
+    assert_eq!(here.get(&run(3).id).await.unwrap(), run(3));
+    assert_eq!((here.verified().await.unwrap(), store.verified().await.unwrap()), (1, 0));
+    assert_eq!(here.profiled(&run(3).id).await.unwrap(), ["t.py::a", "t.py::b"]);
+    assert_eq!(here.profile(&run(3).id, "t.py::b").await.unwrap(), Some(profile("t.py::b", 1)));
+    // Again: a copy that was cut off is finished.
+    let copied = Copied { already_there: 3, ..Copied::default() };
+    assert_eq!(store.copy_from(&other).await.unwrap(), copied);
+    // What is lost is said, and the rest comes.
+    put(&other, &[run(5), run(6)]).await;
+    let before = std::fs::read_dir(folder.path().join("blobs")).unwrap().count();
+    assert!(before > 0);
+    std::fs::remove_dir_all(folder.path().join("blobs")).unwrap();
+    put(&other, &[run(7)]).await;
+    let copied = store.copy_from(&other).await.unwrap();
+    assert_eq!((copied.stored, copied.lost.len()), (1, 5));
 }
