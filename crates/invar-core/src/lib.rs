@@ -24,6 +24,8 @@ pub mod event;
 pub mod history;
 #[cfg(feature = "std")]
 pub mod instrument;
+#[cfg(feature = "std")]
+pub mod layouts;
 pub mod machine;
 #[cfg(feature = "std")]
 pub mod measurement;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::environment::Environment;
 use crate::instrument::Instrument;
+use crate::layouts::Layouts;
 use crate::machine::Machine;
 use crate::measurement::Measurement;
 use crate::source::Source;
@@ -54,6 +55,8 @@ pub struct Run {
     pub incomplete: Option<String>,
     /// What else its reader must know, a sentence each.
     pub warnings: Vec<String>,
+    /// Over which layouts of memory its counts are means; `None` if they are of one layout.
+    pub layouts: Option<Layouts>,
 }
 
 impl Run {
@@ -73,6 +76,7 @@ impl Run {
             exit: None,
             incomplete: None,
             warnings: Vec::new(),
+            layouts: None,
         }
     }
 

@@ -48,9 +48,14 @@ impl Elsewhere {
         match disturbance.place {
             Place::Usual => Ok(usual()),
             Place::Root => {
-                let absolute = |word: &OsString| match directory.join(word) {
-                    path if !Path::new(word).is_absolute() && path.exists() => path.into_os_string(),
-                    _ => word.clone(),
+                let absolute = |word: &OsString| {
+                    // Of a test's full name the file comes first.
+                    let path = word.to_str().and_then(|word| word.split("::").next());
+                    let path = path.map_or(Path::new(word), Path::new);
+                    if path.is_absolute() || !directory.join(path).exists() {
+                        return word.clone();
+                    }
+                    directory.join(word).into_os_string()
                 };
                 let words: Vec<OsString> = command.iter().map(absolute).collect();
                 if words.get(1..) == command.get(1..) {
@@ -307,6 +312,8 @@ mod tests {
         };
         let expected: Vec<OsString> = vec!["pytest".into(), folder.path().join("tests").into()];
         assert_eq!(prepare(&["pytest", "tests"]), Ok(expected));
+        let expected: Vec<OsString> = vec!["pytest".into(), folder.path().join("tests::test_a").into()];
+        assert_eq!(prepare(&["pytest", "tests::test_a"]), Ok(expected));
         assert!(prepare(&["pytest", "-q"]).unwrap_err().contains("names no path"));
     }
 

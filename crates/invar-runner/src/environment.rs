@@ -159,7 +159,7 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, shared_process, .. } = asked.options;
+    let Options { machine, instrument, profile, pass_env, shared_process, layout, .. } = asked.options;
     let Disturbance { order, only, .. } = asked.disturbance;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
@@ -176,6 +176,7 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "order": order.name(),
         "only": only,
         "isolated": !shared_process,
+        "layout": layout,
     });
     request.to_string()
 }
@@ -193,6 +194,7 @@ mod tests {
             profile,
             pass_env: Vec::new(),
             shared_process: false,
+            layout: 0,
             default_branch: None,
             id: None,
             output: Output::default(),

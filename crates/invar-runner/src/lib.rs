@@ -55,6 +55,8 @@ pub struct Options {
     pub profile: bool,
     /// Variables that measured processes keep.
     pub pass_env: Vec<String>,
+    /// Which layout of memory; 0 is the one that is as it comes.
+    pub layout: u8,
     /// Benchmarks share one process, and are not isolated from each other.
     pub shared_process: bool,
     /// The branch that changes are merged into, where git does not know it.

@@ -58,6 +58,7 @@ impl Place {
             profile: true,
             pass_env: Vec::new(),
             shared_process: false,
+            layout: 0,
             default_branch: None,
             id: None,
             output: Output::default(),

@@ -95,6 +95,9 @@ pub struct Run {
     /// Count instructions, accesses and branches without simulating caches, which is faster
     #[arg(long)]
     pub counts: bool,
+    /// Measure so often, each time with another layout of memory, and show the mean: what depends on addresses moves less
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub layouts: u8,
     /// Do not record who pays, which is faster; counts never do
     #[arg(long)]
     pub no_profile: bool,

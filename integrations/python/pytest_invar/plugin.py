@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import pytest
 
-from . import _native, options, repeatable, rivals
+from . import _native, layout, options, repeatable, rivals
 from .isolation import Isolation
 from .simulation import Simulation
 from .suite import Instrument, Suite
@@ -40,6 +40,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     if state == "ready":
         try:
             _native.attach()
+            layout.shift(_native.layout())
         except (OSError, RuntimeError) as error:
             _native.warning(str(error))
             _native.finished(int(pytest.ExitCode.USAGE_ERROR))

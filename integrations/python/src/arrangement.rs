@@ -26,6 +26,8 @@ pub struct Arrangement {
     only: Option<BTreeSet<String>>,
     /// Each in a process of its own.
     isolated: bool,
+    /// The seed of the layout of memory.
+    layout: u8,
 }
 
 static KEPT: OnceLock<Arrangement> = OnceLock::new();
@@ -47,8 +49,15 @@ pub fn isolated() -> bool {
     KEPT.get().is_some_and(|arrangement| arrangement.isolated)
 }
 
+/// The seed of the layout of memory that is asked for. No number above 255: Python keeps these ready, so that none of them moves
+/// anything itself.
+#[pyfunction]
+pub fn layout() -> u8 {
+    KEPT.get().map_or(0, |arrangement| arrangement.layout)
+}
+
 impl Arrangement {
-    /// Reads the members `order`, `only` and `isolated` of a request, which may all be missing.
+    /// Reads the members `order`, `only`, `isolated` and `layout` of a request, which may all be missing.
     pub fn read(request: &Value) -> Option<Arrangement> {
         let order = match &request["order"] {
             Value::Null => Order::Collected,
@@ -70,7 +79,11 @@ impl Arrangement {
             Value::Null => false,
             isolated => isolated.as_bool()?,
         };
-        Some(Arrangement { order, only, isolated })
+        let layout = match &request["layout"] {
+            Value::Null => 0,
+            layout => u8::try_from(layout.as_u64()?).ok()?,
+        };
+        Some(Arrangement { order, only, isolated, layout })
     }
 
     fn places(&self, names: &[String]) -> Vec<usize> {
@@ -116,6 +129,7 @@ mod tests {
         check(r#"{"order": "sideways"}"#, None);
         check(r#"{"only": "a"}"#, None);
         check(r#"{"isolated": "yes"}"#, None);
+        check(r#"{"layout": 256}"#, None);
     }
 
     #[test]

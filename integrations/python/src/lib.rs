@@ -26,7 +26,7 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::arrangement::{arrange, isolated};
+    use crate::arrangement::{arrange, isolated, layout};
     #[pymodule_export]
     use crate::heap::{canonical_heap, loosen_heap};
     #[pymodule_export]

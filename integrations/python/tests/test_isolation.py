@@ -100,3 +100,19 @@ def test_nothing_to_measure_is_nothing_to_isolate(which, pytester, simulated):
     pytester.makepyfile(test_a="def test_plain(): pass")
     run = simulated(*(["--collect-only"] if which == "collect-only" else []), request={"isolated": True})
     assert run.measured == []
+
+
+def test_a_seed_makes_one_other_layout(pytester, simulated):
+    pytester.makepyfile(
+        test_a="""
+        class Thing: pass
+        THINGS = [Thing() for _ in range(100)]
+        def test_addresses(benchmark): benchmark(lambda: len(set(THINGS)))
+        def test_sum(benchmark): benchmark(sum, [1, 2, 3])
+        """
+    )
+    usual, one, again, other = (simulated(request={"layout": seed}).passes for seed in (0, 1, 1, 2))
+    assert one == again
+    assert len({str(passes) for passes in (usual, one, other)}) == 3
+    warm = [passes["test_a.py::test_sum", "warm"][0][0] for passes in (usual, one, other)]
+    assert len(set(warm)) == 1, "work that does not depend on addresses is the same"

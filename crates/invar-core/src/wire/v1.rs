@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::Environment;
 use crate::event::{Event, Events};
 use crate::instrument::Instrument;
+use crate::layouts::Layouts;
 use crate::machine::{Machine, ParseMachineError};
 use crate::measurement::Measurement;
 use crate::run::{Exit, Run, Timestamp};
@@ -119,6 +120,15 @@ struct RunTwin {
     incomplete: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layouts: Option<LayoutsTwin>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LayoutsTwin {
+    count: u32,
+    /// In cycles, by the full names of the benchmarks.
+    standard_errors: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -248,6 +258,10 @@ impl From<&Run> for RunTwin {
             }),
             incomplete: run.incomplete.clone(),
             warnings: run.warnings.clone(),
+            layouts: run.layouts.as_ref().map(|layouts| LayoutsTwin {
+                count: layouts.count,
+                standard_errors: layouts.standard_errors.clone(),
+            }),
         }
     }
 }
@@ -294,6 +308,9 @@ impl TryFrom<RunTwin> for Run {
             }),
             incomplete: twin.incomplete,
             warnings: twin.warnings,
+            layouts: twin
+                .layouts
+                .map(|LayoutsTwin { count, standard_errors }| Layouts { count, standard_errors }),
         };
         run.sort();
         Ok(run)

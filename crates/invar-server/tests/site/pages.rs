@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use invar_core::machine::Machine;
+use invar_core::noise::Verification;
 use serde_json::Value;
 
 use crate::fixture::{Asking, commit, history, measurement, run, words};
@@ -24,6 +25,26 @@ async fn the_overview_says_how_the_project_does() {
 async fn a_comparison_is_the_report() {
     let asking = Asking::of(&history()).await;
     insta::assert_snapshot!(words(&asking.page("/compare/main...faster").await));
+}
+
+#[tokio::test]
+async fn a_change_within_the_noise_floor_is_none_as_soon_as_it_was_verified() {
+    let runs = [run(1, "main", &[("a", 100_000)]), run(2, "main", &[("a", 108_000)])];
+    let asking = Asking::of(&runs).await;
+    let address = format!("/compare/{}...{}", runs[0].id, runs[1].id);
+    assert!(asking.page(&address).await.contains("blocks the merge"));
+    assert!(asking.page(&format!("/runs/{}", runs[1].id)).await.contains("degrades"));
+    let (machine, instrument) = (runs[0].machine.clone(), runs[0].instrument);
+    let command = vec!["pytest".to_string()];
+    let mut verification = Verification::begin(&id(9), runs[0].started, command, machine, instrument);
+    verification.add("as usual", &runs[0], None);
+    verification.add("every CPU busy", &run(3, "main", &[("a", 110_000)]), None);
+    asking.store.put_verification(&verification).await.unwrap();
+    let page = words(&asking.page(&format!("{address}?verdict=all")).await);
+    assert!(page.contains("Nothing blocks the merge"), "{page}");
+    assert!(page.contains("threshold raised from 5.0 % to 10.0 %: its noise floor"), "{page}");
+    assert!(page.contains("Noise floor, as verified: 10.0 %"), "{page}");
+    assert!(asking.page(&format!("/runs/{}", runs[1].id)).await.contains("does not change"));
 }
 
 #[tokio::test]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use invar_core::compare::Comparison;
 use invar_core::config::Policy;
 use invar_core::instrument::Instrument;
+use invar_core::layouts::mean;
 use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run, Timestamp};
 use invar_core::wire::{explain, v1};
-use invar_runner::{Event, Options, Output, RunError};
+use invar_runner::{Event, Options, Outcome, Output, RunError};
 use invar_store::Comparable;
 
 use crate::args::{self, Common};
@@ -52,6 +53,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
         profile: !arguments.no_profile,
         pass_env: place.config.run.pass_env.clone(),
+        layout: 0,
         shared_process: place.config.run.shared_process,
         default_branch: place.config.default_branch.clone(),
         id: None,
@@ -81,14 +83,14 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
     let mut integration = Integration::Silent;
-    let outcome = invar_runner::run(&arguments.command, &options, &mut |event| {
+    let outcome = measure(&arguments, &options, &mut |event| {
         if let Event::Process { .. } = event {
             integration = Integration::Spoke;
         }
         progress.on(event);
     });
     progress.end();
-    let invar_runner::Outcome { run, profiles } = outcome.map_err(|error| not_run(&error))?;
+    let Outcome { run, profiles } = outcome.map_err(|error| not_run(&error))?;
 
     let kept = match &store {
         Some(store) if !arguments.no_store => {
@@ -111,6 +113,26 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         return Err(elsewhere(&run, failure));
     }
     ended(&run, &arguments.command, integration)
+}
+
+/// Measures the suite: once, or once in each layout. Profiles are those of the first.
+fn measure(
+    arguments: &args::Run,
+    options: &Options,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Outcome, RunError> {
+    let first = invar_runner::run(&arguments.command, options, on_event)?;
+    if arguments.layouts < 2 {
+        return Ok(first);
+    }
+    let Outcome { run, profiles } = first;
+    let mut runs = vec![run];
+    for layout in 1..arguments.layouts {
+        let options = Options { layout, profile: false, ..options.clone() };
+        runs.push(invar_runner::run(&arguments.command, &options, on_event)?.run);
+    }
+    let run = mean(runs).expect("the first run is there");
+    Ok(Outcome { run, profiles })
 }
 
 /// No baseline, because of a failure that is no reason to lose the run.

@@ -105,6 +105,7 @@ impl Suite<'_> {
             // As `invar run` measures, whose numbers are to be proven.
             profile: true,
             pass_env: self.place.config.run.pass_env.clone(),
+            layout: 0,
             shared_process: self.place.config.run.shared_process,
             default_branch: self.place.config.default_branch.clone(),
             id: None,

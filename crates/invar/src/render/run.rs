@@ -147,12 +147,23 @@ fn results(run: &Run, comparison: Option<&Comparison>, view: View) -> String {
             debug_assert_eq!(cells.len(), breadth);
             table.push(cells);
             let stem = if last { "  " } else { "│ " };
+            if let Some(sure) = standard_error(run, measurement) {
+                table.push_across(format!("{stem}   {sure}"), Paint::Dim);
+            }
             for diagnostic in measurement.diagnostics.to_vec() {
                 table.push_across(format!("{stem}   ! {}", diagnostic.sentence()), Paint::Dim);
             }
         }
     }
     table.render(view)
+}
+
+/// How sure a mean over layouts is: `± 0.0123 % over 4 layouts`.
+fn standard_error(run: &Run, measurement: &Measurement) -> Option<String> {
+    let layouts = run.layouts.as_ref()?;
+    let error = *layouts.standard_errors.get(&measurement.benchmark.id)? as f64;
+    let cycles = measurement.cycles().0.max(1) as f64;
+    Some(format!("± {:.4} % over {} layouts", 100.0 * error / cycles, layouts.count))
 }
 
 fn figures(measurement: &Measurement, caches: bool) -> Vec<Cell> {

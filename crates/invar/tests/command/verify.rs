@@ -60,6 +60,15 @@ fn what_a_verification_found_raises_thresholds_and_is_said() {
 }
 
 #[test]
+fn a_mean_over_layouts_says_how_sure_it_is_and_is_kept() {
+    let sandbox = Sandbox::empty();
+    let suite = unsteady(&sandbox);
+    let said = sandbox.invar(&["run", "--quiet", "--layouts", "4", "--", "sh", &suite]);
+    insta::assert_snapshot!(said.whole());
+    assert!(sandbox.invar(&["show", "--json"]).stdout.contains("\"count\": 4"));
+}
+
+#[test]
 fn circumstances_can_be_chosen_and_an_unknown_one_is_refused() {
     let sandbox = Sandbox::empty();
     let suite = sandbox.suite(&SUITE, &Manner::default());

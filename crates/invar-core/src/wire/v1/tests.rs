@@ -87,6 +87,7 @@ prop_compose! {
             any::<i32>().prop_map(Exit::Signal),
         ]),
         words in proptest::collection::vec(".{0,8}", 0..3),
+        layouts in proptest::option::of((any::<u32>(), proptest::collection::btree_map(".{0,8}", any::<u64>(), 0..3))),
     ) -> Run {
         let mut run = Run::started("0190f3c2-1111-7000-8000-00000000abcd", Timestamp(started), machine);
         run.environment.0.insert("runtime".to_string(), facts);
@@ -99,6 +100,8 @@ prop_compose! {
         run.failed = failed;
         run.took_micros = took_micros;
         run.exit = exit;
+        run.layouts =
+            layouts.map(|(count, standard_errors)| crate::layouts::Layouts { count, standard_errors });
         run.sort();
         run
     }
