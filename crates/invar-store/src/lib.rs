@@ -19,6 +19,7 @@ pub mod database;
 mod history;
 mod measurement;
 mod profile;
+mod search;
 mod store;
 
 pub use blobs::UnpackError;

@@ -1,6 +1,6 @@
 //! Profiles of the benchmarks of a run: a blob for each, so that reading one touches nothing of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use invar_core::profile::Profile;
 use invar_core::wire::profile::{self, ReadProfileError};
@@ -60,6 +60,18 @@ impl Store {
         };
         let profile = profile::read(&bytes);
         profile.map(Some).map_err(|source| GetProfileError::Profile { benchmark, source })
+    }
+
+    /// The benchmarks of a run that have a profile. Reads none of them.
+    pub async fn profiled(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+        let rows = sqlx::query(
+            "SELECT profile.benchmark FROM profile JOIN run ON run.number = profile.run WHERE run.id = $1",
+        )
+        .bind(run)
+        .fetch_all(self.readers())
+        .await
+        .map_err(|error| self.error(error))?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| self.error(error))).collect()
     }
 }
 

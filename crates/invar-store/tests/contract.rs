@@ -1,5 +1,6 @@
 //! What every store promises, whatever keeps it. A backend is added by one more `contract!` line.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use invar_core::benchmark::Benchmark;
@@ -45,6 +46,7 @@ macro_rules! contract {
                 a_retried_put_measures_once,
                 profiles_come_back_as_they_were,
                 a_run_may_have_profiles_of_some_benchmarks,
+                what_has_a_text_in_its_name_is_found,
             );
         }
     };
@@ -393,5 +395,35 @@ async fn a_run_may_have_profiles_of_some_benchmarks(store: Store) {
     assert_eq!(store.profile(&run(1).id, "t.py::b").await.unwrap(), None);
     assert_eq!(store.profile(&run(2).id, "t.py::a").await.unwrap(), None);
     assert_eq!(store.profile("nobody", "t.py::a").await.unwrap(), None);
+    assert_eq!(store.profiled(&run(1).id).await.unwrap(), BTreeSet::from(["t.py::a".to_string()]));
+    assert_eq!(store.profiled("nobody").await.unwrap(), BTreeSet::new());
     assert_eq!(store.profile(&run(1).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 1)));
+}
+
+async fn what_has_a_text_in_its_name_is_found(store: Store) {
+    for (number, commit, message) in
+        [(1, "aaaa", "Add 100 % more"), (2, "bbbb", "Fix it"), (3, "bbbb", "Fix it")]
+    {
+        let mut run = on(commit, "main", run(number));
+        run.source.as_mut().unwrap().message = Some(message.to_string());
+        store.put(&run).await.unwrap();
+    }
+    let mut changed = dirty(on("cccc", "main", run(4)));
+    changed.measurements[0].benchmark = Benchmark::named("t.py::other_A");
+    store.put(&changed).await.unwrap();
+    let commits = async |text: &str, trees| -> Vec<String> {
+        let found = store.commits_with(text, trees, 9).await.unwrap();
+        found.into_iter().map(|run| run.id[33..].to_string()).collect()
+    };
+    assert_eq!(commits("fix", Trees::Clean).await, ["003"]);
+    assert_eq!(commits("AAA", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("0 %", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("%", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("_", Trees::Clean).await, Vec::<String>::new());
+    assert_eq!(commits("", Trees::Clean).await, ["003", "001"]);
+    assert_eq!(commits("c", Trees::All).await, ["004"]);
+    assert_eq!(store.benchmarks_with("a", 9).await.unwrap(), ["t.py::a", "t.py::other_A"]);
+    assert_eq!(store.benchmarks_with("a", 1).await.unwrap(), ["t.py::a"]);
+    assert_eq!(store.benchmarks_with("r_a", 9).await.unwrap(), ["t.py::other_A"]);
+    assert_eq!(store.benchmarks_with("y%a", 9).await.unwrap(), Vec::<String>::new());
 }
