@@ -51,6 +51,8 @@ const TWO_STEPS: &str = "    a, b = 0, 1\n    for _ in range(n // 2):\n        a
 
 const FOUR_STEPS: &str = "    a, b = 0, 1\n    for _ in range(n // 4):\n        a += b\n        b += a\n        a += b\n        b += a\n    \
      for _ in range(n % 4):\n        a, b = b, a + b\n    return a\n";
+const FOUR_STEPS_IF_MANY: &str = "    a, b = 0, 1\n    if n >= 64:\n        for _ in range(n // 4):\n            a += b\n            b += a\n            \
+     a += b\n            b += a\n        n %= 4\n    for _ in range(n // 2):\n        a += b\n        b += a\n    return b if n % 2 else a\n";
 
 const STORY: [Chapter; 6] = [
     Chapter {
@@ -92,10 +94,10 @@ const PROPOSED: [(&str, &[Chapter]); 2] = [
                 iterative: FOUR_STEPS,
             },
             Chapter {
-                message: "Check the argument here, too",
+                message: "Four steps only where there are many",
                 commits: 1,
-                recursive: CHECKED,
-                iterative: FOUR_STEPS,
+                recursive: UNCHECKED,
+                iterative: FOUR_STEPS_IF_MANY,
             },
         ],
     ),
