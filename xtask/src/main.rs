@@ -19,6 +19,7 @@ mod soak;
 mod suites;
 mod test;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -107,6 +108,10 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Build the scripts of the server's pages, from `web/` into `web/dist`.
+    Web,
+    /// Look at every page of the demo's site: pictures in target/screens, axe's opinion, and clicks through it.
+    Screens,
     /// Check the rules of the house that no compiler checks.
     Tidy,
 }
@@ -137,6 +142,8 @@ fn run() -> anyhow::Result<()> {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }
         Command::Python { quick } => python::check(&python::others()?, quick)?,
+        Command::Web => web::build()?,
+        Command::Screens => web::screens()?,
         Command::Tidy => tidy::tidy()?,
         Command::Build => {
             println!("{}", prepare::invar()?.display());

@@ -11,6 +11,7 @@
 //! their callees, siblings are sorted by their function and no two are alike, functions are sorted and each is there once,
 //! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
 
+mod beside;
 mod builder;
 mod diff;
 mod functions;
@@ -18,6 +19,7 @@ mod paths;
 mod view;
 mod why;
 
+pub use beside::{FunctionChange, beside};
 pub use builder::{Builder, FunctionIds};
 pub use diff::{Both, Difference, DifferenceNode, Spent};
 pub use functions::{FunctionCost, Measure, Order};
@@ -37,6 +39,17 @@ pub enum Kind {
     Interpreter = 1,
     /// A Python interpreter.
     Python = 2,
+}
+
+impl Kind {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Native => "native",
+            Kind::Interpreter => "interpreter",
+            Kind::Python => "python",
+        }
+    }
 }
 
 /// A function. Its identity, which is the same in every run of the same program, are all its fields but the line.

@@ -22,6 +22,8 @@ const SEGMENT: &AsciiSet = &PATH.add(b'/');
 /// A name as the rest of a path.
 pub fn rest(name: &str) -> String {
     let shortened = name.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    // After `/b/` comes a benchmark.
+    let shortened = shortened || name.contains("/b/");
     let mut path = utf8_percent_encode(name, if shortened { SEGMENT } else { PATH }).to_string();
     // An ending that asks for another form than the page.
     for form in [Form::Json, Form::Csv] {
@@ -52,15 +54,49 @@ pub fn compare(base: &str, head: &str) -> String {
     format!("/compare/{}...{}", rest(base), rest(head))
 }
 
+/// What a commit did.
+pub fn commit(commit: &str) -> String {
+    format!("/commits/{}", rest(commit))
+}
+
+/// What merging a branch would do.
+pub fn pull(branch: &str) -> String {
+    format!("/pulls/{}", rest(branch))
+}
+
+/// Who pays in a benchmark of a run.
+pub fn flame(run: &str, benchmark: &str) -> String {
+    format!("{}/b/{}/flame", self::run(run), rest(benchmark))
+}
+
+/// The same in the format of another tool.
+pub fn export(run: &str, benchmark: &str, format: &str) -> String {
+    format!("{}/{format}", flame(run, benchmark))
+}
+
+/// Who pays for the change of a benchmark.
+pub fn difference(base: &str, head: &str, benchmark: &str) -> String {
+    format!("{}/b/{}", compare(base, head), rest(benchmark))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_name_comes_back_from_its_address() {
-        for hostile in
-            ["t.py::a[5]", "a/../../b", "..", "/", "x.json", "a?b#c%2F&d=e", "\u{1f980} <b>\n", "a//b", ""]
-        {
+        for hostile in [
+            "t.py::a[5]",
+            "a/../../b",
+            "a/b/c",
+            "..",
+            "/",
+            "x.json",
+            "a?b#c%2F&d=e",
+            "\u{1f980} <b>\n",
+            "a//b",
+            "",
+        ] {
             assert_eq!(name(&rest(hostile)), hostile);
         }
     }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use invar_core::compare::Comparison;
 use invar_core::config::Policy;
 use invar_core::history::Series;
-use invar_core::report::{Brief, Judgement, Report, ReportOptions};
+use invar_core::profile::{Both, PAYERS, Profile, Why};
+use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
 use invar_store::{Comparable, Found, Listing, Store, Wanted};
 
@@ -32,6 +33,8 @@ pub struct Site {
 /// How many runs are kept in memory, and how many judgements. What is more is read, or judged, again.
 const RUNS_KEPT: usize = 64;
 const BRIEFS_KEPT: usize = 20_000;
+/// For how many changes of benchmarks it is kept who pays.
+const PAID_KEPT: usize = 2_000;
 /// Shorter beginnings of ids and commits are taken for branches.
 const FEWEST_DIGITS: usize = 4;
 
@@ -44,6 +47,7 @@ struct Inner {
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
     /// By both runs, and how many verifications there were.
     briefs: Mutex<BTreeMap<(String, String, i64), Option<Brief>>>,
+    paid: Mutex<BTreeMap<[String; 3], Paid>>,
 }
 
 /// Runs that are shown as a history: what is measured now, the oldest first.
@@ -57,7 +61,12 @@ pub struct Recent {
 impl App {
     /// What pages of this site are given.
     pub fn new(site: Site) -> App {
-        App(Arc::new(Inner { site, runs: Mutex::default(), briefs: Mutex::default() }))
+        App(Arc::new(Inner {
+            site,
+            runs: Mutex::default(),
+            briefs: Mutex::default(),
+            paid: Mutex::default(),
+        }))
     }
 
     /// The store.
@@ -170,6 +179,45 @@ impl App {
         let policy = self.policy().with_floors(floors);
         let comparison = Comparison::of(base, head, &policy)?;
         Ok(Report::of(&comparison, &policy, options))
+    }
+
+    /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.
+    pub async fn paid(&self, base: &Run, head: &Run, benchmark: &str) -> Result<Paid, Problem> {
+        let key = [base.id.as_str(), &head.id, benchmark].map(str::to_string);
+        let kept = || self.0.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(paid) = kept().get(&key) {
+            return Ok(paid.clone());
+        }
+        let profiles = (self.profile(base, benchmark).await, self.profile(head, benchmark).await);
+        let unknown = |why: &str| Paid::Unknown(why.to_string());
+        let paid = match profiles {
+            (Err(problem @ Problem::Store(_)), _) | (_, Err(problem @ Problem::Store(_))) => {
+                return Err(problem);
+            }
+            (Err(problem), _) | (_, Err(problem)) => {
+                self.log(&problem.for_the_log().unwrap_or_default());
+                unknown("a profile could not be read")
+            }
+            // Nobody has recorded any, and nothing is missing.
+            (Ok(None), Ok(None)) => Paid::Unasked,
+            (Ok(None), Ok(_)) => unknown("the baseline has no profile"),
+            (Ok(_), Ok(None)) => unknown("the candidate has no profile"),
+            (Ok(Some(base)), Ok(Some(profile))) => {
+                let machine = head.measurement(benchmark).map_or(&head.machine, |found| &found.machine);
+                Paid::By(Box::new(Why::of(Both { base: &base, head: &profile }, machine, PAYERS)))
+            }
+        };
+        let mut all = kept();
+        if all.len() >= PAID_KEPT {
+            all.clear();
+        }
+        all.insert(key, paid.clone());
+        Ok(paid)
+    }
+
+    /// Who pays in a benchmark of a run: its profile, and no other's, is read.
+    pub async fn profile(&self, run: &Run, benchmark: &str) -> Result<Option<Profile>, Problem> {
+        Ok(self.store().profile(&run.id, benchmark).await?)
     }
 
     /// Each run against the one before it in the list, which is newest first. The last one is judged by nothing unless

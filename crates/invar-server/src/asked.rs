@@ -87,7 +87,12 @@ impl Asked {
 
     /// What follows `start` in the path, decoded.
     pub fn after(&self, start: &str) -> String {
-        address::name(self.path.strip_prefix(start).unwrap_or_default())
+        address::name(self.after_as_sent(start))
+    }
+
+    /// The same as it was sent, to be taken apart before it is decoded.
+    pub fn after_as_sent(&self, start: &str) -> &str {
+        self.path.strip_prefix(start).unwrap_or_default()
     }
 
     /// This address in another form.

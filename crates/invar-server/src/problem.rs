@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use invar_core::compare::CompareError;
-use invar_store::{DatabaseError, GetError};
+use invar_store::{DatabaseError, GetError, GetProfileError};
 
 /// Why a request has no other answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Problem {
     /// A run that is listed could not be read.
     #[error("The results of this run could not be read. What the system said is in the server's log.")]
     Run(#[source] GetError),
+    /// A profile that is listed could not be read.
+    #[error("This profile could not be read. What the system said is in the server's log.")]
+    Profile(#[source] GetProfileError),
     /// A page could not be written.
     #[error("This page could not be written. What went wrong is in the server's log.")]
     Page(#[from] askama::Error),
@@ -38,7 +41,9 @@ impl Problem {
             Problem::Unusable(_) => StatusCode::BAD_REQUEST,
             Problem::Unlike(_) => StatusCode::CONFLICT,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Store(_) | Problem::Run(_) | Problem::Page(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Problem::Store(_) | Problem::Run(_) | Problem::Profile(_) | Problem::Page(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -49,7 +54,9 @@ impl Problem {
             Problem::Unusable(_) => "That cannot be understood",
             Problem::Unlike(_) => "These runs cannot be compared",
             Problem::Method => "Not that way",
-            Problem::Store(_) | Problem::Run(_) | Problem::Page(_) => "Something is wrong on this side",
+            Problem::Store(_) | Problem::Run(_) | Problem::Profile(_) | Problem::Page(_) => {
+                "Something is wrong on this side"
+            }
         }
     }
 
@@ -58,6 +65,7 @@ impl Problem {
         let mut source = match self {
             Problem::Store(error) => error as &dyn std::error::Error,
             Problem::Run(error) => error,
+            Problem::Profile(error) => error,
             Problem::Page(error) => error,
             Problem::NotFound(_) | Problem::Unusable(_) | Problem::Unlike(_) | Problem::Method => {
                 return None;
@@ -78,6 +86,15 @@ impl From<GetError> for Problem {
             GetError::Unknown { .. } => Problem::NotFound(format!("{error}.")),
             GetError::Database(error) => Problem::Store(error),
             other => Problem::Run(other),
+        }
+    }
+}
+
+impl From<GetProfileError> for Problem {
+    fn from(error: GetProfileError) -> Problem {
+        match error {
+            GetProfileError::Database(error) => Problem::Store(error),
+            other => Problem::Profile(other),
         }
     }
 }

@@ -14,16 +14,18 @@ use crate::app::{App, Site};
 use crate::asked::Asked;
 use crate::assets;
 use crate::pages::{
-    badge, benchmark, benchmarks, commits, compare, feed, health, overview, run, runs, theme,
+    badge, benchmark, benchmarks, commit, commits, compare, feed, health, overview, pulls, run, runs, search,
+    theme,
 };
 use crate::problem::Problem;
 
 /// The largest body: nothing but the choice of a theme is ever sent here.
 const BODY_BYTES_MOST: usize = 4096;
 
-/// Nothing is loaded from elsewhere, and nothing runs.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-                                       base-uri 'none'; frame-ancestors 'none'";
+/// Nothing is loaded from elsewhere, and nothing runs but the site's own files.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                                       img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+                                       frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -43,9 +45,16 @@ pub fn router(site: Site) -> Router {
             .route(&at("/overview"), page(overview::overview))
             .route(&at("/commits"), page(commits::commits))
             .route(&at("/runs"), page(runs::runs))
+            .route(&at("/pulls"), page(pulls::pulls))
+            .route(&at("/search"), page(search::search))
             .route(&at("/benchmarks"), page(benchmarks::benchmarks));
     }
+    for asset in assets::all() {
+        router = router.route(&asset.address(), get(move || async move { asset.answer() }));
+    }
     router
+        .route("/commits/{*commit}", page(commit::commit))
+        .route("/pulls/{*branch}", page(pulls::pull))
         .route("/runs/{*id}", page(run::run))
         .route("/compare", page(compare::choose))
         .route("/compare/{*sides}", page(compare::compare))
@@ -56,8 +65,6 @@ pub fn router(site: Site) -> Router {
         .route("/theme", post(theme::choose))
         .route("/healthz", get(health::alive))
         .route("/readyz", page(health::ready))
-        .route(&assets::css_address(), get(assets::css))
-        .route(&assets::icon_address(), get(assets::icon))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))

@@ -8,7 +8,6 @@ use crate::database::DatabaseError;
 use crate::history::{Cursor, Listing};
 use crate::profile::{GetProfileError, Profiles};
 use crate::project::{CreateProjectError, Project};
-use crate::statement::Statement;
 use crate::store::{GetError, Put, PutError, Store};
 
 /// How many runs are looked up at a time.
@@ -103,14 +102,5 @@ impl Store {
             Put::AlreadyThere => copied.already_there += 1,
         }
         Ok(())
-    }
-
-    /// The full names of the benchmarks of a run of which there are profiles, sorted.
-    pub async fn profiled(&self, run: &str) -> Result<Vec<String>, DatabaseError> {
-        let statement = Statement::new(
-            "SELECT profile.benchmark FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
-        );
-        let statement = statement.bind(run).push(" AND run.project = ").bind(self.project);
-        self.database.all(&statement.push(" ORDER BY profile.benchmark"), |row| row.text(0)).await
     }
 }

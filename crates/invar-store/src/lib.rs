@@ -28,6 +28,7 @@ mod measurement;
 mod plans;
 mod profile;
 mod project;
+mod search;
 mod statement;
 mod store;
 mod summary;

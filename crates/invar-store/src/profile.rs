@@ -1,6 +1,6 @@
 //! Profiles of the benchmarks of a run: a blob for each, so that reading one touches nothing of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use invar_core::profile::Profile;
@@ -57,6 +57,17 @@ impl Store {
         };
         let profile = profile::read(&bytes);
         profile.map(Some).map_err(|source| GetProfileError::Profile { benchmark, source })
+    }
+
+    /// The benchmarks of a run that have a profile. Reads none of them.
+    pub async fn profiled(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+        let statement = Statement::new(
+            "SELECT profile.benchmark FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
+        )
+        .bind(run)
+        .push(" AND run.project = ")
+        .bind(self.project);
+        Ok(self.database.all(&statement, |row| row.text(0)).await?.into_iter().collect())
     }
 }
 

@@ -50,7 +50,8 @@ impl Store {
 
     /// Takes what another store has for the project that it is within.
     pub(crate) async fn copy_verifications(&self, from: &Store) -> Result<(), DatabaseError> {
-        let statement = Statement::new("SELECT content FROM verification WHERE project = ").bind(from.project);
+        let statement =
+            Statement::new("SELECT content FROM verification WHERE project = ").bind(from.project);
         for content in from.database.all(&statement, |row| row.text(0)).await? {
             if let Ok(verification) = noise::read(content.as_bytes()) {
                 self.put_verification(&verification).await?;

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("invar-runner", &["invar-core"]),
     ("invar-server", &["invar-core", "invar-store"]),
     ("invar", &["invar-core", "invar-store", "invar-runner", "invar-server"]),
-    ("xtask", &["invar-core", "invar-runner"]),
+    ("xtask", &["invar-core", "invar-runner", "invar-store"]),
 ];
 
 fn packages(metadata: &Value) -> impl Iterator<Item = (&str, &Value)> {

@@ -7,6 +7,7 @@ use crate::cost::{Cost, Hertz};
 use crate::event::{Event, Events};
 use crate::history::{Level, Series};
 use crate::measurement::Measurement;
+use crate::profile::{Function, FunctionChange, Measure, Order, Profile};
 use crate::report::Judgement;
 use crate::run::{Run, Summary};
 
@@ -56,6 +57,39 @@ pub fn comparison<'a>(benchmarks: impl Iterator<Item = &'a Judged>) -> String {
         out.push_str(&record(fields.into_iter()));
     }
     out
+}
+
+/// The functions of a profile, the dearest first, a record each. Costs are in `measure`.
+pub fn functions(profile: &Profile, measure: Measure<'_>) -> String {
+    let name = measure.name();
+    let costs = [format!("own_{name}"), format!("inclusive_{name}"), "calls".to_string()];
+    let mut out = record(FUNCTION.iter().map(ToString::to_string).chain(costs));
+    for cost in profile.by_function(measure, Order::Own) {
+        let costs = [cost.own_cost, cost.inclusive_cost, cost.calls].map(|number| number.to_string());
+        let function = function(&profile.functions[cost.function as usize]);
+        out.push_str(&record(function.into_iter().chain(costs)));
+    }
+    out
+}
+
+/// The functions of two profiles, a record each. Costs are in `measure`.
+pub fn function_changes(rows: &[FunctionChange], measure: Measure<'_>) -> String {
+    let name = measure.name();
+    let costs = [format!("own_{name}"), format!("inclusive_{name}"), "calls".to_string()];
+    let both = costs.iter().flat_map(|cost| ["base", "head"].map(|side| format!("{side}_{cost}")));
+    let mut out = record(FUNCTION.iter().map(ToString::to_string).chain(both));
+    for row in rows {
+        let costs = [row.own, row.inclusive, row.calls];
+        let costs = costs.into_iter().flat_map(|Change { base, head }| [base, head]);
+        out.push_str(&record(function(&row.function).into_iter().chain(costs.map(|cost| cost.to_string()))));
+    }
+    out
+}
+
+const FUNCTION: [&str; 5] = ["function", "object", "file", "line", "kind"];
+
+fn function(Function { name, object, file, kind, line }: &Function) -> [String; 5] {
+    [name.clone(), object.clone(), file.clone(), line.to_string(), kind.name().to_string()]
 }
 
 /// Runs, a record each.

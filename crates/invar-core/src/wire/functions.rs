@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::event::{Event, Events};
 use crate::machine::Machine;
-use crate::profile::{Function, FunctionCost, Kind, Measure, Order, Profile};
+use crate::profile::{Function, FunctionCost, Measure, Order, Profile};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
@@ -30,7 +30,7 @@ pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -
             object,
             file,
             line: *line,
-            kind: kind_name(*kind),
+            kind: kind.name(),
             calls: cost.calls,
             own: CostTwin { cycles: cost.own_cost, events: happened(&cost.own) },
             inclusive: CostTwin { cycles: cost.inclusive_cost, events: happened(&cost.inclusive) },
@@ -48,15 +48,6 @@ pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -
     let mut text = serde_json::to_string_pretty(&page).expect("twins hold nothing that JSON cannot");
     text.push('\n');
     text
-}
-
-/// The stable name of who executes a function.
-const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Native => "native",
-        Kind::Interpreter => "interpreter",
-        Kind::Python => "python",
-    }
 }
 
 /// The events that happened.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use invar_core::benchmark::Benchmark;
-use invar_core::compare::Change;
+use invar_core::compare::{Change, Verdict};
 use invar_core::config::Metric;
 use invar_core::cost::{Cycles, Hertz};
 use invar_core::event::Event;
@@ -51,6 +51,10 @@ struct Page {
     newest: Option<Newest>,
     standing: Option<String>,
     more: Option<String>,
+    flame: Option<String>,
+    flame_change: Option<String>,
+    /// An address of a comparison, with `BASE` and `HEAD` for the runs.
+    between: String,
 }
 
 /// The newest result in a few numbers.
@@ -63,6 +67,9 @@ struct Newest {
 }
 
 struct Row {
+    run: String,
+    raw: u64,
+    seconds: i64,
     title: String,
     message: String,
     href: String,
@@ -108,6 +115,7 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
     let metric = asked.value("metric").and_then(Event::from_name).map_or(Metric::Cycles, Metric::Event);
     let zero = asked.value("y") == Some("zero");
     let benchmark = described(&app, &series, &full_name).await?;
+    let (flame, flame_change) = pictures(&app, &series, &full_name).await?;
     let points = chart_points(&series, metric, &app);
     let floor = if zero { Floor::Zero } else { Floor::Values };
     page(&Page {
@@ -134,6 +142,9 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         rows: rows(&series, metric, &app),
         newest: newest(&series, &app),
         standing: standing(&series, &app),
+        flame,
+        flame_change,
+        between: address::compare("BASE", "HEAD"),
         more: (series.points.len() as u32 == limit && limit < POINTS_MOST)
             .then(|| asked.with("points", &(limit * 4).min(POINTS_MOST).to_string())),
         full_name,
@@ -154,6 +165,34 @@ async fn described(
     let link = run.source.as_ref().zip(benchmark.file.as_ref());
     let link = link.and_then(|(source, file)| source.web_link(file, benchmark.line));
     Ok((benchmark, link))
+}
+
+/// Who pays in the newest result, and for the last change: where that is, as far as there are profiles.
+async fn pictures(
+    app: &App,
+    series: &Series,
+    benchmark: &str,
+) -> Result<(Option<String>, Option<String>), Problem> {
+    let Some(newest) = series.newest() else { return Ok((None, None)) };
+    let has = async |run: &str| -> Result<bool, Problem> {
+        Ok(app.store().profiled(run).await?.contains(benchmark))
+    };
+    let flame = has(&newest.run.id).await?.then(|| address::flame(&newest.run.id, benchmark));
+    let moved = (1..series.points.len())
+        .rev()
+        .find(|&at| series.verdict(at, app.policy()).is_some_and(|verdict| verdict != Verdict::Unchanged));
+    let Some(at) = moved else { return Ok((flame, None)) };
+    let [before, after] = [at - 1, at].map(|at| series.points[at].run.id.as_str());
+    let both = has(before).await? && has(after).await?;
+    Ok((flame, both.then(|| address::difference(before, after, benchmark))))
+}
+
+/// Where a point leads: to what its commit did, or to its run where there is none.
+fn place(point: &Point) -> String {
+    match &point.run.commit {
+        Some(commit) if !point.run.dirty => address::commit(commit),
+        _ => address::run(&point.run.id),
+    }
 }
 
 fn count(point: &Point, metric: Metric) -> u64 {
@@ -201,7 +240,7 @@ fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
                 Metric::Event(_) => count(point, metric) as f64,
             },
             title: format!("{} {message}: {}{moved}", point.run.title, value(point, metric)),
-            href: address::run(&point.run.id),
+            href: place(point),
             label: match &point.run.commit {
                 Some(commit) => format!("{} · {}", short(commit), day(point.run.started)),
                 None => day(point.run.started),
@@ -221,9 +260,15 @@ fn chart_words(series: &Series, metric: Metric) -> String {
 fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
     let points = series.points.iter().enumerate().rev();
     let row = points.map(|(at, point)| Row {
+        run: point.run.id.clone(),
+        raw: match metric {
+            Metric::Cycles => u64::try_from(point.reading.time.as_nanos()).unwrap_or(u64::MAX),
+            Metric::Event(_) => count(point, metric),
+        },
+        seconds: point.run.started.0 / 1_000_000,
         title: point.run.title.clone(),
         message: point.run.message.clone().unwrap_or_default(),
-        href: address::run(&point.run.id),
+        href: place(point),
         moment: moment(point.run.started),
         datetime: rfc3339(point.run.started),
         value: value(point, metric),

@@ -42,7 +42,7 @@ pub struct Row {
     pub moment: String,
     /// The same for machines.
     pub datetime: String,
-    /// Where its run is shown.
+    /// Where it is shown.
     pub href: String,
     /// Where it is compared with the one before.
     pub compare: Option<String>,
@@ -71,7 +71,10 @@ impl Row {
             message: run.message.clone().unwrap_or_default(),
             moment: moment(run.started),
             datetime: rfc3339(run.started),
-            href: address::run(&run.id),
+            href: match &run.commit {
+                Some(commit) if !run.dirty => address::commit(commit),
+                _ => address::run(&run.id),
+            },
             compare: judgement.base.as_ref().map(|base| address::compare(&base.id, &run.id)),
             base: judgement.base.as_ref().map(name).unwrap_or_default(),
             brief: judgement.brief.clone(),

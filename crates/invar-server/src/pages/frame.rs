@@ -16,6 +16,8 @@ pub struct Frame {
     pub css: String,
     /// Where the icon is.
     pub icon: String,
+    /// Where the script and the style sheet of what makes pages handier are, if this build has them.
+    pub islands: Option<(String, String)>,
     /// Which part of the site it belongs to, by its path.
     pub section: &'static str,
     /// This address.
@@ -25,9 +27,10 @@ pub struct Frame {
 }
 
 /// A part of the site: path and name.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("/", "Overview"),
     ("/commits", "Commits"),
+    ("/pulls", "Pull requests"),
     ("/benchmarks", "Benchmarks"),
     ("/runs", "Runs"),
     ("/compare", "Compare"),
@@ -40,8 +43,9 @@ impl Frame {
             title: title.to_string(),
             project: app.project().to_string(),
             theme: asked.theme,
-            css: assets::css_address(),
-            icon: assets::icon_address(),
+            css: assets::CSS.address(),
+            icon: assets::ICON.address(),
+            islands: assets::islands().map(|(script, css)| (script.address(), css.address())),
             section,
             here: asked.here(),
             twins: vec![("JSON", asked.twin(Form::Json)), ("CSV", asked.twin(Form::Csv))],
@@ -54,7 +58,7 @@ impl Frame {
     }
 
     /// The parts of the site.
-    pub fn sections(&self) -> [(&'static str, &'static str); 5] {
+    pub fn sections(&self) -> [(&'static str, &'static str); 6] {
         SECTIONS
     }
 

@@ -3,12 +3,17 @@
 pub mod badge;
 pub mod benchmark;
 pub mod benchmarks;
+pub mod commit;
 pub mod commits;
 pub mod compare;
+pub mod comparison;
 pub mod feed;
+pub mod flame;
 pub mod frame;
 pub mod health;
 pub mod overview;
+pub mod pulls;
 pub mod run;
 pub mod runs;
+pub mod search;
 pub mod theme;

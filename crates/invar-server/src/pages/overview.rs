@@ -220,7 +220,10 @@ fn chart_points(levels: &[Level]) -> Vec<ChartPoint> {
                 level.run.title,
                 number::change(level.step)
             ),
-            href: address::run(&level.run.id),
+            href: match &level.run.commit {
+                Some(commit) if !level.run.dirty => address::commit(commit),
+                _ => address::run(&level.run.id),
+            },
             label: match &level.run.commit {
                 Some(commit) => format!("{} · {}", short(commit), day(level.run.started)),
                 None => day(level.run.started),

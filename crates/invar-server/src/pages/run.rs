@@ -1,5 +1,7 @@
 //! One run: how it did, under which circumstances, and every result.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::http::StatusCode;
 use invar_core::compare::Reading;
@@ -12,6 +14,7 @@ use invar_core::report::Brief;
 use invar_core::run::{Exit, Run, Summary};
 use invar_core::wire::{csv, v1};
 
+use super::flame;
 use super::frame::Frame;
 use crate::address;
 use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
@@ -26,6 +29,7 @@ use crate::words::{self, moment, rfc3339};
 struct Page {
     frame: Frame,
     run: Summary,
+    commit: Option<String>,
     author: String,
     moment: String,
     datetime: String,
@@ -70,6 +74,7 @@ struct Row {
     name: String,
     file: String,
     href: String,
+    flame: Option<String>,
     time: String,
     cold: String,
     instructions: String,
@@ -81,6 +86,9 @@ struct Row {
 
 /// The page.
 pub async fn run(app: App, asked: Asked) -> Answer {
+    if let Some(answer) = flame::of_run(&app, &asked).await {
+        return answer;
+    }
     let name = asked.after("/runs/");
     let run = match app.run(&name).await {
         Ok(run) => run,
@@ -132,14 +140,19 @@ pub async fn run(app: App, asked: Asked) -> Answer {
         warnings: run.warnings.clone(),
         failed: run.failed.clone().into_iter().collect(),
         groups: groups(&run, base_run.as_deref()),
-        rows: run.measurements.iter().map(Row::of).collect(),
+        rows: {
+            let profiled = app.store().profiled(&run.id).await?;
+            let row = |measurement: &Measurement| Row::of(measurement, &run.id, &profiled);
+            run.measurements.iter().map(row).collect()
+        },
         judged,
+        commit: summary.commit.as_deref().filter(|_| !summary.dirty).map(address::commit),
         run: summary,
     })
 }
 
 impl Row {
-    fn of(measurement: &Measurement) -> Row {
+    fn of(measurement: &Measurement, run: &str, profiled: &BTreeSet<String>) -> Row {
         let reading = Reading::of(measurement);
         let cost = reading.cost;
         let benchmark = &measurement.benchmark;
@@ -149,6 +162,7 @@ impl Row {
             name: benchmark.short_name().to_string(),
             file: benchmark.file.clone().unwrap_or_default(),
             href: address::benchmark(&benchmark.id),
+            flame: profiled.contains(&benchmark.id).then(|| address::flame(run, &benchmark.id)),
             time: number::time(reading.time),
             cold: cold.map_or_else(|| "–".to_string(), |cold| number::time(cold.time)),
             instructions: number::count(reading.events.get(Event::Instructions)),

@@ -10,10 +10,11 @@ use invar_core::event::{Event, Events};
 use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
+use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Timestamp};
 use invar_core::source::Source;
 use invar_server::{Site, router};
-use invar_store::Store;
+use invar_store::{Profiles, Store};
 use tower::ServiceExt;
 
 /// A site and its store.
@@ -31,7 +32,7 @@ pub struct Said {
     pub status: StatusCode,
     /// The headers, by lower-case name.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body; what is no text in it is replaced.
     pub body: String,
 }
 
@@ -43,10 +44,16 @@ impl Asking {
 
     /// A site of these runs that tells somebody what goes wrong.
     pub async fn telling(runs: &[Run], log: fn(&str)) -> Asking {
+        let runs: Vec<(Run, Profiles)> = runs.iter().map(|run| (run.clone(), Profiles::new())).collect();
+        Asking::with_profiles(&runs, log).await
+    }
+
+    /// A site of these runs and their profiles.
+    pub async fn with_profiles(runs: &[(Run, Profiles)], log: fn(&str)) -> Asking {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        for run in runs {
-            store.put(run).await.unwrap();
+        for (run, profiles) in runs {
+            store.put_with(run, profiles).await.unwrap();
         }
         let site = Site {
             store: store.clone(),
@@ -88,7 +95,7 @@ impl Said {
             response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        Said { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        Said { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     /// The value of a header.
@@ -153,6 +160,52 @@ pub fn history() -> Vec<Run> {
         run(3, "main", &[(big, 2_400_000), (small, 2400), (dump, 4_000_000)]),
         faster,
     ]
+}
+
+/// [`history`], with a profile of every benchmark: all of its cost is a function `work` that it calls once, and of `big`
+/// a Python function `fib` between them has the half.
+pub fn profiled() -> Vec<(Run, Profiles)> {
+    let profiles = |run: &Run| {
+        let of = run.measurements.iter().map(|measurement| {
+            let id = &measurement.benchmark.id;
+            (id.clone(), profile(id, measurement.warm.get(Event::Instructions)))
+        });
+        of.collect()
+    };
+    history().into_iter().map(|run| (run.clone(), profiles(&run))).collect()
+}
+
+/// A profile of so many instructions.
+pub fn profile(benchmark: &str, instructions: u64) -> Profile {
+    let mut builder = Builder::new(benchmark);
+    let mut function = |name: &str, file: &str, kind| {
+        let object = if kind == Kind::Native { "libwork.so" } else { "" };
+        builder.function(Function {
+            name: name.to_string(),
+            object: object.to_string(),
+            file: file.to_string(),
+            kind,
+            line: 12,
+        })
+    };
+    let fib = function("fib", "fibo.py", Kind::Python);
+    let work = function("work<T>", "", Kind::Native);
+    let mut caller = Builder::ROOT;
+    let mut left = instructions;
+    if benchmark.ends_with("big") {
+        caller = builder.child(caller, fib, false);
+        let mut own = Events::default();
+        own.add(Event::Instructions, instructions / 2);
+        builder.add_calls(caller, 1);
+        builder.add(caller, &own);
+        left -= instructions / 2;
+    }
+    let node = builder.child(caller, work, false);
+    let mut own = Events::default();
+    own.add(Event::Instructions, left);
+    builder.add_calls(node, 1);
+    builder.add(node, &own);
+    builder.finish()
 }
 
 /// What a page reads like: its main part without tags, a line where a block ends.

@@ -1,6 +1,8 @@
 //! The site, asked without a network: what each address answers.
 
 mod fixture;
+mod flames;
 mod hostile;
 mod manners;
 mod pages;
+mod pulls;

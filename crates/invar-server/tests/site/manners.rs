@@ -10,7 +10,7 @@ use crate::fixture::{Asking, history, run};
 #[tokio::test]
 async fn what_is_not_there_is_said_to_people_and_to_scripts() {
     let asking = Asking::of(&history()).await;
-    for page in ["/nope", "/runs/nope", "/b/nope", "/compare/main...nope", "/commits/x"] {
+    for page in ["/nope", "/runs/nope", "/b/nope", "/compare/main...nope", "/commits/x", "/pulls/nope"] {
         let html = asking.get(page).await;
         assert_eq!(
             (html.status, html.header("content-type")),
@@ -56,14 +56,14 @@ async fn every_answer_keeps_strangers_out() {
         let said = asking.get(address).await;
         let policy = said.header("content-security-policy");
         assert!(
-            policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+            policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"),
             "{address}: {policy}"
         );
         assert_eq!(said.header("x-content-type-options"), "nosniff", "{address}");
         assert_eq!(said.header("x-frame-options"), "DENY", "{address}");
     }
     // The policy forbids them, so nothing may need them.
-    for forbidden in ["<script", " style=", "http://", "onclick"] {
+    for forbidden in ["<script>", " style=", "http://", "onclick"] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
     assert!(asking.get(asset(".css")).await.header("cache-control").contains("immutable"));

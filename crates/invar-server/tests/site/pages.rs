@@ -63,9 +63,13 @@ async fn the_feed_names_commits_that_changed_something() {
 async fn every_page_has_its_twins() {
     let asking = Asking::of(&history()).await;
     let run = format!("/runs/{}", id(3));
+    let commit = format!("/commits/{}", commit(3));
     for (page, member) in [
         ("/overview", "invar_overview"),
         ("/commits", "invar_commits"),
+        ("/pulls", "invar_commits"),
+        (commit.as_str(), "invar_report"),
+        ("/pulls/faster", "invar_report"),
         ("/runs", "invar_list"),
         ("/benchmarks", "invar_history"),
         ("/b/tests/test_fibo.py::big", "invar_history"),
@@ -91,7 +95,7 @@ async fn every_page_has_its_twins() {
 #[tokio::test]
 async fn an_empty_store_says_what_to_do() {
     let asking = Asking::of(&[]).await;
-    for page in ["/", "/commits", "/runs", "/benchmarks", "/compare"] {
+    for page in ["/", "/commits", "/pulls", "/runs", "/benchmarks", "/compare"] {
         let text = words(&asking.page(page).await);
         assert!(
             text.contains("No runs yet") && text.contains("invar run -- pytest benchmarks/"),

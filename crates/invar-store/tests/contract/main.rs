@@ -8,6 +8,7 @@ mod postgres;
 mod server;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,6 +73,7 @@ macro_rules! contract {
                 a_collector_spares_what_is_young_or_named_in_another_project,
                 a_text_with_any_character_is_stored,
                 a_store_can_be_copied_from_another_one_whole,
+                what_has_a_text_in_its_name_is_found,
             );
         }
     };
@@ -438,6 +440,8 @@ async fn a_run_may_have_profiles_of_some_benchmarks(store: Store) {
     assert_eq!(store.profile(&run(1).id, "t.py::b").await.unwrap(), None);
     assert_eq!(store.profile(&run(2).id, "t.py::a").await.unwrap(), None);
     assert_eq!(store.profile("nobody", "t.py::a").await.unwrap(), None);
+    assert_eq!(store.profiled(&run(1).id).await.unwrap(), BTreeSet::from(["t.py::a".to_string()]));
+    assert_eq!(store.profiled("nobody").await.unwrap(), BTreeSet::new());
     assert_eq!(store.profile(&run(1).id, "t.py::a").await.unwrap(), Some(profile("t.py::a", 1)));
 }
 
@@ -669,7 +673,8 @@ async fn a_store_can_be_copied_from_another_one_whole(store: Store) {
     assert_eq!(here.about().await.unwrap(), demo.about().await.unwrap());
     assert_eq!(here.get(&run(3).id).await.unwrap(), run(3));
     assert_eq!((here.verified().await.unwrap(), store.verified().await.unwrap()), (1, 0));
-    assert_eq!(here.profiled(&run(3).id).await.unwrap(), ["t.py::a", "t.py::b"]);
+    let profiled = ["t.py::a", "t.py::b"].map(str::to_string);
+    assert_eq!(here.profiled(&run(3).id).await.unwrap(), BTreeSet::from(profiled));
     assert_eq!(here.profile(&run(3).id, "t.py::b").await.unwrap(), Some(profile("t.py::b", 1)));
     // Again: a copy that was cut off is finished.
     let copied = Copied { already_there: 3, ..Copied::default() };
@@ -682,4 +687,32 @@ async fn a_store_can_be_copied_from_another_one_whole(store: Store) {
     put(&other, &[run(7)]).await;
     let copied = store.copy_from(&other).await.unwrap();
     assert_eq!((copied.stored, copied.lost.len()), (1, 5));
+}
+
+async fn what_has_a_text_in_its_name_is_found(store: Store) {
+    for (number, commit, message) in
+        [(1, "aaaa", "Add 100 % more"), (2, "bbbb", "Fix it"), (3, "bbbb", "Fix it")]
+    {
+        let mut run = on(commit, "main", run(number));
+        run.source.as_mut().unwrap().message = Some(message.to_string());
+        store.put(&run).await.unwrap();
+    }
+    let mut changed = dirty(on("cccc", "main", run(4)));
+    changed.measurements[0].benchmark = Benchmark::named("t.py::other_A");
+    store.put(&changed).await.unwrap();
+    let commits = async |text: &str, trees| -> Vec<String> {
+        let found = store.commits_with(text, trees, 9).await.unwrap();
+        found.into_iter().map(|run| run.id[33..].to_string()).collect()
+    };
+    assert_eq!(commits("fix", Trees::Clean).await, ["003"]);
+    assert_eq!(commits("AAA", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("0 %", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("%", Trees::Clean).await, ["001"]);
+    assert_eq!(commits("_", Trees::Clean).await, Vec::<String>::new());
+    assert_eq!(commits("", Trees::Clean).await, ["003", "001"]);
+    assert_eq!(commits("c", Trees::All).await, ["004"]);
+    assert_eq!(store.benchmarks_with("a", 9).await.unwrap(), ["t.py::a", "t.py::other_A"]);
+    assert_eq!(store.benchmarks_with("a", 1).await.unwrap(), ["t.py::a"]);
+    assert_eq!(store.benchmarks_with("r_a", 9).await.unwrap(), ["t.py::other_A"]);
+    assert_eq!(store.benchmarks_with("y%a", 9).await.unwrap(), Vec::<String>::new());
 }

@@ -1,28 +1,20 @@
 //! The page of a flame graph: our own style sheet and scripts, and the numbers, in one file.
 
-const PAGE: &str = include_str!("../../assets/flame/page.html");
-const STYLE: &str = include_str!("../../assets/flame/page.css");
-const SCRIPTS: [&str; 4] = [
-    include_str!("../../assets/flame/model.js"),
-    include_str!("../../assets/flame/draw.js"),
-    include_str!("../../assets/flame/beside.js"),
-    include_str!("../../assets/flame/page.js"),
-];
+use invar_server::flame::{self, PAGE, PAGE_STYLE, SCRIPT_OF_GIVEN, STYLE, TOKENS};
 
 /// The page; `data` is what [`invar_core::wire::flame`] writes, which may stand in a script.
 pub fn page(benchmark: &str, data: &str) -> String {
     let title = format!("{} · Invar", escaped(benchmark));
-    let script = SCRIPTS.concat();
-    let mut out = String::new();
-    let mut rest = PAGE;
-    // From the front: a name that looks like one of these marks is behind us before it could be taken for one.
-    for (mark, text) in [("@TITLE@", &*title), ("@STYLE@", STYLE), ("@DATA@", data), ("@SCRIPT@", &*script)] {
-        let (before, after) = rest.split_once(mark).expect("the page has every mark, in this order");
-        out.push_str(before);
-        out.push_str(text);
-        rest = after;
-    }
-    out + rest
+    let style = [TOKENS, STYLE, PAGE_STYLE].concat();
+    let picture = flame::markup("", "");
+    let marks = [
+        ("@TITLE@", &*title),
+        ("@STYLE@", &style),
+        ("@PICTURE@", &picture),
+        ("@DATA@", data),
+        ("@SCRIPT@", SCRIPT_OF_GIVEN),
+    ];
+    flame::filled(PAGE, &marks)
 }
 
 /// A benchmark's name as a part of a file's: `test_fibo_5`.

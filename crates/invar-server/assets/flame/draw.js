@@ -51,7 +51,7 @@ function palette() {
   const rgb = (name) => value(name).match(/\w\w/g).map((hex) => parseInt(hex, 16));
   return {
     dark: style.colorScheme === "dark", ground: value("--card"), text: value("--text"), soft: value("--soft"), line: value("--line"),
-    mark: value("--mark"), focus: value("--link"), ink: value("--ink"),
+    mark: value("--mark-found"), focus: value("--link"), ink: value("--ink"),
     flat: rgb("--flat"), better: rgb("--better"), worse: rgb("--worse"), font: value("--sans"), made: new Map(),
   };
 }

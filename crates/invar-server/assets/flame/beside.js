@@ -1,10 +1,10 @@
 // Beside the picture: what is said about a frame, its source, and the table of functions, which says the same in words.
 
 function told(frame) {
-  const whole = root.total, both = profile.differs;
+  const sum = root.total, both = profile.differs;
   const side = shownSide();
   const value = (pair) => (diffs() && pair[0] === pair[1] ? `${count(pair[1])}, as before` : diffs() ? `${count(pair[0])} → ${count(pair[1])} (${delta(pair)}, ${change(pair)})` : count(pair[side]));
-  const share = (pair) => (whole[side] > 0 ? ` · ${percent(pair[side] / whole[side])}` : "");
+  const share = (pair) => (sum[side] > 0 ? ` · ${percent(pair[side] / sum[side])}` : "");
   const facts = [
     ["own", value(frame.own) + (diffs() ? "" : share(frame.own))],
     ["total", value(frame.total) + (diffs() ? "" : share(frame.total))],
@@ -55,7 +55,7 @@ function source(fn) {
     const part = sum[side] > 0 ? pair[side] / sum[side] : 0;
     const row = element("tr", {},
       element("td", { className: "number", textContent: number || "?" }),
-      element("td", { className: "number bar", textContent: pair[side] ? count(pair[side]) : "" }),
+      element("td", { className: "number part", textContent: pair[side] ? count(pair[side]) : "" }),
       element("td", { className: `number ${tone(pair)}`, textContent: diffs() && pair[0] !== pair[1] ? delta(pair) : "" }),
       element("td", { className: "code", textContent: known ? visible(known.text[number - known.first].replaceAll("\t", "    ")) : "" }));
     row.children[1].style.setProperty("--part", part);
@@ -135,10 +135,10 @@ function functions() {
     const button = element("button", { className: "plain name", title: visible(row.fn.name), textContent: short(visible(row.fn.name)) || visible(row.fn.name), onclick: () => reveal(row.fn) });
     const swatch = element("i", { className: "swatch" });
     swatch.style.background = kindColour(row.fn, colours);
-    const name = element("th", { scope: "row" }, element("span", { className: "line" }, swatch, button, element("span", { className: "tag", textContent: word })), element("small", { textContent: [row.fn.kind === NATIVE ? "" : kindName(row.fn.kind), near(row.fn)].filter(Boolean).join(" · "), title: place(row.fn) }));
+    const name = element("th", { scope: "row" }, element("span", { className: "named" }, swatch, button, element("span", { className: "word", textContent: word })), element("small", { textContent: [row.fn.kind === NATIVE ? "" : kindName(row.fn.kind), near(row.fn)].filter(Boolean).join(" · "), title: place(row.fn) }));
     return element("tr", {}, name, ...shown.slice(1).map(([, , , of]) => {
       const { text, part, tone } = of(row);
-      const cell = element("td", { className: `number ${tone || ""} ${part === undefined ? "" : "bar"}`, textContent: text });
+      const cell = element("td", { className: `number ${tone || ""} ${part === undefined ? "" : "part"}`, textContent: text });
       if (part !== undefined) cell.style.setProperty("--part", part);
       return cell;
     }));

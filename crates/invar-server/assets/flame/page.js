@@ -1,8 +1,9 @@
 // The page: what was chosen, what was typed and pointed at, and the parts beside the picture.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const profile = unpack(data);
 const $ = (id) => document.getElementById(id);
+const whole = $("flame");
+const profile = unpack(data);
+whole.classList.remove("waiting");
 // Who looks at Python wants to see Python and what it calls, not how an interpreter executes it.
 const hasPython = profile.functions.some(({ kind }) => kind === PYTHON);
 const STATE = {
@@ -141,7 +142,7 @@ function beside(step) {
 
 const KEYS = [
   ["↑ ↓ ← →", "caller, dearest callee, neighbours"], ["Enter", "zoom in"], ["Esc, Backspace", "zoom out; clear the search"], ["Home", "the whole"],
-  ["/", "find"], ["i", "callers or callees"], ["t", "the table"], ["c", "copy the path"], ["m", "light, dark, as the system"],
+  ["/", "find"], ["i", "callers or callees"], ["t", "the table"], ["c", "copy the path"], ...($("theme") ? [["m", "light, dark, as the system"]] : []),
   ...(profile.differs ? [["b d h", "base, difference, head"], ["s", "swap base and head"]] : []), ["?", "these keys"],
 ];
 const acts = {
@@ -152,7 +153,7 @@ const acts = {
 };
 const anywhere = {
   "/": () => { $("find").focus(); $("find").select(); }, i: () => set("direction", state.direction === "callers" ? "callees" : "callers"),
-  t: () => $("functions").querySelector("button").focus(), c: copy, m: theme, "?": () => $("keys").showModal(),
+  t: () => $("functions").querySelector("button").focus(), c: copy, ...($("theme") ? { m: theme } : {}), "?": () => $("keys").showModal(),
   ...(profile.differs ? { b: () => set("side", "base"), d: () => set("side", "diff"), h: () => set("side", "head"), s: () => set("swapped", !state.swapped) } : {}),
 };
 /** The frame below on the way to the one that is zoomed into. */
@@ -162,7 +163,7 @@ function onWay(frame) {
   return next;
 }
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
   const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "checkbox";
   if (event.key === "Escape" && event.target === $("find")) { find(""); $("tree").focus(); return; }
   if (event.key === "Enter" && event.target === $("find")) { $("tree").focus(); return; }
@@ -243,7 +244,7 @@ function theme() {
   remember();
 }
 function recolour() {
-  $("theme").textContent = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[document.documentElement.dataset.theme];
+  if ($("theme")) $("theme").textContent = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[document.documentElement.dataset.theme];
   colours = palette();
   legend();
   if (layout) { draw(); functions(); }
@@ -254,7 +255,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 
 function remember() {
   const kept = Object.entries(state).filter(([name, value]) => value !== STATE[name]).map(([name, value]) => [name, String(value)]);
-  if (document.documentElement.dataset.theme !== "auto") kept.push(["theme", document.documentElement.dataset.theme]);
+  if ($("theme") && document.documentElement.dataset.theme !== "auto") kept.push(["theme", document.documentElement.dataset.theme]);
   const at = [];
   for (let frame = zoom; frame.above; frame = frame.above) at.unshift(frame.fn.index);
   if (at.length) kept.push(["zoom", at.join(".")]);
@@ -270,17 +271,17 @@ function recall() {
   const measure = Number(asked.get("measure"));
   if (data.measures[measure]) state.measure = measure;
   state.find = asked.get("find") || "";
-  if (["light", "dark"].includes(asked.get("theme"))) document.documentElement.dataset.theme = asked.get("theme");
+  if ($("theme") && ["light", "dark"].includes(asked.get("theme"))) document.documentElement.dataset.theme = asked.get("theme");
   return (asked.get("zoom") || "").split(".").filter(Boolean).map(Number);
 }
 
-$("benchmark").textContent = visible(data.benchmark);
-document.documentElement.classList.toggle("differs", profile.differs);
+if ($("benchmark")) $("benchmark").textContent = visible(data.benchmark);
+whole.classList.toggle("differs", profile.differs);
 $("find").oninput = () => { find($("find").value); remember(); };
 $("interpreter").onchange = () => set("interpreter", $("interpreter").checked);
 $("recursion").onchange = () => set("recursion", $("recursion").checked);
 $("swap").onclick = () => set("swapped", !state.swapped);
-$("theme").onclick = theme;
+if ($("theme")) $("theme").onclick = theme;
 $("keys-button").onclick = () => $("keys").showModal();
 $("more").onclick = () => { all = true; functions(); };
 $("key-list").replaceChildren(...KEYS.flatMap(([keys, text]) => [element("dt", {}, ...keys.split(" ").map((key) => element("kbd", { textContent: key.replace(",", "") }))), element("dd", { textContent: text })]));

@@ -1,0 +1,81 @@
+//! Everything that has a text in its name: benchmarks, commits, branches and parts of the site. As a page, and as JSON for
+//! whoever types.
+
+use askama::Template;
+use invar_store::Trees;
+use serde_json::json;
+
+use super::frame::Frame;
+use super::runs::BRANCHES;
+use crate::address;
+use crate::answer::{Answer, json_text, page};
+use crate::app::App;
+use crate::asked::{Asked, Form};
+use crate::problem::Problem;
+use crate::words::short;
+
+/// How many of each kind are found on a page, and while somebody types.
+const ON_A_PAGE: u32 = 50;
+const WHILE_TYPING: u32 = 6;
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct Page {
+    frame: Frame,
+    query: String,
+    kinds: Vec<(&'static str, Vec<Found>)>,
+    nothing: bool,
+}
+
+/// Something that was found.
+struct Found {
+    name: String,
+    about: String,
+    href: String,
+}
+
+/// The page.
+pub async fn search(app: App, asked: Asked) -> Answer {
+    let query = asked.value("q").unwrap_or_default().to_string();
+    let limit = if asked.form == Form::Html { ON_A_PAGE } else { WHILE_TYPING };
+    let kinds = find(&app, &query, limit).await?;
+    if asked.form == Form::Json {
+        let found = kinds.iter().flat_map(|(kind, all)| {
+            all.iter().map(move |found| {
+                json!({"kind": kind, "name": found.name, "about": found.about, "href": found.href})
+            })
+        });
+        let found: Vec<_> = found.collect();
+        return json_text(format!("{}\n", json!({"invar_search": 1, "query": query, "found": found})));
+    }
+    if asked.form == Form::Csv {
+        return Err(Problem::NotFound("What is found is a page or JSON.".to_string()));
+    }
+    let mut frame = Frame::new(&app, &asked, "Search", "");
+    frame.twins.truncate(1);
+    page(&Page { frame, nothing: kinds.iter().all(|(_, found)| found.is_empty()), query, kinds })
+}
+
+async fn find(app: &App, query: &str, limit: u32) -> Result<Vec<(&'static str, Vec<Found>)>, Problem> {
+    let benchmarks = app.store().benchmarks_with(query, limit).await?;
+    let benchmarks = benchmarks.into_iter().map(|name| Found {
+        href: address::benchmark(&name),
+        about: String::new(),
+        name,
+    });
+    let commits = app.store().commits_with(query, Trees::Clean, limit).await?;
+    let commits = commits.into_iter().filter_map(|run| {
+        let commit = run.commit?;
+        let href = address::commit(&commit);
+        Some(Found { name: short(&commit).to_string(), about: run.message.unwrap_or_default(), href })
+    });
+    let lower = query.to_lowercase();
+    let branches = app.store().branches(BRANCHES).await?.into_iter();
+    let branches = branches.filter(|branch| branch.to_lowercase().contains(&lower)).take(limit as usize);
+    let branches = branches.map(|name| Found { href: address::pull(&name), about: String::new(), name });
+    Ok(vec![
+        ("benchmark", benchmarks.collect()),
+        ("commit", commits.collect()),
+        ("branch", branches.collect()),
+    ])
+}
