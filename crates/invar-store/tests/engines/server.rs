@@ -10,9 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Runs a program until this process ends: the shell's standard input ends with it, too.
+/// Runs a program until this process ends: the shell's standard input ends with it, too. Signals that end a whole group of
+/// processes do not end the shell, which has to remove the folder.
 const UNTIL_WE_END: &str = r#"
     signal=$1 folder=$2; shift 2
+    trap '' INT TERM HUP
     exec 3<&0
     "$@" > "$folder/log" 2>&1 < /dev/null 3<&- & program=$!
     { cat > /dev/null; kill -"$signal" "$program"; } <&3 &
