@@ -108,8 +108,8 @@ class Chart {
         y: { distr: this.up === "log" ? 3 : 1, range: (_, low, high) => ends(low, high, this.up) },
       },
       axes: [
-        this.across === "date" ? axis : {
-          ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], space: 110,
+        this.across === "date" ? { ...axis, size: 44 } : {
+          ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], space: 110,
           values: (_, splits) => splits.map((at) => points[at]?.title.replace(/^.*@/, "") ?? ""),
         },
         { ...axis, size: 74, values: (_, splits) => splits.map((value) => (value === null ? "" : named(value, this.metric))) },

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{exactness, fuzz, prepare, python, repeat, sensitivity, tidy};
+use crate::{exactness, fuzz, prepare, python, repeat, sensitivity, tidy, web};
 
 /// Manifests of the packages beside the house's workspace.
 const BESIDE: [&str; 3] = ["integrations/c/Cargo.toml", "integrations/python/Cargo.toml", "fuzz/Cargo.toml"];
@@ -48,6 +48,7 @@ pub fn test() -> Result<()> {
     step("counts beside callgrind's", exactness::exactness)?;
     step("programs of chance, natively and translated", || fuzz::translate(FUZZ_MINUTES, 1, 0, None))?;
     step("pytest-invar", || python::check(&[], true))?;
+    step("the pages in a browser", web::screens)?;
     step("more work is reported as just that much", sensitivity::sensitivity)?;
     step("the examples, again and again", || repeat::repeat(REPETITIONS, None))?;
     println!("\nall steps passed in {} minutes", started.elapsed().as_secs().div_ceil(60));

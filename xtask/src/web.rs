@@ -13,8 +13,11 @@ use crate::{demo_server, prepare};
 
 /// Builds the scripts of the server's pages.
 pub fn build() -> Result<()> {
-    prepare::system_packages(&[("the tools that check and bundle scripts", "npm")])?;
-    // A run that changed nothing is a second long; `npm ci` without it would be ten.
+    // Of node there are many packages; any will do.
+    if Command::new("npm").arg("--version").stdout(Stdio::null()).status().is_err() {
+        prepare::system_packages(&[("the tools that check and bundle scripts", "npm")])?;
+    }
+    // What is installed is what the lock file says.
     let (lock, done) = (folder().join("package-lock.json"), folder().join("node_modules/.package-lock.json"));
     let modified = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
     if modified(&done).is_none_or(|done| modified(&lock).is_some_and(|lock| lock > done)) {
