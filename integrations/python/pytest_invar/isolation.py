@@ -11,6 +11,7 @@ left behind does not find it.
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Callable, Optional
 
@@ -37,7 +38,12 @@ class Isolation:
     # Before anything of the first test is in the template, such as the filters of its warnings.
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        if session.items and not session.config.option.collectonly:
+        if not session.items or session.config.option.collectonly:
+            return
+        if threading.active_count() > 1:
+            # They would not be in the children, and what they hold would be held for ever.
+            _native.warning("importing the suite has started threads, so benchmarks share one process")
+        else:
             self._template = _Template(session.items, self._measure)
 
     @pytest.hookimpl(tryfirst=True)

@@ -46,7 +46,9 @@ def test_a_number_depends_on_no_neighbour(pytester, simulated):
 
 
 def test_an_order_can_be_asked_for(pytester, simulated):
-    pytester.makepyfile(test_a="\n".join(f"def test_{name}(benchmark): benchmark(sum, [1])" for name in "abc"))
+    pytester.makepyfile(
+        test_a="\n".join(f"def test_{name}(benchmark): benchmark(sum, [1])" for name in "abc")
+    )
     started = [event["benchmark"] for event in simulated(request={"order": "reversed"}).events("started")]
     assert started == ["test_a.py::test_c", "test_a.py::test_b", "test_a.py::test_a"]
     some = simulated(request={"only": ["test_a.py::test_b"]})
@@ -87,6 +89,20 @@ def test_what_others_put_around_a_test_is_around_it(pytester, simulated):
     run = simulated(request={"isolated": True})
     assert "2 failed, 1 passed" in run.output
     assert "said before it failed" in run.output and "strictly forbidden" in run.output
+
+
+def test_a_suite_with_threads_shares_one_process(pytester, simulated):
+    pytester.makepyfile(
+        test_a="""
+        import threading
+        stop = threading.Event()
+        threading.Thread(target=stop.wait, daemon=True).start()
+        def test_a(benchmark): benchmark(sum, [1])
+        """
+    )
+    run = simulated(request={"isolated": True})
+    assert run.exit == 0 and run.measured == ["test_a.py::test_a"]
+    assert "started threads" in run.events("warning")[0]["message"]
 
 
 def test_tests_after_enough_failures_are_not_run(pytester, simulated):
