@@ -98,8 +98,10 @@ fn read(text: &str) -> Result<Counts> {
     for line in text.lines() {
         if let Some(named) = line.strip_prefix("events: ") {
             events = named.split_whitespace().collect();
-        } else if let Some(trigger) = line.strip_prefix("desc: Trigger: Client Request: ") {
-            name = trigger.contains("::").then_some(own_name(trigger));
+        } else if let Some(trigger) = line.strip_prefix("desc: Trigger: ") {
+            // What is left at the end of the program is no benchmark's.
+            let of_a_benchmark = trigger.starts_with("Client Request: ") && trigger.contains("::");
+            name = of_a_benchmark.then_some(own_name(trigger));
         } else if let (Some(totals), Some(name)) = (line.strip_prefix("totals: "), name) {
             let numbers: Vec<u64> = totals.split_whitespace().filter_map(|word| word.parse().ok()).collect();
             let of = |event: &str| {
@@ -125,7 +127,8 @@ mod tests {
     #[test]
     fn parts_of_a_dump_are_benchmarks() {
         let text = "desc: Trigger: Client Request: Metadata: x\nevents: Ir Dr I1mr DLmr\ntotals: 9\n\
-                    desc: Trigger: Client Request: a/test_b.py::test_c\nevents: Ir Dr I1mr DLmr\ntotals: 1000 5 2 1\n";
+                    desc: Trigger: Client Request: a/test_b.py::test_c\nevents: Ir Dr I1mr DLmr\ntotals: 1000 5 2 1\n\
+                    desc: Trigger: Program termination\nevents: Ir Dr I1mr DLmr\ntotals: 0 0 0 0\n";
         assert_eq!(read(text).unwrap(), Counts::from([("test_c".to_string(), [1000, 1120])]));
         assert!(read("events: Ir\n").is_err());
     }
