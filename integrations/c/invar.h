@@ -1,7 +1,8 @@
 /* invar.h: measure a region of a program by simulation.
  *
  * Link with -linvar_engine, or dlopen libinvar_engine.so. Linux x86-64 only. None of the functions touches
- * libc, so they may be called from anywhere; they must not be called from two threads at once.
+ * libc, so they may be called from anywhere; they must not be called from two threads at once. While a region runs, calls from
+ * within it and from other threads are refused.
  *
  * The ABI only grows: a function or a field, once here, keeps its meaning. INVAR_ABI counts the growths.
  */
@@ -22,7 +23,8 @@ enum invar_status {
     INVAR_BAD_ARGUMENT = 1,    /* unknown machine, null pointer, ... */
     INVAR_UNSUPPORTED = 2,     /* this host cannot be used, see invar_error() */
     INVAR_NOT_ATTACHED = 3,    /* invar_attach() comes first */
-    INVAR_NESTED = 4,          /* a region inside a region: the callback was called natively, nothing counted */
+    INVAR_NESTED = 4,          /* a region while one runs, inside it or on another thread: the callback was called
+                                  without being counted by itself */
     INVAR_IO = 5               /* the file could not be written */
 };
 

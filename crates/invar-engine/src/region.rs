@@ -1,7 +1,8 @@
 //! The interface of the engine: attach, run a region, keep and flush what was counted.
 //!
 //! One engine a process. Every function may be called from native code at any time; a call from within a region is
-//! refused, and what it was to measure runs as part of the outer region.
+//! refused, and what it was to measure runs as part of the outer region. So is a call from another thread while a region
+//! runs: what it was to measure runs natively there.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -147,8 +148,10 @@ pub fn run_only(
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
     let Some(mut attached) = ENGINE.take() else {
+        // Asked before: the region of another thread may be over when the callback returns.
+        let running = refuse_nested();
         function(argument);
-        refuse_nested()?;
+        running?;
         return Err(EngineError::NotAttached);
     };
     RUNNING.store(process_id(), Ordering::Release);

@@ -74,6 +74,13 @@ guests! {
     another_program_takes_the_process_over: "replaced.c", REPEATABLE;
     threads_start_and_are_joined: "threads.c", VARYING.with(&[OtherThreadsRan]);
     threads_start_while_code_is_unmapped: "threads_and_code.c", VARYING.with(&[OtherThreadsRan]);
+    threads_outlive_the_region_they_were_started_in: "threads_outlive.c", VARYING.with(&[OtherThreadsRan]);
+    processes_start_while_a_thread_waits:
+        "threads_and_processes.c", VARYING.with(&[OtherThreadsRan, StartedProcess]);
+    exit_ends_threads_that_wait_and_that_compute: "threads_and_exit.c", VARYING;
+    another_program_takes_over_from_several_threads: "threads_and_exec.c", VARYING;
+    signals_reach_the_thread_they_are_for: "threads_signalled.c", VARYING.with(&[OtherThreadsRan]);
+    a_region_from_a_second_thread_is_refused: "threads_in_regions.c", VARYING.with(&[OtherThreadsRan]);
 
     // Signals and system calls.
     a_timer_interrupts_anywhere: "signals.c", VARYING;
