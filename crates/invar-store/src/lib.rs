@@ -27,6 +27,7 @@ mod project;
 mod statement;
 mod store;
 mod summary;
+mod token;
 
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
 pub use collect::{CollectError, Collected};
@@ -36,3 +37,4 @@ pub use location::Location;
 pub use profile::{GetProfileError, Profiles};
 pub use project::{CreateProjectError, Project, Visibility};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
+pub use token::{NewToken, Token};

@@ -58,6 +58,29 @@ impl Store {
         let profile = profile::read(&bytes);
         profile.map(Some).map_err(|source| GetProfileError::Profile { benchmark, source })
     }
+
+    /// Every profile of a run.
+    pub async fn profiles(&self, run: &str) -> Result<Profiles, GetProfileError> {
+        let statement = Statement::new(
+            "SELECT profile.benchmark, profile.blob FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
+        )
+        .bind(run)
+        .push(" AND run.project = ")
+        .bind(self.project);
+        let rows = self.database.all(&statement, |row| Ok((row.text(0)?, row.text(1)?))).await?;
+        let mut profiles = Profiles::new();
+        for (benchmark, blob) in rows {
+            let bytes = match self.profiles.get(&blob).await {
+                Ok(bytes) => bytes,
+                Err(source) => return Err(GetProfileError::Blob { benchmark, source }),
+            };
+            match profile::read(&bytes) {
+                Ok(profile) => drop(profiles.insert(benchmark, profile)),
+                Err(source) => return Err(GetProfileError::Profile { benchmark, source }),
+            }
+        }
+        Ok(profiles)
+    }
 }
 
 pub(crate) fn profile_sql(project: i64, run: &str, benchmark: &str) -> Statement {

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -181,6 +181,20 @@ pub(crate) const MIGRATIONS: [&str; 4] = [
     CREATE INDEX measurement_run ON measurement (run);
     CREATE INDEX profile_blob ON profile (blob);
     PRAGMA user_version = 4;
+",
+    r"
+    CREATE TABLE token (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of a token that is gone
+        project INTEGER NOT NULL REFERENCES project (number),
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL UNIQUE, -- SHA-256 of the token
+        scopes TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        expires_us INTEGER,
+        used_us INTEGER
+    ) STRICT;
+    CREATE INDEX token_project ON token (project);
+    PRAGMA user_version = 5;
 ",
 ];
 
