@@ -23,6 +23,17 @@ pub struct Config {
     pub machines: BTreeMap<String, Machine>,
     /// How the suite is run.
     pub run: RunConfig,
+    /// Where runs are shared.
+    pub server: ServerConfig,
+}
+
+/// Where runs are shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The server's address, without a slash at its end.
+    pub url: Option<String>,
+    /// The project there: `owner/name`.
+    pub project: Option<String>,
 }
 
 /// How the suite is run.

@@ -21,6 +21,7 @@ pub mod flame;
 mod pages;
 mod problem;
 mod router;
+pub mod team;
 mod words;
 
 use std::future::Future;
@@ -39,7 +40,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// Answers requests until `stop` is ready, then finishes those under way.
 pub async fn serve(
     listener: TcpListener,
-    site: Site,
+    router: axum::Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (told, stopping) = oneshot::channel();
@@ -48,7 +49,7 @@ pub async fn serve(
         // Nobody listens any more if the server has failed.
         let _ = told.send(());
     };
-    let server = axum::serve(listener, router(site)).with_graceful_shutdown(stop);
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
     tokio::select! {
         ended = server.into_future() => ended,
         () = async {

@@ -92,7 +92,7 @@ async fn wrong_method(State(app): State<App>, asked: Asked) -> Response {
     answer::problem(&app, &asked, &Problem::Method)
 }
 
-async fn with_headers(mut response: Response) -> Response {
+pub(crate) async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

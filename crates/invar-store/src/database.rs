@@ -250,6 +250,10 @@ impl Row {
         column!(self, column)
     }
 
+    pub(crate) fn number_or_none(&self, column: usize) -> sqlx::Result<Option<i64>> {
+        column!(self, column)
+    }
+
     pub(crate) fn truth(&self, column: usize) -> sqlx::Result<bool> {
         self.number(column).map(|number| number != 0)
     }

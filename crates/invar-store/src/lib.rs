@@ -32,6 +32,7 @@ mod search;
 mod statement;
 mod store;
 mod summary;
+mod token;
 mod verification;
 
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
@@ -43,3 +44,4 @@ pub use location::Location;
 pub use profile::{GetProfileError, Profiles};
 pub use project::{CreateProjectError, Project, Visibility};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
+pub use token::{NewToken, Token};

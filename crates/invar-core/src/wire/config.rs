@@ -24,6 +24,10 @@
 //! pass_env = ["DATABASE_URL"]
 //! isolation = true
 //! machine = "small"
+//!
+//! [server]
+//! url = "https://invar.example.org"
+//! project = "acme/demo"
 //! ```
 //!
 //! A key that is not known is an error: a misspelt threshold must not pass as none.
@@ -72,7 +76,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 pub fn read(text: &str) -> Result<Config, ReadConfigError> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(text, &error))?;
     let root = Section { path: String::new(), table: &table };
-    root.only(&["default_branch", "threshold", "benchmark", "gate", "machine", "run"])?;
+    root.only(&["default_branch", "threshold", "benchmark", "gate", "machine", "run", "server"])?;
     let mut config = Config { default_branch: root.text("default_branch")?, ..Config::default() };
     if let Some(section) = root.section("threshold")? {
         config.policy.thresholds = thresholds(&section)?;
@@ -88,6 +92,15 @@ pub fn read(text: &str) -> Result<Config, ReadConfigError> {
             let machine = section.section(name)?.expect("the key is there");
             config.machines.insert(name.clone(), self::machine(name, &machine)?);
         }
+    }
+    if let Some(section) = root.section("server")? {
+        section.only(&["url", "project"])?;
+        let url = section.text("url")?;
+        if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            return Err(section.value("url", "is no address: it starts with https:// or http://".to_string()));
+        }
+        config.server.url = url.map(|url| url.trim_end_matches('/').to_string());
+        config.server.project = section.text("project")?;
     }
     if let Some(section) = root.section("run")? {
         section.only(&["pass_env", "machine", "isolation"])?;

@@ -1,7 +1,7 @@
 //! What leaves a process: versioned twins of the model, and the only place that serialises.
 //!
 //! [`raw`] is what the engine writes inside the measured process: bytes, no serde. [`collect`] makes measurements
-//! of it, [`v1`] is the Run as JSON, [`profile`] is a Profile as it is stored,
+//! of it, [`v1`] is the Run as JSON, [`profile`] is a Profile as it is stored, [`parcel`] both as they travel,
 //! [`report`] a Report, [`list`] a list of runs, [`history`] what became of benchmarks over time, [`flame`] what a page draws
 //! of profiles, [`functions`] who pays in one, and [`explain`] what Invar says of itself as JSON,
 //! [`noise`] a Verification, [`csv`] tables, [`config`] is
@@ -25,6 +25,8 @@ pub mod history;
 pub mod list;
 #[cfg(feature = "std")]
 pub mod noise;
+#[cfg(feature = "std")]
+pub mod parcel;
 #[cfg(feature = "std")]
 pub mod profile;
 #[cfg(feature = "std")]

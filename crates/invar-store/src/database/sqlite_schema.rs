@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -195,6 +195,20 @@ pub(crate) const MIGRATIONS: [&str; 5] = [
     ) STRICT;
     CREATE INDEX verification_way ON verification (project, machine_text, instrument, started_us, id);
     PRAGMA user_version = 5;
+",
+    r"
+    CREATE TABLE token (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of a token that is gone
+        project INTEGER NOT NULL REFERENCES project (number),
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL UNIQUE, -- SHA-256 of the token
+        scopes TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        expires_us INTEGER,
+        used_us INTEGER
+    ) STRICT;
+    CREATE INDEX token_project ON token (project);
+    PRAGMA user_version = 6;
 ",
 ];
 

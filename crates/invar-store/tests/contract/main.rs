@@ -27,8 +27,8 @@ use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
 use invar_store::{
-    Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, Profiles, Project,
-    Put, PutError, Store, Trees, Visibility, Wanted,
+    Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, NewToken, Profiles,
+    Project, Put, PutError, Store, Trees, Visibility, Wanted,
 };
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
@@ -74,6 +74,9 @@ macro_rules! contract {
                 a_text_with_any_character_is_stored,
                 a_store_can_be_copied_from_another_one_whole,
                 what_has_a_text_in_its_name_is_found,
+                a_token_lets_into_its_project_until_it_is_revoked,
+                a_token_that_has_expired_lets_in_nowhere,
+                every_profile_of_a_run_is_there,
             );
         }
     };
@@ -715,4 +718,53 @@ async fn what_has_a_text_in_its_name_is_found(store: Store) {
     assert_eq!(store.benchmarks_with("a", 1).await.unwrap(), ["t.py::a"]);
     assert_eq!(store.benchmarks_with("r_a", 9).await.unwrap(), ["t.py::other_A"]);
     assert_eq!(store.benchmarks_with("y%a", 9).await.unwrap(), Vec::<String>::new());
+}
+
+fn new_token(digest: &str, expires: Option<i64>) -> NewToken<'_> {
+    NewToken {
+        name: "ci",
+        digest,
+        scopes: "read upload",
+        created: Timestamp(5),
+        expires: expires.map(Timestamp),
+    }
+}
+
+async fn a_token_lets_into_its_project_until_it_is_revoked(store: Store) {
+    let here = store.create_project("acme/demo", Visibility::Private, Timestamp(1)).await.unwrap();
+    let other = store.create_project("acme/other", Visibility::Private, Timestamp(1)).await.unwrap();
+    let number = here.create_token(&new_token("d1", None)).await.unwrap();
+    assert!(other.tokens().await.unwrap().is_empty());
+    assert!(store.use_token("d2", Timestamp(9)).await.unwrap().is_none());
+    let (within, token) = store.use_token("d1", Timestamp(9)).await.unwrap().unwrap();
+    assert_eq!(within.about().await.unwrap().name, "acme/demo");
+    assert_eq!((token.name.as_str(), token.scopes.as_str(), token.used), ("ci", "read upload", None));
+    // Noted, and not again within the same minute.
+    for (now, used) in [(50, 9), (60_000_009, 60_000_009), (1, 1)] {
+        store.use_token("d1", Timestamp(now)).await.unwrap().unwrap();
+        assert_eq!(here.tokens().await.unwrap()[0].used, Some(Timestamp(used)), "{now}");
+    }
+    assert!(!other.revoke_token(number).await.unwrap());
+    assert!(here.revoke_token(number).await.unwrap());
+    assert!(!here.revoke_token(number).await.unwrap());
+    assert!(store.use_token("d1", Timestamp(99)).await.unwrap().is_none());
+    assert!(here.create_token(&new_token("d3", None)).await.unwrap() > number);
+}
+
+async fn a_token_that_has_expired_lets_in_nowhere(store: Store) {
+    let here = store.create_project("acme/demo", Visibility::Private, Timestamp(1)).await.unwrap();
+    here.create_token(&new_token("d1", Some(100))).await.unwrap();
+    assert!(store.use_token("d1", Timestamp(99)).await.unwrap().is_some());
+    assert!(store.use_token("d1", Timestamp(100)).await.unwrap().is_none());
+    assert_eq!(here.tokens().await.unwrap()[0].expires, Some(Timestamp(100)));
+}
+
+async fn every_profile_of_a_run_is_there(store: Store) {
+    let one = Builder::new("a").finish();
+    let kept = Profiles::from([("a".to_string(), one.clone()), ("b".to_string(), one)]);
+    let run = Run::started("0190f3c2-7b1e-7cc3-9a54-000000000001", Timestamp(1), Machine::reference_1());
+    store.put_with(&run, &kept).await.unwrap();
+    assert_eq!(store.profiles(&run.id).await.unwrap(), kept);
+    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(1)).await.unwrap();
+    assert!(other.profiles(&run.id).await.unwrap().is_empty());
 }

@@ -1,5 +1,6 @@
 //! What the command does, a file for each verb.
 
+mod admin;
 mod compare;
 mod completions;
 mod doctor;
@@ -7,6 +8,9 @@ mod export;
 mod flame;
 mod import;
 mod list;
+mod login;
+mod pull;
+mod push;
 mod report;
 mod run;
 mod serve;
@@ -28,6 +32,10 @@ pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failu
         Command::Flame(arguments) => flame::flame(arguments, &common).await,
         Command::Export(arguments) => export::export(arguments, &common).await,
         Command::Import(arguments) => import::import(arguments, &common).await,
+        Command::Login(arguments) => login::login(arguments, &common).await,
+        Command::Push(arguments) => push::push(arguments, &common).await,
+        Command::Pull(arguments) => pull::pull(arguments, &common).await,
+        Command::Admin(arguments) => admin::admin(arguments, &common).await,
         Command::Doctor(arguments) => doctor::doctor(arguments, &common),
         Command::Serve(arguments) => serve::serve(arguments, &common).await,
         Command::Completions(arguments) => completions::completions(arguments),

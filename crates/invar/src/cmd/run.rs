@@ -14,17 +14,19 @@ use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run, Timestamp};
 use invar_core::wire::{explain, v1};
 use invar_runner::{Event, Options, Outcome, Output, RunError};
-use invar_store::Comparable;
+use invar_store::{Comparable, Profiles};
 
 use crate::args::{self, Common};
 use crate::baseline::{Choice, choose};
 use crate::cmd::compare::unlike;
 use crate::cmd::import::keep;
+use crate::cmd::push::sentence;
 use crate::exit::{Code, Failure};
 use crate::interpreter;
 use crate::pick::pick;
 use crate::place::Place;
 use crate::progress::Progress;
+use crate::remote::Remote;
 use crate::render;
 use crate::render::run::{Kept, footer};
 use crate::render::table::Paint;
@@ -58,6 +60,11 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         default_branch: place.config.default_branch.clone(),
         id: None,
         output: Output::default(),
+    };
+    let remote = (arguments.upload || arguments.upload_required).then(|| Remote::find(&place));
+    let remote = match remote {
+        Some(Err(failure)) if arguments.upload_required => return Err(failure),
+        remote => remote,
     };
     // Before the suite runs: nobody wants to wait for a misspelt word.
     let asked = match arguments.baseline.as_deref() {
@@ -112,6 +119,9 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
+    if let Some(remote) = remote {
+        upload(&run, &profiles, remote, &arguments).await?;
+    }
     ended(&run, &arguments.command, integration)
 }
 
@@ -133,6 +143,43 @@ fn measure(
     }
     let run = mean(runs).expect("the first run is there");
     Ok(Outcome { run, profiles })
+}
+
+/// Sends what was measured. Unless it was required, a failure is said and is none of the run's.
+async fn upload(
+    run: &Run,
+    profiles: &Profiles,
+    remote: Result<Remote, Failure>,
+    arguments: &args::Run,
+) -> Result<(), Failure> {
+    // Nobody wants to share that nothing was measured.
+    if run.measurements.is_empty() {
+        return Ok(());
+    }
+    let sent = match &remote {
+        Ok(remote) => remote.push(run, profiles).await.map(|sent| sentence(run, sent, remote)),
+        Err(failure) => Err(Failure::new(failure.code, failure.sentence())),
+    };
+    match sent {
+        Ok(sentence) => {
+            if !arguments.quiet {
+                say(&format!("  {sentence}\n"));
+            }
+            Ok(())
+        }
+        Err(failure) if arguments.upload_required => {
+            Err(failure.help(format!("send it later: invar push {}", run.short_id())))
+        }
+        Err(failure) => {
+            let later = if arguments.no_store {
+                String::new()
+            } else {
+                format!("; send it later: invar push {}", run.short_id())
+            };
+            say(&format!("warning: the run was not uploaded: {}{later}\n", failure.sentence()));
+            Ok(())
+        }
+    }
 }
 
 /// No baseline, because of a failure that is no reason to lose the run.

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use invar_server::Site;
+use invar_server::team::upload::Limits;
+use invar_server::team::{self, Team};
 use invar_store::Location;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,19 +35,24 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     // Before anybody is told that the server is there: who is told may stop it at once.
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
-    let site = Site {
-        store: store.clone(),
-        project: match &arguments.apart.database {
-            Some(database) => project_at(database),
-            None => project(&place.store),
-        },
-        policy: place.config.policy.clone(),
-        default_branch: place.config.default_branch.clone(),
-        log: |line| say(&format!("invar: {line}\n")),
+    let log = |line: &str| say(&format!("invar: {line}\n"));
+    let router = if arguments.team {
+        team::router(Team::new(store.clone(), Limits::default(), log))
+    } else {
+        invar_server::router(Site {
+            store: store.clone(),
+            project: match &arguments.apart.database {
+                Some(database) => project_at(database),
+                None => project(&place.store),
+            },
+            policy: place.config.policy.clone(),
+            default_branch: place.config.default_branch.clone(),
+            log,
+        })
     };
     print(format!("http://{address}/\n"))?;
     say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
-    let ended = invar_server::serve(listener, site, stop).await;
+    let ended = invar_server::serve(listener, router, stop).await;
     store.close().await;
     ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;
     say("Stopped.\n");

@@ -1,0 +1,324 @@
+//! What programs ask: projects, runs up and down, profiles, tokens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use invar_core::run::Timestamp;
+use invar_core::wire::{list, parcel, profile, v1};
+use invar_store::{Listing, NewToken, Project, Put, Visibility, Wanted};
+use serde_json::{Value, json};
+
+use super::Team;
+use super::access::{Asker, by_header, now};
+use super::problem::ApiProblem;
+use super::token::{Scope, Secret};
+use super::upload::{self, Packing};
+use crate::answer::{self, typed};
+use crate::pages::runs::{cursor, cursor_text};
+
+/// How long a body may take to arrive.
+const ARRIVES: Duration = Duration::from_secs(300);
+/// The largest body that is no upload.
+const SMALL_BYTES: usize = 16 << 10;
+/// How many runs a list has where nobody says, and at most.
+const RUNS: u32 = 50;
+const RUNS_MOST: u32 = 500;
+/// The longest name of a token, in bytes.
+const TOKEN_NAME_BYTES: usize = 200;
+
+/// What becomes of a request.
+pub type ApiAnswer = Result<Response, ApiProblem>;
+
+/// `owner` and `name` of a path, and what else is in it.
+type Parts = Path<BTreeMap<String, String>>;
+
+fn project_of(parts: &BTreeMap<String, String>) -> String {
+    let part = |name| parts.get(name).map(String::as_str).unwrap_or_default();
+    format!("{}/{}", part("owner"), part("name"))
+}
+
+fn json_answer(value: &Value) -> Response {
+    typed("application/json", format!("{value}\n"))
+}
+
+fn query_of(query: Option<String>) -> BTreeMap<String, String> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .into_owned()
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+fn described(project: &Project) -> Value {
+    let visibility = if project.visibility == Visibility::Public { "public" } else { "private" };
+    json!({"name": project.name, "visibility": visibility, "created_us": project.created.0})
+}
+
+/// The projects that may be seen.
+pub async fn projects(State(team): State<Team>, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let projects = visible(&team, &asker).await?;
+    Ok(json_answer(&json!({"projects": projects.iter().map(described).collect::<Vec<_>>()})))
+}
+
+/// The projects that somebody may see, by name.
+pub async fn visible(team: &Team, asker: &Asker) -> Result<Vec<Project>, ApiProblem> {
+    let mut projects = team.store().projects().await?;
+    projects.retain(|project| !project.name.is_empty() && asker.sees(&project.name, project.visibility));
+    Ok(projects)
+}
+
+/// A project.
+pub async fn project(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    Ok(json_answer(&described(&store.about().await?)))
+}
+
+/// What a token is.
+pub async fn whoami(State(team): State<Team>, headers: HeaderMap) -> ApiAnswer {
+    let Asker::Holder(holder) = by_header(&headers, team.store()).await? else {
+        return Err(ApiProblem::Token);
+    };
+    let scopes: Vec<&str> = holder.scopes.iter().map(|scope| scope.name()).collect();
+    let expires = holder.expires.map(|expires| expires.0);
+    Ok(json_answer(
+        &json!({"project": holder.project, "name": holder.name, "scopes": scopes, "expires_us": expires}),
+    ))
+}
+
+/// Takes a run.
+pub async fn put_run(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Upload, team.store()).await?;
+    let packing = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes()) {
+        None | Some(b"identity") => Packing::Plain,
+        Some(b"zstd") => Packing::Zstd,
+        Some(_) => return Err(ApiProblem::Encoding),
+    };
+    let digest =
+        headers.get("invar-sha256").map(|digest| String::from_utf8_lossy(digest.as_bytes()).into_owned());
+    let limits = *team.limits();
+    let body = arrived(&headers, body, limits.body_bytes).await?;
+    // Unpacking and reading take the processor for a while.
+    let read = move || upload::read(&body, packing, digest.as_deref(), &limits);
+    let parcel = match tokio::task::spawn_blocking(read).await {
+        Ok(parcel) => parcel?,
+        Err(error) => return Err(ApiProblem::Inside(format!("the reader of an upload has ended: {error}"))),
+    };
+    let put = store.put_with(&parcel.run, &parcel.profiles).await?;
+    let address = format!("/api/v1/projects/{}/runs/{}", store.about().await?.name, parcel.run.id);
+    let status = match put {
+        Put::Stored => StatusCode::CREATED,
+        Put::AlreadyThere => StatusCode::OK,
+    };
+    let said = json!({"id": parcel.run.id, "measured": parcel.run.measurements.len(), "profiles": parcel.profiles.len()});
+    Ok((status, [(header::LOCATION, address)], json_answer(&said)).into_response())
+}
+
+/// A body, whole, or why not.
+async fn arrived(headers: &HeaderMap, body: Body, most: usize) -> Result<axum::body::Bytes, ApiProblem> {
+    let said =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|said| said > most) {
+        return Err(ApiProblem::TooLarge(most));
+    }
+    match tokio::time::timeout(ARRIVES, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let is_limit =
+                std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit"));
+            Err(if is_limit { ApiProblem::TooLarge(most) } else { ApiProblem::CutOff })
+        }
+        Err(_) => Err(ApiProblem::CutOff),
+    }
+}
+
+/// Runs, newest first, of a branch or of a commit.
+pub async fn runs(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let name = project_of(&parts);
+    let store = asker.enter(&name, Scope::Read, team.store()).await?;
+    let query = query_of(query);
+    if let Some(commit) = query.get("commit") {
+        let mut runs = Vec::new();
+        for commit in store.commits_starting(commit).await? {
+            let wanted =
+                Wanted { commit: Some(commit), branch: query.get("branch").cloned(), ..Wanted::default() };
+            runs.extend(store.latest(&wanted).await?);
+        }
+        return answer_of(list::write(&runs));
+    }
+    let limit = match query.get("limit").map(|limit| limit.parse::<u32>()) {
+        None => RUNS,
+        Some(Ok(limit)) if (1..=RUNS_MOST).contains(&limit) => limit,
+        Some(_) => return Err(ApiProblem::Unusable(format!("A limit is from 1 to {RUNS_MOST}."))),
+    };
+    let after = query.get("after").map(|after| cursor(after)).transpose();
+    let after = after.map_err(|problem| ApiProblem::Unusable(problem.to_string()))?;
+    let listing =
+        Listing { branch: query.get("branch").cloned(), after, limit: limit + 1, ..Listing::default() };
+    let mut runs = store.runs(&listing).await?;
+    let more = runs.len() > limit as usize;
+    runs.truncate(limit as usize);
+    let mut response = answer_of(list::write(&runs))?;
+    if let Some(last) = runs.last().filter(|_| more) {
+        let mut next = form_urlencoded::Serializer::new(String::new());
+        next.extend_pairs(query.iter().filter(|(name, _)| *name != "after"));
+        next.append_pair("after", &cursor_text(last));
+        let link = format!("</api/v1/projects/{name}/runs?{}>; rel=\"next\"", next.finish());
+        let link = link.parse().map_err(|_| ApiProblem::Inside("a link cannot be written".to_string()))?;
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+fn answer_of(text: String) -> ApiAnswer {
+    answer::json_text(text).map_err(|problem| ApiProblem::Inside(problem.to_string()))
+}
+
+/// A run, as a run file.
+pub async fn run(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    answer_of(v1::write_pretty(&store.get(&parts["run"]).await?))
+}
+
+/// A run with its profiles, as it was uploaded.
+pub async fn parcel(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let run = store.get(&parts["run"]).await?;
+    let profiles = store.profiles(&run.id).await?;
+    let pack = move || zstd::encode_all(&parcel::write(&run, &profiles)[..], 3);
+    let packed = match tokio::task::spawn_blocking(pack).await {
+        Ok(Ok(packed)) => packed,
+        Ok(Err(error)) => return Err(ApiProblem::Inside(format!("a run cannot be packed: {error}"))),
+        Err(error) => return Err(ApiProblem::Inside(format!("the packer of a run has ended: {error}"))),
+    };
+    let digest = upload::sha256(&packed);
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "application/vnd.invar.parcel+zstd"),
+        (header::CACHE_CONTROL.as_str(), "no-cache"),
+        ("invar-sha256", digest.as_str()),
+    ];
+    Ok((headers, packed).into_response())
+}
+
+/// The profile of a benchmark, its bytes.
+pub async fn run_profile(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let query = query_of(query);
+    let Some(benchmark) = query.get("benchmark") else {
+        return Err(ApiProblem::Unusable("Say which: ?benchmark=FULL-NAME".to_string()));
+    };
+    let Some(found) = store.profile(&parts["run"], benchmark).await? else {
+        return Err(ApiProblem::NotFound(
+            "There is no such run, or it has no profile of this benchmark.".to_string(),
+        ));
+    };
+    let headers =
+        [(header::CONTENT_TYPE, "application/vnd.invar.profile"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, profile::write(&found)).into_response())
+}
+
+/// The tokens of a project, without what makes them worth something.
+pub async fn tokens(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let tokens: Vec<Value> = store
+        .tokens()
+        .await?
+        .into_iter()
+        .map(|token| {
+            json!({
+                "number": token.number, "name": token.name, "created_us": token.created.0,
+                "scopes": token.scopes.split_whitespace().collect::<Vec<_>>(),
+                "expires_us": token.expires.map(|at| at.0), "used_us": token.used.map(|at| at.0),
+            })
+        })
+        .collect();
+    Ok(json_answer(&json!({"tokens": tokens})))
+}
+
+/// Makes a token: `{"name": "ci", "scopes": ["upload"], "expires_us": 0}`, of which the last may be missing.
+pub async fn make_token(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let body = arrived(&headers, body, SMALL_BYTES).await?;
+    let wanted: Value = serde_json::from_slice(&body)
+        .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))?;
+    let name = wanted["name"].as_str().map(str::trim).unwrap_or_default();
+    if name.is_empty() || name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(ApiProblem::Unusable(format!(
+            "A token has a `name`, of {TOKEN_NAME_BYTES} bytes at most."
+        )));
+    }
+    let scopes = wanted["scopes"]
+        .as_array()
+        .and_then(|scopes| scopes.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    let scopes = scopes.and_then(|scopes| Scope::read(&scopes.join(" ")));
+    let Some(scopes) = scopes else {
+        return Err(ApiProblem::Unusable(
+            "A token has `scopes`: some of `read`, `upload` and `admin`.".to_string(),
+        ));
+    };
+    let expires = match &wanted["expires_us"] {
+        Value::Null => None,
+        at => match at.as_i64().filter(|at| *at > now().0) {
+            Some(at) => Some(Timestamp(at)),
+            None => {
+                return Err(ApiProblem::Unusable(
+                    "`expires_us` is microseconds since 1970, and to come.".to_string(),
+                ));
+            }
+        },
+    };
+    let Some(secret) = Secret::draw() else {
+        return Err(ApiProblem::Inside("the system has no randomness to give".to_string()));
+    };
+    let scopes = Scope::text(&scopes);
+    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes, created: now(), expires };
+    let number = store.create_token(&token).await?;
+    let said = json!({"number": number, "name": name, "token": secret.text()});
+    Ok((StatusCode::CREATED, json_answer(&said)).into_response())
+}
+
+/// Makes a token worth nothing.
+pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let number = parts["number"].parse::<i64>().ok();
+    let gone = match number {
+        Some(number) => store.revoke_token(number).await?,
+        None => false,
+    };
+    match gone {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiProblem::NotFound("There is no such token.".to_string())),
+    }
+}

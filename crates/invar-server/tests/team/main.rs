@@ -1,0 +1,6 @@
+//! A server of many projects, asked without a network: who may do what, and what becomes of uploads.
+
+mod access;
+mod fixture;
+mod openapi;
+mod uploads;

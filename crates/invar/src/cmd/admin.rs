@@ -1,0 +1,94 @@
+//! `invar admin`: projects and tokens, by who has the server's data.
+
+use invar_core::run::Timestamp;
+use invar_server::team::is_reserved;
+use invar_server::team::token::{Scope, Secret};
+use invar_store::{NewToken, Store, Visibility};
+
+use crate::args::{Admin, AdminAct, Common};
+use crate::exit::{Code, Failure};
+use crate::place::Place;
+use crate::render::one_line;
+use crate::terminal::{print, say};
+
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
+/// Does what was asked to the data of a server.
+pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
+    let mut place = Place::find(common)?;
+    match arguments.data.or_else(|| common.store.clone()) {
+        Some(data) => place.store = data,
+        None => {
+            return Err(Failure::new(Code::Usage, "whose projects is not said")
+                .help("the directory that the server is given: invar admin --data /var/lib/invar ..."));
+        }
+    }
+    let store = place.store().await?;
+    match arguments.act {
+        AdminAct::Projects => {
+            let projects = store.projects().await.map_err(|error| place.database(&error))?;
+            for project in projects.iter().filter(|project| !project.name.is_empty()) {
+                print(format!("  {}  {}\n", word(project.visibility), project.name))?;
+            }
+        }
+        AdminAct::Project { name, public } => {
+            let visibility = if public { Visibility::Public } else { Visibility::Private };
+            make(&name, visibility, &store, &place).await?;
+        }
+        AdminAct::Token { project, scopes, name, days } => {
+            let Some(within) = store.project(&project).await.map_err(|error| place.database(&error))? else {
+                return Err(Failure::new(
+                    Code::Usage,
+                    format!("there is no project `{}`", one_line(&project)),
+                )
+                .help("make it: invar admin project OWNER/NAME"));
+            };
+            let Some(scopes) = Scope::read(&scopes.join(" ")) else {
+                return Err(Failure::new(Code::Usage, "these are no scopes")
+                    .help("scopes are read, upload and admin"));
+            };
+            let secret = Secret::draw()
+                .ok_or_else(|| Failure::new(Code::Storage, "the system has no randomness to give"))?;
+            let created = now();
+            let expires = days.map(|days| Timestamp(created.0 + i64::from(days) * DAY_US));
+            let scopes = Scope::text(&scopes);
+            let token = NewToken { name: &name, digest: &secret.digest(), scopes: &scopes, created, expires };
+            within.create_token(&token).await.map_err(|error| place.database(&error))?;
+            print(format!("{}\n", secret.text()))?;
+            say(&format!("A token for {project} that permits {scopes}. It is not shown again.\n"));
+        }
+    }
+    store.close().await;
+    Ok(Code::Well)
+}
+
+async fn make(name: &str, visibility: Visibility, store: &Store, place: &Place) -> Result<(), Failure> {
+    if is_reserved(name) {
+        let error = format!("`{}` cannot be a project: its address is the server's own", one_line(name));
+        return Err(Failure::new(Code::Usage, error).help("name another owner"));
+    }
+    let there = store.project(name).await.map_err(|error| place.database(&error))?;
+    let done = match there {
+        Some(project) => {
+            project.show_to(visibility).await.map_err(|error| place.database(&error))?;
+            "Changed"
+        }
+        None => {
+            let made = store.create_project(name, visibility, now()).await;
+            made.map_err(|error| Failure::of(Code::Usage, &error))?;
+            "Made"
+        }
+    };
+    print(format!("  {done} {name}, which is {}.\n", word(visibility)))
+}
+
+const fn word(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Public => "public",
+        Visibility::Private => "private",
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_microsecond())
+}
