@@ -48,10 +48,10 @@ pub async fn send(run: &Run, store: Option<&Store>, remote: &Remote) -> Result<S
 
 /// What became of it.
 pub fn sentence(run: &Run, sent: Sent, remote: &Remote) -> String {
-    let word = match sent {
-        Sent::Stored => "Sent",
-        Sent::AlreadyThere => "Already there:",
-    };
-    let project = one_line(&remote.project);
-    format!("{word} run {} ({}) to {project} at {}.", run.short_id(), one_line(&run.title()), remote.url)
+    let (run, project) =
+        (format!("run {} ({})", run.short_id(), one_line(&run.title())), one_line(&remote.project));
+    match sent {
+        Sent::Stored => format!("Sent {run} to {project} at {}.", remote.url),
+        Sent::AlreadyThere => format!("{project} at {} has {run} already.", remote.url),
+    }
 }

@@ -18,4 +18,5 @@ mod serve;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 #[path = "../../../invar-store/tests/engines/server.rs"]
 mod server;
+mod team;
 mod verify;

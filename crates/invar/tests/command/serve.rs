@@ -10,7 +10,8 @@ use crate::sandbox::{SUITE, Said, Sandbox};
 pub struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    address: String,
+    /// Where it listens.
+    pub address: String,
 }
 
 impl Server {

@@ -1,0 +1,88 @@
+//! Runs that go to a server of many projects and come back: `invar admin`, `login`, `push`, `pull`, `run --upload`.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::sandbox::{SUITE, Said, Sandbox};
+use crate::serve::Server;
+
+/// A server of one project, and a token for it.
+struct Team {
+    sandbox: Sandbox,
+    server: Server,
+    token: String,
+}
+
+impl Team {
+    fn start() -> Team {
+        let sandbox = Sandbox::empty();
+        assert_eq!(sandbox.invar(&["admin", "--data", "data", "project", "acme/fib"]).status, 0);
+        let token = sandbox.invar(&["admin", "--data", "data", "token", "acme/fib"]).stdout;
+        let server = Server::start(&sandbox, &["--team", "--data", "data"]);
+        Team { sandbox, server, token: token.trim().to_string() }
+    }
+
+    /// A checkout whose runs go there.
+    fn checkout(&self) -> Sandbox {
+        let sandbox = Sandbox::repository();
+        let url = format!("[server]\nurl = \"http://{}\"\nproject = \"acme/fib\"\n", self.server.address);
+        sandbox.write("invar.toml", &url);
+        sandbox.commit("first");
+        sandbox
+    }
+
+    fn login(&self, sandbox: &Sandbox, token: &str) -> Said {
+        let mut command = sandbox.command(env!("CARGO_BIN_EXE_invar"));
+        command.arg("login").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+        Said::of(sandbox, child.wait_with_output().unwrap())
+    }
+}
+
+#[test]
+fn a_run_that_was_uploaded_is_fetched_in_another_checkout() {
+    let team = Team::start();
+    let here = team.checkout();
+    let said = team.login(&here, &team.token);
+    assert_eq!(said.status, 0, "{}", said.whole());
+    let said = here.run(&["--upload"], &SUITE);
+    assert!(said.stderr.contains("Sent run [RUN] (main@") && said.status == 0, "{}", said.whole());
+    let said = here.invar(&["push"]);
+    assert!(said.stdout.contains("has run [RUN] (main@") && said.status == 0, "{}", said.whole());
+
+    let there = team.checkout();
+    let said = there.invar(&["pull"]);
+    assert!(said.status == 4 && said.stderr.contains("invar login"), "a private project: {}", said.whole());
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    let said = there.invar(&["pull"]);
+    assert_eq!(said.status, 0, "{}", said.whole());
+    assert_eq!(there.invar(&["list", "--json"]).stdout, here.invar(&["list", "--json"]).stdout);
+    drop(team.sandbox);
+}
+
+#[test]
+fn a_token_that_is_none_is_not_kept() {
+    let team = Team::start();
+    let here = team.checkout();
+    let said = team.login(&here, "inv_wrong");
+    assert_ne!(said.status, 0, "{}", said.whole());
+    let said = here.run(&[], &SUITE);
+    assert_eq!(said.status, 0, "{}", said.whole());
+    assert_eq!(here.invar(&["push"]).status, 4);
+}
+
+#[test]
+fn an_upload_that_fails_is_no_failure_unless_it_was_required() {
+    let here = Sandbox::repository();
+    // Nobody listens at port 1.
+    here.write("invar.toml", "[server]\nurl = \"http://127.0.0.1:1\"\nproject = \"acme/fib\"\n");
+    here.commit("first");
+    let said = here.run(&["--upload"], &SUITE);
+    assert_eq!(said.status, 0, "{}", said.whole());
+    assert!(said.stderr.contains("warning: the run was not uploaded"), "{}", said.whole());
+    let said = here.run(&["--upload-required"], &SUITE);
+    assert_eq!(said.status, 4, "{}", said.whole());
+    assert!(said.stderr.contains("invar push"), "{}", said.whole());
+    assert_eq!(here.invar(&["list"]).stdout.lines().count(), 3, "both runs are kept");
+}
