@@ -14,6 +14,11 @@ use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, ppro
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 use invar_core::wire::raw::{self, Record};
 
+#[path = "fuzzing/random.rs"]
+mod random;
+
+use random::Random;
+
 const CALLGRIND: [&[u8]; 3] = [
     include_bytes!("../fixtures/profiles/callgrind-caches.out"),
     include_bytes!("../fixtures/profiles/callgrind-jumps.out"),
@@ -58,9 +63,9 @@ fn main() -> ExitCode {
             let mut random = Random::of(&[seed, batch, execution]);
             for name in READERS.into_iter().filter(|name| reader.is_none_or(|reader| reader == *name)) {
                 let result = match name {
-                    "raw" => check_raw(&random.damaged(&[&raw_file])),
-                    "callgrind" => check_callgrind(&random.damaged(&CALLGRIND)),
-                    _ => check_folded(&random.damaged(&FOLDED)),
+                    "raw" => check_raw(&damaged(&mut random, &[&raw_file])),
+                    "callgrind" => check_callgrind(&damaged(&mut random, &CALLGRIND)),
+                    _ => check_folded(&damaged(&mut random, &FOLDED)),
                 };
                 executions += 1;
                 match result {
@@ -161,46 +166,21 @@ fn raw_file() -> Vec<u8> {
     bytes
 }
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-struct Random(u64);
-
-impl Random {
-    fn of(numbers: &[u64]) -> Random {
-        let mut random = Random(0);
-        for number in numbers {
-            random.0 = random.next() ^ number;
+/// One of the files after up to five accidents.
+fn damaged(random: &mut Random, files: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = files[random.below(files.len())].to_vec();
+    for _ in 0..=random.below(5) {
+        let at = random.below(bytes.len() + 1);
+        let end = bytes.len().min(at + 1 + random.below(60));
+        match random.below(10) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
+            2 => drop(bytes.drain(at..end)),
+            3 => drop(bytes.splice(at..at, random.next().to_string().into_bytes())),
+            4 => bytes[at..end].fill(0xff),
+            5 => drop(bytes.splice(at..at, *b"\n")),
+            _ => bytes[at..end].iter_mut().take(1).for_each(|byte| *byte ^= 1 << (random.next() % 8)),
         }
-        random
     }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// One of the files after up to five accidents.
-    fn damaged(&mut self, files: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = files[self.below(files.len())].to_vec();
-        for _ in 0..=self.below(5) {
-            let at = self.below(bytes.len() + 1);
-            let end = bytes.len().min(at + 1 + self.below(60));
-            match self.below(10) {
-                0 => bytes.truncate(at),
-                1 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
-                2 => drop(bytes.drain(at..end)),
-                3 => drop(bytes.splice(at..at, self.next().to_string().into_bytes())),
-                4 => bytes[at..end].fill(0xff),
-                5 => drop(bytes.splice(at..at, *b"\n")),
-                _ => bytes[at..end].iter_mut().take(1).for_each(|byte| *byte ^= 1 << (self.next() % 8)),
-            }
-        }
-        bytes
-    }
+    bytes
 }

@@ -14,6 +14,11 @@ use std::time::{Duration, Instant};
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Instruction, Stretch};
 use invar_runner::symbols::{Cache, named};
 
+#[path = "../../invar-core/examples/fuzzing/random.rs"]
+mod random;
+
+use random::Random;
+
 /// Executions in a batch.
 const BATCH: u64 = 200;
 /// Where objects are mapped.
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
         );
         for execution in 0..BATCH {
             let mut random = Random::of(&[seed, batch, execution]);
-            let bytes = random.damaged(&objects);
+            let bytes = damaged(&mut random, &objects);
             let path = directory.path().join(format!("{execution}.so"));
             fs::write(&path, bytes).expect("a temporary file can be written");
             executions += 1;
@@ -123,54 +128,29 @@ fn ask(path: &Path) -> Option<bool> {
     (named.profile.total() == paths.total()).then_some(is_known)
 }
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-struct Random(u64);
-
-impl Random {
-    fn of(numbers: &[u64]) -> Random {
-        let mut random = Random(0);
-        for number in numbers {
-            random.0 = random.next() ^ number;
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// One of the files after some accidents, rather in its headers and behind its code than in the code.
-    fn damaged(&mut self, files: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = files[self.below(files.len())].clone();
-        for _ in 0..=self.below(8) {
-            let at = match self.below(8) {
-                0 => self.below(0x400),
-                1 => bytes.len() - 1 - self.below(bytes.len().min(64 * 40)),
-                _ => 0x2000 + self.below(bytes.len().saturating_sub(0x2000)),
-            };
-            let at = at.min(bytes.len() - 1);
-            let end = bytes.len().min(at + 1 + self.below(16));
-            match self.below(12) {
-                0 if at > 64 => bytes.truncate(at),
-                1 => bytes[at..end].fill(0xff),
-                2 => bytes[at..end].fill(0),
-                3 => bytes[at..end].fill(0x80),
-                4 => {
-                    let from = self.below(bytes.len() - (end - at));
-                    bytes.copy_within(from..from + (end - at), at);
-                }
-                5 => bytes[at] = self.next() as u8,
-                _ => bytes[at] ^= 1 << (self.next() % 8),
+/// One of the files after some accidents, rather in its headers and behind its code than in the code.
+fn damaged(random: &mut Random, files: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = files[random.below(files.len())].clone();
+    for _ in 0..=random.below(8) {
+        let at = match random.below(8) {
+            0 => random.below(0x400),
+            1 => bytes.len() - 1 - random.below(bytes.len().min(64 * 40)),
+            _ => 0x2000 + random.below(bytes.len().saturating_sub(0x2000)),
+        };
+        let at = at.min(bytes.len() - 1);
+        let end = bytes.len().min(at + 1 + random.below(16));
+        match random.below(12) {
+            0 if at > 64 => bytes.truncate(at),
+            1 => bytes[at..end].fill(0xff),
+            2 => bytes[at..end].fill(0),
+            3 => bytes[at..end].fill(0x80),
+            4 => {
+                let from = random.below(bytes.len() - (end - at));
+                bytes.copy_within(from..from + (end - at), at);
             }
+            5 => bytes[at] = random.next() as u8,
+            _ => bytes[at] ^= 1 << (random.next() % 8),
         }
-        bytes
     }
+    bytes
 }

@@ -153,7 +153,18 @@ impl App {
 
     /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
     pub async fn judge(&self, base: &Summary, head: &Summary) -> Result<Option<Brief>, Problem> {
-        let key = (base.id.clone(), head.id.clone(), self.store().verified().await?);
+        let verified = self.store().verified().await?;
+        self.judge_as_verified(base, head, verified).await
+    }
+
+    /// The same, where so many verifications are kept.
+    async fn judge_as_verified(
+        &self,
+        base: &Summary,
+        head: &Summary,
+        verified: i64,
+    ) -> Result<Option<Brief>, Problem> {
+        let key = (base.id.clone(), head.id.clone(), verified);
         let kept = || self.0.briefs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(brief) = kept().get(&key) {
             return Ok(brief.clone());
@@ -163,7 +174,9 @@ impl App {
         else {
             return Ok(None);
         };
-        let report = self.report(&base, &head, ReportOptions::default()).await.ok();
+        let policy = self.policy_for(&head).await?;
+        let comparison = Comparison::of(&base, &head, &policy).ok();
+        let report = comparison.map(|it| Report::of(&it, &policy, ReportOptions::default()));
         let brief = report.as_ref().map(Brief::of);
         let mut briefs = kept();
         if briefs.len() >= BRIEFS_KEPT {
@@ -175,10 +188,14 @@ impl App {
 
     /// The report of two runs, by the policy and the noise floors that are known.
     pub async fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
-        let floors = self.store().floors(&Comparable::with(head)).await?;
-        let policy = self.policy().with_floors(floors);
+        let policy = self.policy_for(head).await?;
         let comparison = Comparison::of(base, head, &policy)?;
         Ok(Report::of(&comparison, &policy, options))
+    }
+
+    /// The policy, with the noise floors that are known for what is measured like this run.
+    async fn policy_for(&self, head: &Run) -> Result<Policy, Problem> {
+        Ok(self.policy().with_floors(self.store().floors(&Comparable::with(head)).await?))
     }
 
     /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.
@@ -227,11 +244,12 @@ impl App {
         runs: &[Summary],
         before: Option<&Summary>,
     ) -> Result<Vec<Judgement>, Problem> {
+        let verified = self.store().verified().await?;
         let mut judgements = Vec::with_capacity(runs.len());
         for (index, run) in runs.iter().enumerate() {
             let base = runs.get(index + 1).or(before);
             let brief = match base {
-                Some(base) => self.judge(base, run).await?,
+                Some(base) => self.judge_as_verified(base, run, verified).await?,
                 None => None,
             };
             judgements.push(Judgement { run: run.clone(), base: base.cloned(), brief });

@@ -50,13 +50,15 @@ impl Store {
     pub async fn profile(&self, run: &str, benchmark: &str) -> Result<Option<Profile>, GetProfileError> {
         let statement = profile_sql(self.project, run, benchmark);
         let Some(blob) = self.database.one(&statement, |row| row.text(0)).await? else { return Ok(None) };
-        let benchmark = benchmark.to_string();
-        let bytes = match self.profiles.get(&blob).await {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(GetProfileError::Blob { benchmark, source }),
-        };
-        let profile = profile::read(&bytes);
-        profile.map(Some).map_err(|source| GetProfileError::Profile { benchmark, source })
+        self.read_profile(benchmark, &blob).await.map(Some)
+    }
+
+    /// The profile of a benchmark that is in this blob.
+    async fn read_profile(&self, benchmark: &str, blob: &str) -> Result<Profile, GetProfileError> {
+        let benchmark = || benchmark.to_string();
+        let bytes = self.profiles.get(blob).await;
+        let bytes = bytes.map_err(|source| GetProfileError::Blob { benchmark: benchmark(), source })?;
+        profile::read(&bytes).map_err(|source| GetProfileError::Profile { benchmark: benchmark(), source })
     }
 
     /// The benchmarks of a run that have a profile. Reads none of them.
@@ -72,11 +74,17 @@ impl Store {
 
     /// Every profile of a run.
     pub async fn profiles(&self, run: &str) -> Result<Profiles, GetProfileError> {
+        let statement = Statement::new(
+            "SELECT profile.benchmark, profile.blob FROM profile JOIN run ON run.number = profile.run WHERE run.id = ",
+        )
+        .bind(run)
+        .push(" AND run.project = ")
+        .bind(self.project);
         let mut profiles = Profiles::new();
-        for benchmark in self.profiled(run).await? {
-            if let Some(profile) = self.profile(run, &benchmark).await? {
-                profiles.insert(benchmark, profile);
-            }
+        for (benchmark, blob) in self.database.all(&statement, |row| Ok((row.text(0)?, row.text(1)?))).await?
+        {
+            let profile = self.read_profile(&benchmark, &blob).await?;
+            profiles.insert(benchmark, profile);
         }
         Ok(profiles)
     }

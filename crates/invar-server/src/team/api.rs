@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use invar_core::run::Timestamp;
 use invar_core::wire::{list, parcel, profile, v1};
-use invar_store::{Listing, NewToken, Project, Put, Visibility, Wanted};
+use invar_store::{Listing, NewToken, Project, Put, Store, Visibility, Wanted};
 use serde_json::{Value, json};
 
 use super::Team;
@@ -39,6 +39,16 @@ type Parts = Path<BTreeMap<String, String>>;
 fn project_of(parts: &BTreeMap<String, String>) -> String {
     let part = |name| parts.get(name).map(String::as_str).unwrap_or_default();
     format!("{}/{}", part("owner"), part("name"))
+}
+
+/// The project of an address, entered by who asks, to do what this scope permits.
+async fn entered(
+    team: &Team,
+    parts: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<Store, ApiProblem> {
+    by_header(headers, team.store()).await?.enter(&project_of(parts), scope, team.store()).await
 }
 
 fn json_answer(value: &Value) -> Response {
@@ -73,8 +83,7 @@ pub async fn visible(team: &Team, asker: &Asker) -> Result<Vec<Project>, ApiProb
 
 /// A project.
 pub async fn project(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
     Ok(json_answer(&described(&store.about().await?)))
 }
 
@@ -97,8 +106,7 @@ pub async fn put_run(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Upload, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Upload).await?;
     let packing = match headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes()) {
         None | Some(b"identity") => Packing::Plain,
         Some(b"zstd") => Packing::Zstd,
@@ -134,8 +142,8 @@ async fn arrived(headers: &HeaderMap, body: Body, most: usize) -> Result<axum::b
     match tokio::time::timeout(ARRIVES, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
-            let is_limit =
-                std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("limit"));
+            let source = std::error::Error::source(&error);
+            let is_limit = source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
             Err(if is_limit { ApiProblem::TooLarge(most) } else { ApiProblem::CutOff })
         }
         Err(_) => Err(ApiProblem::CutOff),
@@ -149,9 +157,8 @@ pub async fn runs(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
     let name = project_of(&parts);
-    let store = asker.enter(&name, Scope::Read, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
     let query = query_of(query);
     if let Some(commit) = query.get("commit") {
         let mut runs = Vec::new();
@@ -192,15 +199,13 @@ fn answer_of(text: String) -> ApiAnswer {
 
 /// A run, as a run file.
 pub async fn run(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
     answer_of(v1::write_pretty(&store.get(&parts["run"]).await?))
 }
 
 /// A run with its profiles, as it was uploaded.
 pub async fn parcel(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
     let run = store.get(&parts["run"]).await?;
     let profiles = store.profiles(&run.id).await?;
     let pack = move || zstd::encode_all(&parcel::write(&run, &profiles)[..], 3);
@@ -225,8 +230,7 @@ pub async fn run_profile(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Read, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
     let query = query_of(query);
     let Some(benchmark) = query.get("benchmark") else {
         return Err(ApiProblem::Unusable("Say which: ?benchmark=FULL-NAME".to_string()));
@@ -243,8 +247,7 @@ pub async fn run_profile(
 
 /// The tokens of a project, without what makes them worth something.
 pub async fn tokens(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
     let tokens: Vec<Value> = store
         .tokens()
         .await?
@@ -267,8 +270,7 @@ pub async fn make_token(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
     let body = arrived(&headers, body, SMALL_BYTES).await?;
     let wanted: Value = serde_json::from_slice(&body)
         .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))?;
@@ -310,8 +312,7 @@ pub async fn make_token(
 
 /// Makes a token worth nothing.
 pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
     let number = parts["number"].parse::<i64>().ok();
     let gone = match number {
         Some(number) => store.revoke_token(number).await?,
