@@ -1,6 +1,6 @@
-//! Throws damaged files at the readers of raw files, callgrind.out and folded stacks, for as long as it is told.
+//! Throws damaged files at the readers of raw files, profiles, callgrind.out and folded stacks, for as long as it is told.
 //!
-//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `callgrind` or `folded`. What a batch does depends on the seed and its number alone,
+//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `profile`, `callgrind` or `folded`. What a batch does depends on the seed and its number alone,
 //! and both are printed before it: a batch that ends in a panic is repeated by `--seed SEED --batch NUMBER`. Exit status 1
 //! where something was found that is no panic: a file that was read, and written again reads back as something else.
 #![expect(clippy::print_stdout, reason = "a program that people watch")]
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
+use invar_core::wire::profile;
 use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, pprof, speedscope};
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 use invar_core::wire::raw::{self, Record};
@@ -26,7 +27,12 @@ const CALLGRIND: [&[u8]; 3] = [
 ];
 const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
 
-const READERS: [&str; 3] = ["raw", "callgrind", "folded"];
+const PROFILES: [&[u8]; 2] = [
+    include_bytes!("../fixtures/profiles/profile-v1.invprf"),
+    include_bytes!("../fixtures/profiles/profile-v2.invprf"),
+];
+
+const READERS: [&str; 4] = ["raw", "profile", "callgrind", "folded"];
 
 /// Executions of each reader in a batch.
 const BATCH: u64 = 1000;
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
             for name in READERS.into_iter().filter(|name| reader.is_none_or(|reader| reader == *name)) {
                 let result = match name {
                     "raw" => check_raw(&damaged(&mut random, &[&raw_file])),
+                    "profile" => check_profile(&damaged(&mut random, &PROFILES)),
                     "callgrind" => check_callgrind(&damaged(&mut random, &CALLGRIND)),
                     _ => check_folded(&damaged(&mut random, &FOLDED)),
                 };
@@ -105,6 +112,12 @@ fn check_raw(bytes: &[u8]) -> Outcome {
         return Outcome::Refused;
     }
     check(again == Ok(prefix.records), "records that were written again are others")
+}
+
+fn check_profile(bytes: &[u8]) -> Outcome {
+    let Ok(found) = profile::read(bytes) else { return Outcome::Refused };
+    let again = profile::read(&profile::write(&found));
+    check(again == Ok(found), "a profile that was written again is another")
 }
 
 fn check_callgrind(bytes: &[u8]) -> Outcome {
