@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use invar_core::run::Timestamp;
 use invar_core::wire::{list, parcel, profile, v1};
-use invar_store::{Listing, NewToken, Project, Put, Store, Visibility, Wanted};
+use invar_store::{By, Listing, NewToken, Project, Put, Store, Visibility, Wanted};
 use serde_json::{Value, json};
 
 use super::Team;
@@ -291,7 +291,8 @@ pub async fn make_token(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
     let body = arrived(&headers, body, SMALL_BYTES, &team, &mut team.memory().share()).await?;
     let wanted: Value = serde_json::from_slice(&body)
         .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))?;
@@ -325,18 +326,19 @@ pub async fn make_token(
         return Err(ApiProblem::Inside("the system has no randomness to give".to_string()));
     };
     let scopes = Scope::text(&scopes);
-    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes, created: now(), expires };
-    let number = store.create_token(&token).await?;
+    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes, expires };
+    let number = store.create_token(&token, By { who: &asker.who(), at: now() }).await?;
     let said = json!({"number": number, "name": name, "token": secret.text()});
     Ok((StatusCode::CREATED, json_answer(&said)).into_response())
 }
 
 /// Makes a token worth nothing.
 pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
     let number = parts["number"].parse::<i64>().ok();
     let gone = match number {
-        Some(number) => store.revoke_token(number).await?,
+        Some(number) => store.revoke_token(number, By { who: &asker.who(), at: now() }).await?,
         None => false,
     };
     match gone {

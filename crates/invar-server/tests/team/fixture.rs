@@ -16,13 +16,16 @@ use invar_core::wire::parcel;
 use invar_server::team::token::Secret;
 use invar_server::team::upload::Limits;
 use invar_server::team::{Team, router};
-use invar_store::{NewToken, Profiles, Store, Visibility};
+use invar_store::{By, NewToken, Profiles, Store, Visibility};
 use tower::ServiceExt;
 
 /// The private project.
 pub const PRIVATE: &str = "acme/secret";
 /// The public project.
 pub const PUBLIC: &str = "acme/open";
+
+/// Who makes what is there from the start.
+pub const BY: By<'static> = By { who: "test", at: Timestamp(1) };
 
 /// A server and its store.
 pub struct Asking {
@@ -64,8 +67,8 @@ impl Asking {
     pub async fn new() -> Asking {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        store.create_project(PRIVATE, Visibility::Private, Timestamp(1)).await.unwrap();
-        store.create_project(PUBLIC, Visibility::Public, Timestamp(1)).await.unwrap();
+        store.create_project(PRIVATE, Visibility::Private, BY).await.unwrap();
+        store.create_project(PUBLIC, Visibility::Public, BY).await.unwrap();
         let limits = Limits {
             body_bytes: 64 << 10,
             unpacked_bytes: 1 << 20,
@@ -81,8 +84,8 @@ impl Asking {
     pub async fn token(&self, project: &str, scopes: &str, expires: Option<Timestamp>) -> String {
         let secret = Secret::draw().unwrap();
         let project = self.store.project(project).await.unwrap().unwrap();
-        let token = NewToken { name: "t", digest: &secret.digest(), scopes, created: Timestamp(1), expires };
-        project.create_token(&token).await.unwrap();
+        let token = NewToken { name: "t", digest: &secret.digest(), scopes, expires };
+        project.create_token(&token, BY).await.unwrap();
         secret.text().to_string()
     }
 
