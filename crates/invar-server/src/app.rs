@@ -14,6 +14,7 @@ use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
 use invar_store::{Comparable, Found, Listing, Store, Wanted};
 
+use crate::address::Links;
 use crate::problem::Problem;
 
 /// A project that is shown.
@@ -22,6 +23,8 @@ pub struct Site {
     pub store: Store,
     /// What it is called.
     pub project: String,
+    /// The path that its pages are below: `/acme/demo`; empty where there is one project only.
+    pub root: String,
     /// When a change counts.
     pub policy: Policy,
     /// The branch that changes are merged into; `None`: what runs say.
@@ -44,6 +47,7 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     site: Site,
+    links: Links,
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
     /// By both runs, and how many verifications there were.
     briefs: Mutex<BTreeMap<(String, String, i64), Option<Brief>>>,
@@ -62,6 +66,7 @@ impl App {
     /// What pages of this site are given.
     pub fn new(site: Site) -> App {
         App(Arc::new(Inner {
+            links: Links::below(&site.root),
             site,
             runs: Mutex::default(),
             briefs: Mutex::default(),
@@ -82,6 +87,11 @@ impl App {
     /// What the project is called.
     pub fn project(&self) -> &str {
         &self.0.site.project
+    }
+
+    /// Where its pages are.
+    pub fn links(&self) -> &Links {
+        &self.0.links
     }
 
     /// Says what went wrong on this side.

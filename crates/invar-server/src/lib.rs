@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use app::Site;
-pub use router::router;
+pub use router::{page_addresses, router};
 
 /// How long requests that are under way may take after the server has been told to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);

@@ -457,6 +457,25 @@ pub enum AdminAct {
         #[arg(long)]
         public: bool,
     },
+    /// List the accounts
+    Users,
+    /// Make an account, or choose its password anew: the password is read from standard input, or asked for
+    User {
+        /// What it is called
+        name: String,
+        /// It may do everything: make projects and accounts, read every project
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Say what an account may do in a project
+    Member {
+        /// The project
+        project: String,
+        /// The account
+        name: String,
+        /// `reader`, `writer` or `admin`; `none`: it is a member no more
+        role: String,
+    },
     /// Make a token for a project, and write it to standard output, this once
     Token {
         /// The project
@@ -492,7 +511,7 @@ pub struct Serve {
     /// The store to show [default: as --store says, else .invar at the root of the checkout]
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
-    /// Serve the projects of the store to programs, and take uploads
+    /// Serve the projects of the store to people with accounts and to programs with tokens, and take uploads
     #[arg(long, requires = "data")]
     pub team: bool,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use invar_core::run::Run;
 use invar_core::wire;
 use invar_core::wire::csv;
 
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -156,7 +156,7 @@ impl Body {
         if asked.form == Form::Html {
             let profiled = [app.store().profiled(&base.id).await?, app.store().profiled(&head.id).await?];
             let shown = report.rows[first..last].iter().zip(&whys);
-            rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled)).collect();
+            rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled, app.links())).collect();
         }
         Ok(Body {
             headline: words::plain(&report.headline),
@@ -170,7 +170,7 @@ impl Body {
             before: (page_number > 1).then(|| asked.with("page", &(page_number - 1).to_string())),
             next: (last < found).then(|| asked.with("page", &(page_number + 1).to_string())),
             matter: report.environment_that_matters().len(),
-            action: asked.path.clone(),
+            action: asked.address(),
             report,
         })
     }
@@ -213,17 +213,23 @@ fn chips(report: &Report, asked: &Asked, pressed: Option<Verdict>) -> Vec<Chip> 
 }
 
 impl Row {
-    fn of(row: &ReportRow, (base, head): (&Run, &Run), why: &str, profiled: &[BTreeSet<String>; 2]) -> Row {
+    fn of(
+        row: &ReportRow,
+        (base, head): (&Run, &Run),
+        why: &str,
+        profiled: &[BTreeSet<String>; 2],
+        links: &Links,
+    ) -> Row {
         let judged = &row.judged;
         let has = |side: &BTreeSet<String>| side.contains(&judged.benchmark.id);
         let picture = match [has(&profiled[0]), has(&profiled[1])] {
             [true, true] => Some((
                 "Flame graph of the difference",
-                address::difference(&base.id, &head.id, &judged.benchmark.id),
+                links.difference(&base.id, &head.id, &judged.benchmark.id),
             )),
-            [false, true] => Some(("Flame graph", address::flame(&head.id, &judged.benchmark.id))),
+            [false, true] => Some(("Flame graph", links.flame(&head.id, &judged.benchmark.id))),
             [true, false] => {
-                Some(("Flame graph of the baseline", address::flame(&base.id, &judged.benchmark.id)))
+                Some(("Flame graph of the baseline", links.flame(&base.id, &judged.benchmark.id)))
             }
             [false, false] => None,
         };
@@ -254,7 +260,7 @@ impl Row {
             file: judged.benchmark.file.clone().filter(|_| name != judged.benchmark.id).unwrap_or_default(),
             name,
             full_name: judged.benchmark.id.clone(),
-            href: address::benchmark(&judged.benchmark.id),
+            href: links.benchmark(&judged.benchmark.id),
             source: row.link.clone(),
             class: verdict.name(),
             base: time(judged.base.as_ref()),

@@ -1,6 +1,9 @@
 //! A server of many projects, asked without a network: who may do what, and what becomes of uploads.
 
 mod access;
+mod browser;
 mod fixture;
 mod openapi;
+mod people;
+mod site;
 mod uploads;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use invar_server::Site;
 use invar_server::team::upload::Limits;
-use invar_server::team::{self, Team};
+use invar_server::team::{self, Cookies, Team, first_link};
 use invar_store::Location;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,9 +35,11 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     // Before anybody is told that the server is there: who is told may stop it at once.
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
+    // Whoever reaches it from elsewhere has a proxy in between, which does TLS.
+    let cookies = if address.ip().is_loopback() { Cookies::Plain } else { Cookies::Secure };
     let log = |line: &str| say(&format!("invar: {line}\n"));
     let router = if arguments.team {
-        team::router(Team::new(store.clone(), Limits::default(), log))
+        team::router(Team::new(store.clone(), Limits::default(), log).with(cookies))
     } else {
         invar_server::router(Site {
             store: store.clone(),
@@ -45,12 +47,20 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
                 Some(database) => project_at(database),
                 None => project(&place.store),
             },
+            root: String::new(),
             policy: place.config.policy.clone(),
             default_branch: place.config.default_branch.clone(),
             log,
         })
     };
     print(format!("http://{address}/\n"))?;
+    if arguments.team
+        && let Some(link) = first_link(&store).await.map_err(|error| place.database(&error))?
+    {
+        say(&format!(
+            "Nobody can sign in yet. Make the first account, within a day: http://{address}{link}\n"
+        ));
+    }
     say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
     let ended = invar_server::serve(listener, router, stop).await;
     store.close().await;
