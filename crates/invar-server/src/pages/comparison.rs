@@ -14,6 +14,8 @@ use invar_core::run::Run;
 use invar_core::wire;
 use invar_core::wire::csv;
 
+use invar_store::Role;
+
 use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text};
 use crate::app::App;
@@ -54,6 +56,8 @@ pub struct Body {
     pub matter: usize,
     /// Where the filters lead.
     pub action: String,
+    /// Both runs, for what is sent about them.
+    pub runs: [String; 2],
 }
 
 /// A counter, which is a filter.
@@ -87,6 +91,18 @@ pub struct Row {
     pub diagnostics: Vec<(&'static str, &'static str)>,
     /// How far it was seen to move by itself.
     pub noise: Option<String>,
+    /// May who looks acknowledge it?
+    pub may_acknowledge: bool,
+    /// Who acknowledged it, when and why.
+    pub acknowledged: Option<Said>,
+}
+
+/// An acknowledgement.
+pub struct Said {
+    pub sentence: String,
+    pub reason: String,
+    /// Names it for who may take it back.
+    pub number: Option<i64>,
 }
 
 /// A function that pays for a change.
@@ -157,6 +173,7 @@ impl Body {
             let profiled = [app.store().profiled(&base.id).await?, app.store().profiled(&head.id).await?];
             let shown = report.rows[first..last].iter().zip(&whys);
             rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled, app.links())).collect();
+            acknowledge(app, asked, head, &report.rows[first..last], &mut rows).await?;
         }
         Ok(Body {
             headline: words::plain(&report.headline),
@@ -171,6 +188,7 @@ impl Body {
             next: (last < found).then(|| asked.with("page", &(page_number + 1).to_string())),
             matter: report.environment_that_matters().len(),
             action: asked.address(),
+            runs: [base.id.clone(), head.id.clone()],
             report,
         })
     }
@@ -183,6 +201,29 @@ impl Body {
             Form::Html => None,
         }
     }
+}
+
+/// Says of rows what whoever looks may do about them.
+async fn acknowledge(
+    app: &App,
+    asked: &Asked,
+    head: &Run,
+    shown: &[ReportRow],
+    rows: &mut [Row],
+) -> Result<(), Problem> {
+    let role = asked.visitor.as_ref().and_then(|visitor| visitor.role);
+    if role < Some(Role::Writer) || app.acknowledgeable(head).await?.is_none() {
+        return Ok(());
+    }
+    let held = app.acknowledged(head).await?;
+    for (row, shown) in rows.iter_mut().zip(shown) {
+        row.may_acknowledge = shown.judged.verdict == Verdict::Regressed && shown.judged.blocking;
+        if let Some(said) = &mut row.acknowledged {
+            let found = held.iter().find(|held| held.benchmark == row.full_name);
+            said.number = found.map(|found| found.number);
+        }
+    }
+    Ok(())
 }
 
 /// The class of what came out.
@@ -278,6 +319,12 @@ impl Row {
             events: events(row),
             diagnostics: diagnostics.collect(),
             noise: judged.noise.map(noise_floor),
+            may_acknowledge: false,
+            acknowledged: judged.acknowledged.as_ref().map(|said| Said {
+                sentence: format!("Acknowledged by {}, {}", said.who, words::moment(said.at)),
+                reason: said.reason.clone(),
+                number: None,
+            }),
         }
     }
 }

@@ -4,8 +4,10 @@
 //! the store keeps it in one transaction. What is answered with 2xx is durable.
 
 pub(crate) mod access;
+mod acknowledge;
 mod admin;
 mod api;
+pub(crate) mod memory;
 pub mod password;
 mod people;
 mod problem;
@@ -17,6 +19,7 @@ pub mod upload;
 mod visit;
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,20 +29,22 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use invar_store::Store;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::asked::Asked;
 use crate::pages::health;
 use crate::problem::Problem;
-use crate::router::with_headers;
-pub use people::first_link;
-pub use session::Cookies;
-
 use crate::router::with_assets;
+use crate::router::with_headers;
+use memory::Memory;
 use password::Attempts;
 use problem::ApiProblem;
 use site::Apps;
 use upload::Limits;
 use visit::{looking, sending};
+
+pub use people::first_link;
+pub use session::Cookies;
 
 /// Owners that no project can have: their addresses are the server's own.
 const RESERVED: [&str; 12] = [
@@ -64,14 +69,27 @@ struct Inner {
     cookies: Cookies,
     attempts: Attempts,
     apps: Apps,
+    memory: Memory,
+    /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
+    readers: Arc<Semaphore>,
     log: fn(&str),
 }
 
 impl Team {
     /// A server of the projects of this store. `log` is told, in a line, what went wrong on this side.
     pub fn new(store: Store, limits: Limits, log: fn(&str)) -> Team {
-        let (attempts, apps) = (Attempts::default(), Apps::default());
-        Team(Arc::new(Inner { store, limits, cookies: Cookies::Secure, attempts, apps, log }))
+        let memory = Memory::of(limits.memory_bytes);
+        let readers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Team(Arc::new(Inner {
+            store,
+            limits,
+            cookies: Cookies::Secure,
+            attempts: Attempts::default(),
+            apps: Apps::default(),
+            memory,
+            readers: Arc::new(Semaphore::new(readers)),
+            log,
+        }))
     }
 
     /// The same, whose browsers keep cookies in this way.
@@ -109,6 +127,15 @@ impl Team {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// Waits until another upload may be read.
+    pub(crate) async fn reader(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0.readers).acquire_owned().await.expect("nobody closes it")
     }
 }
 
@@ -156,6 +183,7 @@ fn site_routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/{owner}/{name}/settings", looking(settings::settings)),
         ("GET", "/{owner}/{name}/settings/{section}", looking(settings::settings)),
         ("POST", "/{owner}/{name}/settings/{section}", sending(settings::changes)),
+        ("POST", "/{owner}/{name}/acknowledge", sending(acknowledge::acknowledge)),
         ("GET", "/{owner}/{name}", looking(site::project)),
         ("GET", "/{owner}/{name}/{*rest}", looking(site::project)),
     ]
@@ -188,7 +216,7 @@ async fn openapi() -> Response {
 }
 
 async fn ready(State(team): State<Team>) -> Result<Response, ApiProblem> {
-    team.store().projects().await?;
+    team.store().ready_to_take().await?;
     Ok("ready\n".into_response())
 }
 

@@ -1,5 +1,7 @@
 //! Two projects, a private one and a public one, with tokens of every kind.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -32,7 +34,8 @@ pub struct Asking {
     pub store: Store,
     /// Where it lies.
     pub folder: tempfile::TempDir,
-    router: Router,
+    /// What answers.
+    pub router: Router,
 }
 
 /// An answer.
@@ -69,7 +72,13 @@ impl Asking {
         let store = Store::open(folder.path()).await.unwrap();
         store.create_project(PRIVATE, Visibility::Private, BY).await.unwrap();
         store.create_project(PUBLIC, Visibility::Public, BY).await.unwrap();
-        let limits = Limits { body_bytes: 64 << 10, unpacked_bytes: 1 << 20, benchmarks: 100 };
+        let limits = Limits {
+            body_bytes: 64 << 10,
+            unpacked_bytes: 1 << 20,
+            benchmarks: 100,
+            memory_bytes: 8 << 20,
+            arrives: Duration::from_secs(1),
+        };
         let router = router(Team::new(store.clone(), limits, |_| ()));
         Asking { store, folder, router }
     }

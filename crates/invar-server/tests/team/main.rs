@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod edge;
 mod fixture;
 mod openapi;
 mod people;

@@ -35,6 +35,7 @@ fn rows_of_private() -> Vec<Row> {
         ("GET", "/settings", [404, 404, 303, 404, 403, 403, 200, 200]),
         ("GET", "/settings/{section}", [404, 404, 303, 404, 403, 403, 200, 200]),
         ("POST", "/settings/{section}", [404, 403, 403, 404, 403, 403, 303, 303]),
+        ("POST", "/acknowledge", [404, 403, 403, 404, 403, 303, 303, 303]),
         ("GET", "", reads),
         ("GET", "/{*rest}", reads),
     ]
@@ -79,6 +80,7 @@ async fn askers(asking: &Asking, project: &str) -> Vec<(Option<String>, Browser)
 /// What a form of this address sends, so that it is well.
 fn fields_of(address: &str) -> Vec<(&'static str, String)> {
     let fields: &[(&str, &str)] = match address {
+        _ if address.ends_with("/acknowledge") => &[("undo", "7"), ("back", "/")],
         "/admin" => &[("act", "admin"), ("name", "admin")],
         _ if address.ends_with("/settings/general") => &[("visibility", "same")],
         _ => &[],
@@ -267,4 +269,71 @@ async fn members_are_made_and_taken_out_on_the_page() {
     assert_eq!(nobody.status, StatusCode::UNPROCESSABLE_ENTITY);
     ada.send(&asking, &page, &page, &[("remove", "bob")]).await;
     assert_eq!(bob.get(&asking, &project).await.status, StatusCode::NOT_FOUND);
+}
+
+/// A run of a branch whose one benchmark costs so much.
+fn costing(number: u32, branch: &str, instructions: u64) -> invar_core::run::Run {
+    let mut run = run(number);
+    let source = run.source.as_mut().unwrap();
+    source.branch = Some(branch.to_string());
+    source.default_branch = Some("main".to_string());
+    source.merge_base = Some(format!("{:040x}", 1));
+    let mut warm = invar_core::event::Events::default();
+    warm.add(invar_core::event::Event::Instructions, instructions);
+    run.measurements[0].warm = warm;
+    run
+}
+
+#[tokio::test]
+async fn an_acknowledged_regression_blocks_no_more_until_it_gets_worse_or_is_taken_back() {
+    let asking = Asking::new().await;
+    let within = asking.store.project(PRIVATE).await.unwrap().unwrap();
+    within.set_settings("default_branch = \"main\"\n", crate::fixture::BY).await.unwrap();
+    let (base, slower) = (costing(1, "main", 1000), costing(2, "feature/x", 1200));
+    within.put(&base).await.unwrap();
+    within.put(&slower).await.unwrap();
+    asking.account("ada", false, Some((PRIVATE, Role::Writer))).await;
+    asking.account("bob", false, Some((PRIVATE, Role::Reader))).await;
+    let (mut ada, mut bob) =
+        (Browser::signed_in(&asking, "ada").await, Browser::signed_in(&asking, "bob").await);
+    let page = format!("/{PRIVATE}/pulls/feature/x");
+    let blocks = "1 blocks the merge";
+    assert!(ada.get(&asking, &page).await.text().contains(blocks));
+    assert!(!bob.get(&asking, &page).await.text().contains("/acknowledge\""));
+    let action = format!("/{PRIVATE}/acknowledge");
+    let fields = [
+        ("base", base.id.as_str()),
+        ("run", &slower.id),
+        ("benchmark", "t.py::a"),
+        ("reason", "it <checks> more"),
+        ("back", &page),
+    ];
+    let without = [fields[0], fields[1], fields[2], ("reason", " "), fields[4]];
+    assert_eq!(ada.send(&asking, &page, &action, &without).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(ada.send(&asking, &page, &action, &fields).await.status, StatusCode::SEE_OTHER);
+    let shown = bob.get(&asking, &page).await.text();
+    assert!(!shown.contains(blocks) && shown.contains("Acknowledged by ada"), "{shown}");
+    assert!(shown.contains("it &#60;checks&#62; more") && !shown.contains("Take it back"), "{shown}");
+    // The list of branches and the report as data say the same.
+    assert!(!bob.get(&asking, &format!("/{PRIVATE}/pulls")).await.text().contains("blocks"));
+    let report = bob.get(&asking, &format!("{page}.json")).await.json();
+    assert_eq!(report["blocks"], false);
+    assert_eq!(report["benchmarks"][0]["acknowledged"]["who"], "ada");
+    // Again: there is nothing left to acknowledge.
+    assert_eq!(ada.send(&asking, &page, &action, &fields).await.status, StatusCode::BAD_REQUEST);
+    // Neither another branch nor a worse cost is covered.
+    within.put(&costing(3, "feature/y", 1200)).await.unwrap();
+    assert!(bob.get(&asking, &format!("/{PRIVATE}/pulls/feature/y")).await.text().contains(blocks));
+    let mut worse = costing(4, "feature/x", 1300);
+    worse.started.0 += 1;
+    within.put(&worse).await.unwrap();
+    assert!(bob.get(&asking, &page).await.text().contains(blocks));
+    let head = format!("{page}?head={:040x}", 2);
+    let number = within.acknowledged("feature/x").await.unwrap()[0].number.to_string();
+    assert!(ada.get(&asking, &head).await.text().contains("Take it back"));
+    ada.send(&asking, &head, &action, &[("undo", &number)]).await;
+    assert!(bob.get(&asking, &head).await.text().contains(blocks));
+    let log = within.audit(2).await.unwrap();
+    assert_eq!(log[1].what, "acknowledged t.py::a on feature/x: it <checks> more");
+    assert_eq!((log[0].who.as_str(), log[0].what.contains("took back")), ("ada", true));
 }

@@ -19,12 +19,14 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
     match arguments.data.or_else(|| common.store.clone()) {
         Some(data) => place.store = data,
+        None if arguments.apart.database.is_some() => {}
         None => {
-            return Err(Failure::new(Code::Usage, "whose projects is not said")
-                .help("the directory that the server is given: invar admin --data /var/lib/invar ..."));
+            return Err(Failure::new(Code::Usage, "whose projects is not said").help(
+                "the store that the server is given: invar admin --data /var/lib/invar ..., or --database URL",
+            ));
         }
     }
-    let store = place.store().await?;
+    let store = place.store_of_a_server(&arguments.apart).await?;
     match arguments.act {
         AdminAct::Projects => {
             let projects = store.projects().await.map_err(|error| place.database(&error))?;
