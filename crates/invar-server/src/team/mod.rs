@@ -7,6 +7,7 @@ pub(crate) mod access;
 mod acknowledge;
 mod admin;
 mod api;
+pub mod collector;
 pub(crate) mod memory;
 pub mod password;
 mod people;
@@ -36,6 +37,7 @@ use crate::pages::health;
 use crate::problem::Problem;
 use crate::router::with_assets;
 use crate::router::with_headers;
+use collector::Removed;
 use memory::Memory;
 use password::Attempts;
 use problem::ApiProblem;
@@ -70,6 +72,7 @@ struct Inner {
     attempts: Attempts,
     apps: Apps,
     memory: Memory,
+    removed: Removed,
     /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
     readers: Arc<Semaphore>,
     log: fn(&str),
@@ -87,6 +90,7 @@ impl Team {
             attempts: Attempts::default(),
             apps: Apps::default(),
             memory,
+            removed: Removed::default(),
             readers: Arc::new(Semaphore::new(readers)),
             log,
         }))
@@ -113,10 +117,6 @@ impl Team {
         &self.0.apps
     }
 
-    fn log(&self, line: &str) {
-        (self.0.log)(line);
-    }
-
     fn logs_to(&self) -> fn(&str) {
         self.0.log
     }
@@ -127,6 +127,14 @@ impl Team {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn removed(&self) -> &Removed {
+        &self.0.removed
+    }
+
+    pub(crate) fn log(&self, line: &str) {
+        (self.0.log)(line);
     }
 
     pub(crate) fn memory(&self) -> &Memory {

@@ -2,6 +2,7 @@
 
 mod access;
 mod browser;
+mod collector;
 mod edge;
 mod fixture;
 mod openapi;
