@@ -459,6 +459,36 @@ pub enum AdminAct {
         #[arg(long)]
         public: bool,
     },
+    /// List the accounts
+    Users,
+    /// Make an account, or choose its password anew: the password is read from standard input, or asked for
+    User {
+        /// What it is called
+        name: String,
+        /// It may do everything: make projects and accounts, read every project
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Say what an account may do in a project
+    Member {
+        /// The project
+        project: String,
+        /// The account
+        name: String,
+        /// `reader`, `writer` or `admin`; `none`: it is a member no more
+        role: String,
+    },
+    /// Remove what uploads that were cut off left behind; servers do it once a day
+    Collect {
+        /// Nothing younger than so many hours, since it may be somebody's who is uploading
+        #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        older_than_hours: u64,
+    },
+    /// Copy everything into a directory, while the server runs. Of PostgreSQL only runs and profiles: its rows are pg_dump's
+    Backup {
+        /// Where to; what is there already is not copied again
+        directory: PathBuf,
+    },
     /// Make a token for a project, and write it to standard output, this once
     Token {
         /// The project
@@ -510,7 +540,7 @@ pub struct Serve {
     /// A proxy whose `X-Forwarded-For` says who asks. May be repeated
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub trusted_proxy: Vec<std::net::IpAddr>,
-    /// Serve the projects of the store to programs, and take uploads
+    /// Serve the projects of the store to people with accounts and to programs with tokens, and take uploads
     #[arg(long)]
     pub team: bool,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use invar_store::{Comparable, Trees};
 
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -118,6 +118,7 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
     let (flame, flame_change) = pictures(&app, &series, &full_name).await?;
     let points = chart_points(&series, metric, &app);
     let floor = if zero { Floor::Zero } else { Floor::Values };
+    let links = app.links();
     page(&Page {
         frame: Frame::new(&app, &asked, benchmark.0.short_name(), "/benchmarks"),
         file: benchmark.0.file.clone().unwrap_or_default(),
@@ -144,7 +145,7 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         standing: standing(&series, &app),
         flame,
         flame_change,
-        between: address::compare("BASE", "HEAD"),
+        between: links.compare("BASE", "HEAD"),
         more: (series.points.len() as u32 == limit && limit < POINTS_MOST)
             .then(|| asked.with("points", &(limit * 4).min(POINTS_MOST).to_string())),
         full_name,
@@ -173,25 +174,26 @@ async fn pictures(
     series: &Series,
     benchmark: &str,
 ) -> Result<(Option<String>, Option<String>), Problem> {
+    let links = app.links();
     let Some(newest) = series.newest() else { return Ok((None, None)) };
     let has = async |run: &str| -> Result<bool, Problem> {
         Ok(app.store().profiled(run).await?.contains(benchmark))
     };
-    let flame = has(&newest.run.id).await?.then(|| address::flame(&newest.run.id, benchmark));
+    let flame = has(&newest.run.id).await?.then(|| links.flame(&newest.run.id, benchmark));
     let moved = (1..series.points.len())
         .rev()
         .find(|&at| series.verdict(at, app.policy()).is_some_and(|verdict| verdict != Verdict::Unchanged));
     let Some(at) = moved else { return Ok((flame, None)) };
     let [before, after] = [at - 1, at].map(|at| series.points[at].run.id.as_str());
     let both = has(before).await? && has(after).await?;
-    Ok((flame, both.then(|| address::difference(before, after, benchmark))))
+    Ok((flame, both.then(|| links.difference(before, after, benchmark))))
 }
 
 /// Where a point leads: to what its commit did, or to its run where there is none.
-fn place(point: &Point) -> String {
+fn place(point: &Point, links: &Links) -> String {
     match &point.run.commit {
-        Some(commit) if !point.run.dirty => address::commit(commit),
-        _ => address::run(&point.run.id),
+        Some(commit) if !point.run.dirty => links.commit(commit),
+        _ => links.run(&point.run.id),
     }
 }
 
@@ -240,7 +242,7 @@ fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
                 Metric::Event(_) => count(point, metric) as f64,
             },
             title: format!("{} {message}: {}{moved}", point.run.title, value(point, metric)),
-            href: place(point),
+            href: place(point, app.links()),
             label: match &point.run.commit {
                 Some(commit) => format!("{} · {}", short(commit), day(point.run.started)),
                 None => day(point.run.started),
@@ -259,6 +261,7 @@ fn chart_words(series: &Series, metric: Metric) -> String {
 
 fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
     let points = series.points.iter().enumerate().rev();
+    let links = app.links();
     let row = points.map(|(at, point)| Row {
         run: point.run.id.clone(),
         raw: match metric {
@@ -268,14 +271,12 @@ fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
         seconds: point.run.started.0 / 1_000_000,
         title: point.run.title.clone(),
         message: point.run.message.clone().unwrap_or_default(),
-        href: place(point),
+        href: place(point, app.links()),
         moment: moment(point.run.started),
         datetime: rfc3339(point.run.started),
         value: value(point, metric),
         change: step(series, at, metric, app),
-        compare: at
-            .checked_sub(1)
-            .map(|before| address::compare(&series.points[before].run.id, &point.run.id)),
+        compare: at.checked_sub(1).map(|before| links.compare(&series.points[before].run.id, &point.run.id)),
         diagnostics: point
             .reading
             .diagnostics

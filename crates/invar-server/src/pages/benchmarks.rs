@@ -12,7 +12,6 @@ use invar_core::wire::csv;
 
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -103,7 +102,7 @@ impl Row {
         Row {
             name: benchmark.short_name().to_string(),
             full_name: series.benchmark.clone(),
-            href: address::benchmark(&series.benchmark),
+            href: app.links().benchmark(&series.benchmark),
             time: time(times.last()),
             step: change(series.change(last), series.verdict(last, policy)),
             over_all: change(series.over_all(), series.over_all_verdict(policy)),
