@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compare::Cause;
 use crate::event::Event;
+use crate::layouts::Spend;
 use crate::machine::{Machine, ParseMachineError};
 use crate::noise::Floors;
 
@@ -45,6 +46,8 @@ pub struct RunConfig {
     pub shared_process: bool,
     /// The Machine to simulate, by name; `None`: the default.
     pub machine: Option<String>,
+    /// In how many layouts of memory; `None`: one.
+    pub layouts: Option<Spend>,
 }
 
 /// When a change counts, and which changes block.

@@ -55,6 +55,13 @@ def test_an_order_can_be_asked_for(pytester, simulated):
     assert some.measured == ["test_a.py::test_b"]
 
 
+def test_a_suite_of_which_nothing_is_asked_for_has_not_failed(pytester, simulated):
+    pytester.makepyfile(test_a="def test_a(benchmark): benchmark(sum, [1])")
+    other = simulated(request={"only": ["test_b.py::test_b"]})
+    assert (other.exit, other.measured) == (0, [])
+    assert other.events("finished")[-1]["exit"] == 0
+
+
 def test_a_crash_costs_one_benchmark(pytester, simulated):
     pytester.makepyfile(
         test_a="""
