@@ -9,6 +9,8 @@ mod demo;
 mod demo_server;
 mod exactness;
 mod fuzz;
+mod gate;
+mod model;
 mod noise;
 mod prepare;
 mod profiles;
@@ -75,14 +77,19 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs (`engine`), or how far numbers move that should not, beside pytest-codspeed's (`noise`).
+    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), what the
+    /// gate sees of small changes and how often it cries though there is none (`gate`), or whether simulated time orders programs as
+    /// the clock does (`model`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "noise"])]
+        #[arg(value_parser = ["engine", "noise", "gate", "model"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// Of `gate`: how many runs are compared with each other.
+        #[arg(long, default_value_t = 21)]
+        runs: usize,
     },
     /// Run programs of chance natively and translated, and compare everything they leave behind.
     Fuzz {
@@ -136,8 +143,12 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
-        Command::Bench { what, json } if what == "noise" => noise::noise(json)?,
-        Command::Bench { what: _, json } => bench::engine(json)?,
+        Command::Bench { what, json, runs } => match what.as_str() {
+            "noise" => noise::noise(json)?,
+            "gate" => gate::gate(runs, json)?,
+            "model" => model::model(json)?,
+            _ => bench::engine(json)?,
+        },
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }

@@ -174,7 +174,7 @@ impl App {
         else {
             return Ok(None);
         };
-        let policy = self.policy_for(&head).await?;
+        let policy = self.policy_for(&Comparable::with(&head)).await?;
         let comparison = Comparison::of(&base, &head, &policy).ok();
         let report = comparison.map(|it| Report::of(&it, &policy, ReportOptions::default()));
         let brief = report.as_ref().map(Brief::of);
@@ -188,14 +188,22 @@ impl App {
 
     /// The report of two runs, by the policy and the noise floors that are known.
     pub async fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
-        let policy = self.policy_for(head).await?;
+        let policy = self.policy_for(&Comparable::with(head)).await?;
         let comparison = Comparison::of(base, head, &policy)?;
         Ok(Report::of(&comparison, &policy, options))
     }
 
-    /// The policy, with the noise floors that are known for what is measured like this run.
-    async fn policy_for(&self, head: &Run) -> Result<Policy, Problem> {
-        Ok(self.policy().with_floors(self.store().floors(&Comparable::with(head)).await?))
+    /// The policy, with the noise floors that are known for what is measured in this way.
+    pub async fn policy_for(&self, way: &Comparable) -> Result<Policy, Problem> {
+        Ok(self.policy().with_floors(self.store().floors(way).await?))
+    }
+
+    /// The same for what these runs were measured like.
+    pub async fn policy_of(&self, recent: Option<&Recent>) -> Result<Policy, Problem> {
+        match recent {
+            Some(recent) => self.policy_for(&recent.way).await,
+            None => Ok(self.policy().clone()),
+        }
     }
 
     /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.
