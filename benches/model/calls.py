@@ -20,7 +20,9 @@ Workload = Callable[[], object]
 HERE = os.path.dirname(os.path.abspath(__file__))
 NUMBERS = list(range(20_000))
 WORDS = [f"word{number * 7919 % 10007}" for number in range(4000)]
-ROWS = [{"id": number, "name": f"row {number}", "tags": ["a", "b"]} for number in range(300)]
+ROWS: list[dict[str, Any]] = [
+    {"id": number, "name": f"row {number}", "tags": ["a", "b"]} for number in range(300)
+]
 
 
 def comprehension__before() -> object:
@@ -204,9 +206,9 @@ _PYPERFORMANCE: list[tuple[str, Callable[[Any], Workload]]] = [
 
 
 def _of_pyperformance() -> dict[str, Workload]:
-    import pyperformance
+    pyperformance = importlib.import_module("pyperformance")
 
-    folder = os.path.join(os.path.dirname(pyperformance.__file__), "data-files/benchmarks")
+    folder = os.path.join(os.path.dirname(str(pyperformance.__file__)), "data-files/benchmarks")
     found: dict[str, Workload] = {}
     for name, of in _PYPERFORMANCE:
         path = os.path.join(folder, f"bm_{name}/run_benchmark.py")
@@ -230,4 +232,9 @@ def calls() -> dict[str, Workload]:
     sys.path.insert(0, os.path.join(HERE, "../python"))
     own = {name: call for name, call in globals().items() if name.endswith(("__before", "__after"))}
     six = importlib.import_module("workloads").WORKLOADS
-    return {**own, **{f"kind_{name}": call for name, call in six.items()}, **_of_tests(), **_of_pyperformance()}
+    return {
+        **own,
+        **{f"kind_{name}": call for name, call in six.items()},
+        **_of_tests(),
+        **_of_pyperformance(),
+    }

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from typing import Callable
+from typing import Any, Callable
 
 from calls import calls
 
@@ -80,7 +80,7 @@ def main(engine_path: str, kernels_path: str) -> None:
             start = time.perf_counter()
             function(None)
             least[name] = min(least[name], time.perf_counter() - start)
-    found = {name: {"seconds": seconds} for name, seconds in least.items()}
+    found: dict[str, dict[str, Any]] = {name: {"seconds": seconds} for name, seconds in least.items()}
     for machine in MACHINES:
         sys.stderr.write(f"simulating on {machine}\n")
         if engine.invar_attach(machine.encode(), SIMULATION) != 0:

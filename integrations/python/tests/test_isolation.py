@@ -96,6 +96,7 @@ def test_what_others_put_around_a_test_is_around_it(pytester, simulated):
     run = simulated(request={"isolated": True})
     assert "2 failed, 1 passed" in run.output
     assert "said before it failed" in run.output and "strictly forbidden" in run.output
+    assert "1 warning" in run.output and "UserWarning: allowed" in run.output
 
 
 def test_a_suite_with_threads_shares_one_process(pytester, simulated):
