@@ -196,7 +196,6 @@ _PYPERFORMANCE: list[tuple[str, Callable[[Any], Workload]]] = [
     ("fannkuch", lambda module: lambda: module.fannkuch(6)),
     ("float", lambda module: lambda: module.benchmark(2000)),
     ("nqueens", lambda module: lambda: module.bench_n_queens(6)),
-    ("richards", lambda module: lambda: module.Richards().run(1)),
     ("deltablue", lambda module: lambda: module.delta_blue(40)),
     ("raytrace", lambda module: lambda: module.bench_raytrace(1, 8, 8, None)),
     ("scimark", lambda module: lambda: module.bench_FFT(1, 128, 2)),

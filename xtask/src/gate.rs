@@ -34,12 +34,12 @@ const THRESHOLDS: [u32; 3] = [5, 10, 20];
 /// More work, in thousandths.
 const MORE: [u64; 6] = [1, 2, 5, 10, 20, 50];
 
-/// Prints the tables, or the same as JSON. `runs` are made for the false alarms.
-pub fn gate(runs: usize, as_json: bool) -> Result<()> {
+/// Prints the tables, or the same as JSON. `runs` are made for the false alarms; `quick`: these alone, in one layout each.
+pub fn gate(runs: usize, quick: bool, as_json: bool) -> Result<()> {
     ensure!(runs >= 2, "two runs at least are to be compared");
     let tools = Tools::prepare(None, &PACKAGES)?;
-    let curve = curve(&tools)?;
-    let alarms = alarms(&tools, runs)?;
+    let curve = if quick { Vec::new() } else { curve(&tools)? };
+    let alarms = alarms(&tools, runs, quick)?;
     if as_json {
         let both = json!({
             "curve": curve.iter().map(Point::json).collect::<Vec<_>>(),
@@ -48,16 +48,18 @@ pub fn gate(runs: usize, as_json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&both)?);
         return Ok(());
     }
-    println!("| more work | way | instructions, least to most | cycles, least to most |");
-    println!("| --- | --- | --- | --- |");
-    for point in &curve {
-        let [instructions, cycles] = [0, 1].map(|at| point.reach(at));
-        println!("| {:.1} % | {} | {instructions} | {cycles} |", point.more, point.way);
+    if !quick {
+        println!("| more work | way | instructions, least to most | cycles, least to most |");
+        println!("| --- | --- | --- | --- |");
+        for point in &curve {
+            let [instructions, cycles] = [0, 1].map(|at| point.reach(at));
+            println!("| {:.1} % | {} | {instructions} | {cycles} |", point.more, point.way);
+        }
+        println!(
+            "\nPercent that are reported, over {} workloads.\n",
+            curve.first().map_or(0, |point| point.seen.len())
+        );
     }
-    println!(
-        "\nPercent that are reported, over {} workloads.\n",
-        curve.first().map_or(0, |point| point.seen.len())
-    );
     println!(
         "| threshold | layouts | comparisons | with a false alarm | blocked | benchmarks past it | farthest |"
     );
@@ -72,8 +74,8 @@ pub fn gate(runs: usize, as_json: bool) -> Result<()> {
 /// Runs of one suite by seed, each with what was needed of it.
 type ByLayout = Vec<Run>;
 
-/// A suite in as many layouts as the rule spends for the tightest threshold.
-fn measure(tools: &Tools, suite: &Path, files: &[&str]) -> Result<ByLayout> {
+/// A suite in as many layouts as are asked for; a rule spends them for the tightest threshold.
+fn measure(tools: &Tools, suite: &Path, files: &[&str], spend: Spend) -> Result<ByLayout> {
     // Its own directory, so that `pytest` is what a user would call there.
     let mut command = vec![tools.bin.join("pytest").into_os_string(), "-q".into()];
     command.extend(files.iter().map(OsString::from));
@@ -98,7 +100,7 @@ fn measure(tools: &Tools, suite: &Path, files: &[&str]) -> Result<ByLayout> {
     };
     let first = run(&Needed::All, 0)?;
     ensure!(!first.measurements.is_empty(), "nothing was measured in {}", suite.display());
-    let mut gathering = Gathering::begin(Spend::Auto, &policy(THRESHOLDS[0]), first.clone());
+    let mut gathering = Gathering::begin(spend, &policy(THRESHOLDS[0]), first.clone());
     let mut runs = vec![first];
     while let Some(needed) = gathering.next() {
         let run = run(&needed, gathering.seed())?;
@@ -174,7 +176,7 @@ fn curve(tools: &Tools) -> Result<Vec<Point>> {
     fs::write(directory.join("pytest.ini"), "[pytest]\n")?;
     let measure = |turns: u64, edit: usize| -> Result<[Run; 2]> {
         fs::write(directory.join("test_work.py"), edited(&sensitivity::suite(turns), edit))?;
-        let runs = measure(tools, &directory, &["test_work.py"])?;
+        let runs = measure(tools, &directory, &["test_work.py"], Spend::Auto)?;
         Ok([runs[0].clone(), auto(&runs, &policy(10))])
     };
     let turns = |more: u64| sensitivity::TURNS + sensitivity::TURNS * more / 1000;
@@ -273,8 +275,9 @@ impl Alarms {
     }
 }
 
-fn alarms(tools: &Tools, runs: usize) -> Result<Vec<Alarms>> {
-    let directory = emptied("gate-alarms")?;
+fn alarms(tools: &Tools, runs: usize, quick: bool) -> Result<Vec<Alarms>> {
+    let directory = emptied(if quick { "gate-alarms-quick" } else { "gate-alarms" })?;
+    let spend = if quick { Spend::Count(1) } else { Spend::Auto };
     let suite = prepare::root().join("benches/python/noise");
     let files = crate::noise::FILES;
     fs::write(directory.join("pytest.ini"), "[pytest]\n")?;
@@ -284,12 +287,15 @@ fn alarms(tools: &Tools, runs: usize) -> Result<Vec<Alarms>> {
         for file in files {
             fs::write(directory.join(file), edited(&fs::read_to_string(suite.join(file))?, edit))?;
         }
-        by_edit.push(measure(tools, &directory, &files)?);
+        by_edit.push(measure(tools, &directory, &files, spend)?);
     }
     let first: Vec<Run> = by_edit.iter().map(|runs| runs[0].clone()).collect();
     let mut alarms = Vec::new();
     for thousandths in THRESHOLDS {
         alarms.push(Alarms::of(thousandths, "1".to_string(), &first)?);
+        if quick {
+            continue;
+        }
         let means: Vec<Run> = by_edit.iter().map(|runs| auto(runs, &policy(thousandths))).collect();
         let mean = means.iter().map(spent).sum::<f64>() / means.len() as f64;
         alarms.push(Alarms::of(thousandths, format!("auto: {mean:.1} in the mean"), &means)?);

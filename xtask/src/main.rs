@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
 mod bench;
+mod bench_server;
 mod demo;
 mod demo_server;
 mod exactness;
@@ -78,11 +79,11 @@ enum Command {
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
     /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), what the
-    /// gate sees of small changes and how often it cries though there is none (`gate`), or whether simulated time orders programs as
-    /// the clock does (`model`).
+    /// gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
+    /// the clock does (`model`), or how fast a server answers that keeps millions of measurements (`server`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "noise", "gate", "model"])]
+        #[arg(value_parser = ["engine", "noise", "gate", "model", "server"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
@@ -90,6 +91,12 @@ enum Command {
         /// Of `gate`: how many runs are compared with each other.
         #[arg(long, default_value_t = 21)]
         runs: usize,
+        /// Of `gate`: false alarms alone, in one layout of memory each, which takes minutes.
+        #[arg(long)]
+        quick: bool,
+        /// Of `server`: how many measurements it keeps.
+        #[arg(long, default_value_t = 1_000_000)]
+        measurements: u64,
     },
     /// Run programs of chance natively and translated, and compare everything they leave behind.
     Fuzz {
@@ -143,10 +150,11 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
-        Command::Bench { what, json, runs } => match what.as_str() {
+        Command::Bench { what, json, runs, quick, measurements } => match what.as_str() {
             "noise" => noise::noise(json)?,
-            "gate" => gate::gate(runs, json)?,
+            "gate" => gate::gate(runs, quick, json)?,
             "model" => model::model(json)?,
+            "server" => bench_server::server(measurements, json)?,
             _ => bench::engine(json)?,
         },
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {

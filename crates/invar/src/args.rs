@@ -439,8 +439,10 @@ pub struct Pull {
 #[derive(Debug, Args)]
 pub struct Admin {
     /// The server's store, as for `invar serve --team`
-    #[arg(long, value_name = "DIRECTORY", global = true)]
+    #[arg(long, value_name = "DIRECTORY", global = true, conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub apart: Apart,
     /// What to do.
     #[command(subcommand)]
     pub act: AdminAct,
@@ -494,8 +496,24 @@ pub struct Serve {
     /// The store to show [default: as --store says, else .invar at the root of the checkout]
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    /// The address by which the server is called: its name is answered besides those of this machine. May be repeated
+    #[arg(long, value_name = "URL", env = "INVAR_PUBLIC_URL", value_delimiter = ',')]
+    pub public_url: Vec<String>,
+    /// Also answer whoever watches the server, at /metrics, /readyz and /healthz of this address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub watch: Option<std::net::SocketAddr>,
+    /// Write a line of JSON for every request to standard error
+    #[arg(long)]
+    pub access_log: bool,
+    /// How often an address may ask in a minute, and a token may be used; 0: as often as they like [default: 1200 with
+    /// --team, else 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub requests_per_minute: Option<u32>,
+    /// A proxy whose `X-Forwarded-For` says who asks. May be repeated
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub trusted_proxy: Vec<std::net::IpAddr>,
     /// Serve the projects of the store to programs, and take uploads
-    #[arg(long, requires = "data")]
+    #[arg(long)]
     pub team: bool,
     #[command(flatten)]
     pub apart: Apart,
@@ -505,11 +523,18 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Apart {
     /// The store's database: `postgres://USER:PASSWORD@HOST/NAME`, or a directory for SQLite
-    #[arg(long, value_name = "URL", env = "INVAR_DATABASE", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "INVAR_DATABASE", hide_env_values = true, global = true)]
     pub database: Option<String>,
     /// Where the store keeps runs and profiles: `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`, or a directory
     /// [default: the directory of the database]
-    #[arg(long, value_name = "URL", env = "INVAR_BLOBS", hide_env_values = true, requires = "database")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "INVAR_BLOBS",
+        hide_env_values = true,
+        requires = "database",
+        global = true
+    )]
     pub blobs: Option<String>,
 }
 

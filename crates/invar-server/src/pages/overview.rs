@@ -86,8 +86,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
                 base: newest.base.map(|base| base.0),
                 brief: newest.brief,
             });
-            let text =
-                wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, &policy);
+            let text = wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, &policy);
             return json_text(text);
         }
         Form::Csv => return csv_text(csv::levels(&levels)),

@@ -19,6 +19,11 @@ impl Server {
     pub fn start(sandbox: &Sandbox, arguments: &[&str]) -> Server {
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_invar"));
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Server::of(command)
+    }
+
+    /// One that is started like this.
+    pub fn of(mut command: Command) -> Server {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -36,6 +41,17 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         (answer.lines().next().unwrap_or_default().to_string(), answer)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, at whatever instruction it is.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal.
