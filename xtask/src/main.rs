@@ -18,6 +18,7 @@ mod profiles;
 mod python;
 mod repeat;
 mod sensitivity;
+mod server;
 mod soak;
 mod suites;
 mod test;
@@ -98,6 +99,18 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         measurements: u64,
     },
+    /// Kill one of two replicas of a server again and again (`soak`), or ask it whatever its OpenAPI document permits (`api`).
+    Server {
+        /// What to do.
+        #[arg(value_parser = ["soak", "api"])]
+        what: String,
+        /// How often a replica is killed.
+        #[arg(long, default_value_t = 100)]
+        rounds: usize,
+        /// How many examples of each request are tried.
+        #[arg(long, default_value_t = 100)]
+        examples: usize,
+    },
     /// Run programs of chance natively and translated, and compare everything they leave behind.
     Fuzz {
         /// What to fuzz.
@@ -161,6 +174,8 @@ fn run() -> anyhow::Result<()> {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }
         Command::Python { quick } => python::check(&python::others()?, quick)?,
+        Command::Server { what, rounds, .. } if what == "soak" => server::soak(rounds)?,
+        Command::Server { what: _, examples, .. } => server::api(examples)?,
         Command::Web => web::build()?,
         Command::Screens => web::screens()?,
         Command::Tidy => tidy::tidy()?,

@@ -222,6 +222,11 @@ impl Blobs {
         (is_one && self.name(digest) == *name).then(|| digest.to_string())
     }
 
+    /// Blobs of this kind, elsewhere.
+    pub(crate) fn on(&self, shelf: &Shelf) -> Blobs {
+        shelf.blobs(self.kind, self.ending)
+    }
+
     /// Where they are.
     pub(crate) fn shelf(&self) -> &Shelf {
         &self.shelf

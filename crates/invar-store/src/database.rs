@@ -143,6 +143,19 @@ impl Database {
         transaction.commit().await
     }
 
+    /// Copies all rows into a new file, as they are at one moment; not those of PostgreSQL, whose own programs do that.
+    pub(crate) async fn copy_into(&self, path: &Path) -> Result<bool, DatabaseError> {
+        match self {
+            Database::Sqlite(sqlite) => {
+                let copy = sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy().into_owned());
+                let copied = copy.execute(&sqlite.writer).await;
+                copied.map(|_| true).map_err(|error| self.error(&error))
+            }
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Ok(false),
+        }
+    }
+
     /// How many connections there are.
     pub(crate) fn connections(&self) -> Connections {
         let (open, idle, most) = match self {

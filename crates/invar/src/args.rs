@@ -461,6 +461,17 @@ pub enum AdminAct {
         #[arg(long)]
         public: bool,
     },
+    /// Remove what uploads that were cut off left behind; servers do it once a day
+    Collect {
+        /// Nothing younger than so many hours, since it may be somebody's who is uploading
+        #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        older_than_hours: u64,
+    },
+    /// Copy everything into a directory, while the server runs. Of PostgreSQL only runs and profiles: its rows are pg_dump's
+    Backup {
+        /// Where to; what is there already is not copied again
+        directory: PathBuf,
+    },
     /// Make a token for a project, and write it to standard output, this once
     Token {
         /// The project

@@ -2,6 +2,8 @@
 //!
 //! Apart from the site, since what a server does is not for everybody who may see what it shows.
 
+use std::sync::atomic::Ordering;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,6 +55,18 @@ async fn metrics(State(watched): State<Watched>) -> Response {
             "The most that they may hold.",
             memory.most(),
         );
+    }
+    if let Some(team) = &watched.team {
+        let removed = team.removed();
+        let (blobs, bytes) = (removed.blobs.load(Ordering::Relaxed), removed.bytes.load(Ordering::Relaxed));
+        number(
+            &mut text,
+            "invar_collected_blobs_total",
+            "counter",
+            "Blobs that no row named, removed.",
+            blobs,
+        );
+        number(&mut text, "invar_collected_bytes_total", "counter", "Bytes of these.", bytes);
     }
     if let Some(bytes) = resident() {
         number(&mut text, "process_resident_memory_bytes", "gauge", "Memory of the process.", bytes);

@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 mod api;
+pub mod collector;
 pub(crate) mod memory;
 mod problem;
 pub mod token;
@@ -24,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::pages::health;
 use crate::router::with_headers;
+use collector::Removed;
 use memory::Memory;
 use problem::ApiProblem;
 use upload::Limits;
@@ -43,6 +45,7 @@ struct Inner {
     store: Store,
     limits: Limits,
     memory: Memory,
+    removed: Removed,
     /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
     readers: Arc<Semaphore>,
     log: fn(&str),
@@ -53,7 +56,14 @@ impl Team {
     pub fn new(store: Store, limits: Limits, log: fn(&str)) -> Team {
         let memory = Memory::of(limits.memory_bytes);
         let readers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        Team(Arc::new(Inner { store, limits, memory, readers: Arc::new(Semaphore::new(readers)), log }))
+        Team(Arc::new(Inner {
+            store,
+            limits,
+            memory,
+            removed: Removed::default(),
+            readers: Arc::new(Semaphore::new(readers)),
+            log,
+        }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -62,6 +72,14 @@ impl Team {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn removed(&self) -> &Removed {
+        &self.0.removed
+    }
+
+    pub(crate) fn log(&self, line: &str) {
+        (self.0.log)(line);
     }
 
     pub(crate) fn memory(&self) -> &Memory {

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 7] = [
+pub(crate) const MIGRATIONS: [&str; 8] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -261,6 +261,14 @@ pub(crate) const MIGRATIONS: [&str; 7] = [
     ) STRICT;
     CREATE INDEX audit_project ON audit (project, number);
     PRAGMA user_version = 7;
+",
+    r"
+    CREATE TABLE duty (
+        name TEXT PRIMARY KEY,
+        due_us INTEGER NOT NULL,     -- not before
+        taken_us INTEGER NOT NULL    -- somebody has it until then
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 8;
 ",
 ];
 

@@ -2,6 +2,7 @@
 
 #[path = "../engines/bucket.rs"]
 mod bucket;
+mod duties;
 mod people;
 #[path = "../engines/postgres.rs"]
 mod postgres;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use duties::*;
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::Reading;
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
@@ -81,6 +83,8 @@ macro_rules! contract {
                 a_token_lets_into_its_project_until_it_is_revoked,
                 a_token_that_has_expired_lets_in_nowhere,
                 every_profile_of_a_run_is_there,
+                of_servers_at_once_one_takes_a_duty,
+                a_duty_is_due_again_after_its_time_or_when_its_server_is_lost,
                 an_account_is_made_once_and_found_by_name,
                 a_session_is_worth_something_until_it_ends,
                 a_new_password_ends_sessions_and_links,

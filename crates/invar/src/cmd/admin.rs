@@ -1,5 +1,7 @@
 //! `invar admin`: projects and tokens, by who has the server's data.
 
+use std::time::Duration;
+
 use invar_core::run::Timestamp;
 use invar_server::team::is_reserved;
 use invar_server::team::token::{Scope, Secret};
@@ -36,6 +38,24 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
         AdminAct::Project { name, public } => {
             let visibility = if public { Visibility::Public } else { Visibility::Private };
             make(&name, visibility, &store, &place).await?;
+        }
+        AdminAct::Collect { older_than_hours } => {
+            let collected = store.collect(Duration::from_secs(older_than_hours * 3600)).await;
+            let collected = collected.map_err(|error| Failure::of(Code::Storage, &error))?;
+            print(format!(
+                "  Removed {} that nothing named, of {} bytes.\n",
+                count(collected.removed, "blob"),
+                collected.bytes
+            ))?;
+        }
+        AdminAct::Backup { directory } => {
+            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error))?;
+            let rows = if done.rows { "all rows and " } else { "" };
+            let blobs = count(done.blobs, "blob");
+            print(format!("  Copied {rows}{blobs}; {} were there already.\n", done.already_there))?;
+            if !done.rows {
+                say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
+            }
         }
         AdminAct::Token { project, scopes, name, days } => {
             let Some(within) = store.project(&project).await.map_err(|error| place.database(&error))? else {
@@ -91,4 +111,9 @@ const fn by(at: Timestamp) -> By<'static> {
 
 fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())
+}
+
+/// `1 blob`, `2 blobs`.
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

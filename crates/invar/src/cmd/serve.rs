@@ -7,6 +7,7 @@ use invar_server::Site;
 use invar_server::edge::host::Hosts;
 use invar_server::edge::watch::{self, Watched};
 use invar_server::edge::{Access, Edge, Settings};
+use invar_server::team::collector;
 use invar_server::team::upload::Limits;
 use invar_server::team::{self, Team};
 use invar_store::Location;
@@ -76,6 +77,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         }),
     };
     let edge = Edge::new(settings);
+    let collecting = team.clone().map(|team| tokio::spawn(collector::keep_collecting(team)));
     let watched = watch.map(|(listener, settings)| {
         let router = watch::router(Watched { edge: edge.clone(), store: store.clone(), team });
         tokio::spawn(async move { Edge::new(settings).serve(listener, router, std::future::pending()).await })
@@ -85,6 +87,10 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     let ended = edge.serve(listener, router, stop).await;
     if let Some(watched) = watched {
         watched.abort();
+    }
+    if let Some(collecting) = collecting {
+        // What it has not removed, another one will.
+        collecting.abort();
     }
     store.close().await;
     ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;

@@ -8,7 +8,8 @@ use crate::sandbox::{SUITE, Said, Sandbox};
 
 /// A server that ends with the test.
 pub struct Server {
-    child: Child,
+    /// Gone when its end has been waited for.
+    child: Option<Child>,
     stdout: BufReader<ChildStdout>,
     /// Where it listens.
     pub address: String,
@@ -30,7 +31,7 @@ impl Server {
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").and_then(|line| line.strip_suffix('/'));
         let address = address.unwrap_or_else(|| panic!("it says where it listens: {line:?}")).to_string();
-        Server { child, stdout, address }
+        Server { child: Some(child), stdout, address }
     }
 
     /// Asks for an address: the first line of the answer, and all of it.
@@ -45,19 +46,18 @@ impl Server {
 
     /// Its process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
     }
 
     /// Kills it, at whatever instruction it is.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let status =
-            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -66,7 +66,17 @@ impl Server {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
-        Said::of(sandbox, self.child.wait_with_output().unwrap())
+        Said::of(sandbox, self.child.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 
