@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::acknowledge::Acknowledgements;
 use crate::compare::Cause;
 use crate::event::Event;
+use crate::layouts::Spend;
 use crate::machine::{Machine, ParseMachineError};
 use crate::noise::Floors;
 
@@ -46,6 +47,8 @@ pub struct RunConfig {
     pub shared_process: bool,
     /// The Machine to simulate, by name; `None`: the default.
     pub machine: Option<String>,
+    /// In how many layouts of memory; `None`: one.
+    pub layouts: Option<Spend>,
 }
 
 /// When a change counts, and which changes block.

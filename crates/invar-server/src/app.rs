@@ -214,7 +214,7 @@ impl App {
     /// The policy, with the noise floors that are known for what is measured like this run, and what is acknowledged on
     /// its branch.
     async fn policy_for(&self, head: &Run) -> Result<Policy, Problem> {
-        let policy = self.policy().with_floors(self.store().floors(&Comparable::with(head)).await?);
+        let policy = self.policy_by(&Comparable::with(head)).await?;
         let said = self.acknowledged(head).await?.into_iter().map(|said| {
             let Acknowledged { benchmark, cycles, reason, who, at, .. } = said;
             (benchmark, Acknowledgement { cost: Cycles(cycles), reason, who, at })
@@ -235,6 +235,19 @@ impl App {
         let branch = head.source.as_ref().and_then(|source| source.branch.clone());
         let into = self.branch().await?;
         Ok(branch.filter(|branch| Some(branch) != into.as_ref()))
+    }
+
+    /// The policy, with the noise floors that are known for what is measured in this way.
+    pub async fn policy_by(&self, way: &Comparable) -> Result<Policy, Problem> {
+        Ok(self.policy().with_floors(self.store().floors(way).await?))
+    }
+
+    /// The same for what these runs were measured like.
+    pub async fn policy_of(&self, recent: Option<&Recent>) -> Result<Policy, Problem> {
+        match recent {
+            Some(recent) => self.policy_by(&recent.way).await,
+            None => Ok(self.policy().clone()),
+        }
     }
 
     /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use invar_core::layouts::Spend;
 
 /// Measures benchmarks by executing them on a simulated CPU: the same code gives the same numbers, on every run.
 #[derive(Debug, Parser)]
@@ -99,9 +100,10 @@ pub struct Run {
     /// Count instructions, accesses and branches without simulating caches, which is faster
     #[arg(long)]
     pub counts: bool,
-    /// Measure so often, each time with another layout of memory, and show the mean: what depends on addresses moves less
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub layouts: u8,
+    /// Measure in so many layouts of memory and show the mean, since what depends on addresses moves less then; `auto`: each
+    /// benchmark in as many as make it sure [default: as invar.toml says, else 1]
+    #[arg(long, value_name = "COUNT", value_parser = layouts)]
+    pub layouts: Option<Spend>,
     /// Do not record who pays, which is faster; counts never do
     #[arg(long)]
     pub no_profile: bool,
@@ -584,6 +586,10 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+fn layouts(text: &str) -> Result<Spend, String> {
+    Spend::parse(text).map_err(|why| format!("it {why}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use invar_core::benchmark::Benchmark;
+use invar_core::config::Policy;
 use invar_core::history::{Level, Series, levels};
 use invar_core::number;
 use invar_core::number::plural;
@@ -82,6 +83,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
         None => Vec::new(),
     };
     let levels = recent.as_ref().map(|recent| levels(&series, &recent.runs)).unwrap_or_default();
+    let policy = app.policy_of(recent.as_ref()).await?;
     let newest = newest(&app).await?;
     match asked.form {
         Form::Json => {
@@ -90,8 +92,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
                 base: newest.base.map(|base| base.0),
                 brief: newest.brief,
             });
-            let text =
-                wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, app.policy());
+            let text = wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, &policy);
             return json_text(text);
         }
         Form::Csv => return csv_text(csv::levels(&levels)),
@@ -108,7 +109,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
     page(&Page {
         frame: Frame::new(&app, &asked, "Overview", "/"),
         branch: branch.unwrap_or_default(),
-        attention: attention(&app, recent.as_ref(), &series).await?,
+        attention: attention(&app, recent.as_ref(), &series, &policy).await?,
         chart: chart(&chart_points(&levels, app.links()), Floor::Values, |value| {
             number::change(((value - 1.0) * 1000.0).round() / 1000.0)
         }),
@@ -117,7 +118,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
         most_changed: most
             .into_iter()
             .take(MOST_CHANGED)
-            .map(|series| benchmarks::Row::of(series, newest_id.as_deref(), &app))
+            .map(|series| benchmarks::Row::of(series, newest_id.as_deref(), &policy, app.links()))
             .collect(),
         benchmarks: series.len(),
         window: plural(levels.len(), "commit"),
@@ -169,11 +170,12 @@ async fn attention(
     app: &App,
     recent: Option<&Recent>,
     series: &[Series],
+    policy: &Policy,
 ) -> Result<Vec<Attention>, crate::problem::Problem> {
     let Some(newest) = recent.and_then(|recent| recent.runs.last()) else { return Ok(Vec::new()) };
     let links = app.links();
     let mut standing: Vec<_> =
-        series.iter().filter_map(|series| Some((series, series.standing(app.policy())?))).collect();
+        series.iter().filter_map(|series| Some((series, series.standing(policy)?))).collect();
     standing.sort_by(|a, b| b.1.change.factor().total_cmp(&a.1.change.factor()));
     let mut all: Vec<Attention> = standing
         .into_iter()
