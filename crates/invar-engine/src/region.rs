@@ -160,10 +160,13 @@ pub fn run_only(
     let context = memory::context();
     let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
     gate::run(context, engine, entry, argument as u64, stack);
+    engine.stop_threads(context);
     if context.in_runtime != 0 {
         engine.abandon(context);
     }
-    if threads.max(thread_count()) > 1 {
+    // Those that the region has started were measured.
+    let others = if engine.measured_threads() { threads } else { threads.max(thread_count()) };
+    if others > 1 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
