@@ -240,6 +240,15 @@ impl Engine {
         self.diagnostics.insert(Diagnostic::LeftTranslation);
     }
 
+    /// After a region whose other threads may still be here: what is to be said about it. Nothing was counted that can be read.
+    pub fn give_up(&self, context: &Context) -> Diagnostics {
+        faults::step_aside(context);
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.insert(Diagnostic::LeftTranslation);
+        diagnostics.insert(Diagnostic::OtherThreadsRan);
+        diagnostics
+    }
+
     /// What it was asked to do.
     pub fn setup(&self) -> &Setup {
         &self.setup
@@ -374,6 +383,10 @@ impl Engine {
     /// Says where the guest goes on.
     pub fn answer(&mut self, context: &mut Context) -> u64 {
         let number = context.exit_number as u32 as usize;
+        context.entries += 1;
+        if context.released != 0 && self.threads.is_active() {
+            self.note_release(context);
+        }
         match context.reason {
             reason if reason == Reason::Link as u64 => self.follow_link(context, number),
             reason if reason == Reason::Indirect as u64 => self.follow_indirect(context, context.target),
@@ -402,7 +415,7 @@ impl Engine {
             reason if reason == Reason::Resume as u64 => self.go_to(context, context.target),
             reason if reason == Reason::Turn as u64 => self.turn(context, number),
             reason if reason == Reason::Rescan as u64 => self.rescan(context),
-            reason if reason == Reason::Idle as u64 => self.idle_done(context),
+            reason if reason == Reason::Revoked as u64 => self.revoked(context, number),
             reason if reason == Reason::Started as u64 => self.started(context),
             reason => unreachable!("no gate gives reason {reason}"),
         }

@@ -92,10 +92,12 @@ pub struct Context {
     pub budget: i64,
     /// Who may execute generated code and the runtime; see [`super::threads`].
     pub baton: AtomicU64,
-    /// The system call by which a thread waits for all of them: number and arguments.
-    pub idle: [u64; 7],
-    /// What it returned.
-    pub idle_result: i64,
+    /// How often the runtime was entered: who waits for his turn sees by it that somebody goes on.
+    pub entries: u64,
+    /// The block of the thread that was given the baton and has not taken it yet, or zero.
+    pub pending: u64,
+    /// Everybody was let go, as nobody went on.
+    pub released: u64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -166,10 +168,12 @@ pub mod at {
         BUDGET = budget;
         /// [`Context::baton`].
         BATON = baton;
-        /// [`Context::idle`].
-        IDLE = idle;
-        /// [`Context::idle_result`].
-        IDLE_RESULT = idle_result;
+        /// [`Context::entries`].
+        ENTRIES = entries;
+        /// [`Context::pending`].
+        PENDING = pending;
+        /// [`Context::released`].
+        RELEASED = released;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

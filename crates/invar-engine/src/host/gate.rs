@@ -37,8 +37,8 @@ pub enum Reason {
     Turn = 6,
     /// The baton could not be put down, as a thread has come back from the outside.
     Rescan = 7,
-    /// The wait for all threads has returned `idle_result`.
-    Idle = 8,
+    /// As `Turn`, of a thread that has taken the baton from one that did not.
+    Revoked = 8,
     /// The call that was to start a thread has returned.
     Started = 9,
 }

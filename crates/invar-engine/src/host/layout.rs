@@ -11,9 +11,9 @@ pub const ARENA: u64 = 0x1000_0000_0000;
 /// Offset of the blocks of measured threads.
 pub const THREADS: u32 = 0x0001_0000;
 /// Size of a block.
-pub const THREAD_BYTES: u32 = 1 << 10;
+pub const THREAD_BYTES: u32 = 4 << 10;
 /// How many threads have a block.
-pub const THREADS_MAX: usize = 512;
+pub const THREADS_MAX: usize = 192;
 
 /// Offset of the indirect-branch table: [`TABLE_ENTRIES`] host addresses.
 pub const TABLE: u32 = 0x0010_0000;

@@ -17,7 +17,7 @@
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 use super::context::at;
 use super::gate::{Reason, into_runtime};
@@ -49,7 +49,22 @@ pub struct Block {
     pub thread: AtomicU32,
     /// Which region the thread is of.
     pub epoch: AtomicU32,
+    /// How often it has looked in vain whether somebody goes on.
+    vain: AtomicU32,
+    /// What [`Context::entries`](super::context::Context::entries) was then.
+    seen: AtomicU64,
+    /// The system call by which it waits for all threads: number and arguments.
+    pub call: [AtomicU64; 7],
+    /// What that returned.
+    pub result: AtomicI64,
+    /// What the call waits on: value, address and flags of each word.
+    pub words: [[AtomicU64; 3]; WORDS_MAX],
+    /// Until when: seconds and nanoseconds.
+    pub until: [AtomicU64; 2],
 }
+
+/// The kernel waits on so many words at once.
+pub const WORDS_MAX: usize = 127;
 
 /// Where the baton's word says which region it is of.
 pub const EPOCH_SHIFT: u32 = 48;
@@ -60,6 +75,20 @@ pub const WAIT: u32 = 0;
 pub const GO: u32 = 1;
 /// Go on natively.
 pub const RELEASE: u32 = 2;
+/// Somebody else has the baton by now: say when you are back.
+const ABSENT: u32 = 3;
+
+/// In [`Block::returned`]: it is back from a call.
+pub const BACK: u32 = 1;
+/// In [`Block::returned`]: the first thread has reached the region's end natively.
+pub const AT_THE_END: u32 = 2;
+
+/// Who waits for his turn looks so often (in nanoseconds) whether somebody goes on,
+const LOOK: u64 = 100_000_000;
+/// takes the baton from a thread that has not taken it for so many looks (a handler has jumped away, or waits itself),
+const LOOKS_UNTIL_REVOKED: u32 = 20;
+/// and lets everybody go if nobody has entered the runtime for so many.
+const LOOKS_UNTIL_RELEASED: u32 = 60;
 
 /// Offsets in a block.
 pub mod field {
@@ -155,22 +184,28 @@ unsafe fn wait(address: u64, value: u32, operation: u64) {
 
 /// Says that the thread of the first block is here, without having the baton; and waits for it.
 ///
-/// For the end of a region that was reached natively.
-pub fn wait_for_baton(baton: &AtomicU64) {
+/// For the end of a region that was reached natively. Says whether it has the baton: not if everybody was let go, which `released`
+/// says.
+pub fn wait_for_baton(baton: &AtomicU64, released: *const u64) -> bool {
     let block = block(0);
-    block.returned.store(1, SeqCst);
+    block.returned.store(AT_THE_END, SeqCst);
     let mut now = baton.fetch_add(2, SeqCst) + 2;
     while now & 1 != 0 {
         match baton.compare_exchange(now, now - 1, SeqCst, SeqCst) {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(other) => now = other,
         }
     }
     wake(&raw const *baton as u64);
-    while block.park.load(SeqCst) == WAIT {
+    // SAFETY: a field of the context, which others write.
+    while unsafe { released.read_volatile() } == 0 {
+        if block.park.load(SeqCst) == GO {
+            block.park.store(WAIT, SeqCst);
+            return true;
+        }
         wait_while(&block.park, WAIT);
     }
-    block.park.store(WAIT, SeqCst);
+    false
 }
 
 macro_rules! addresses {
@@ -186,7 +221,7 @@ addresses! {
     outside_address = outside;
     /// Hands over, or puts the baton down, and ends the thread.
     end_address = end_thread;
-    /// Makes the call that [`Context::idle`](super::context::Context::idle) says, and comes back with the baton.
+    /// Puts the baton down, makes the call that [`Block::call`] says, and then waits for its turn.
     idle_address = idle;
     /// Makes the guest's call that starts a thread, whose block is in `r15`. The child waits for its turn.
     start_address = start_thread;
@@ -213,25 +248,73 @@ extern "C" fn park() {
     )
 }
 
-/// Waits until the block says how to go on.
+/// Waits until the block says how to go on, and looks now and then whether anybody does.
 #[unsafe(naked)]
 extern "C" fn wait_for_turn() {
     naked_asm!(
+        "mov dword ptr [r14 + {vain}], 0",
         "2:",
         "mov ecx, [r14 + {park}]",
         "cmp ecx, {go}",
         "je 4f",
         "cmp ecx, {release}",
         "je 5f",
+        "cmp ecx, {absent}",
+        "je 6f",
         "mov eax, {futex}",
         "lea rdi, [r14 + {park}]",
         "mov esi, {wait}",
         "xor edx, edx",
-        "xor r10d, r10d",
+        "lea r10, [rip + {look}]",
         "syscall",
         "cmp rax, -4", // EINTR
+        "je 7f",
+        "cmp rax, -110", // ETIMEDOUT
         "jne 2b",
+        // Nobody has the baton: it is whose who takes it.
+        "mov rax, gs:[{baton}]",
+        "mov rcx, rax",
+        "shr rcx, {epoch_shift}",
+        "cmp ecx, [r14 + {epoch}]",
+        "jne 2b", // A later region's: this one has been let go.
+        "test al, 1",
+        "jz 8f",
+        "lea rcx, [rax - 1]",
+        "lock cmpxchg gs:[{baton}], rcx",
+        "jne 2b",
+        "jmp {turn}",
+        // Somebody has it: does he go on?
+        "8:",
+        "mov rax, gs:[{entries}]",
+        "cmp rax, [r14 + {seen}]",
+        "mov [r14 + {seen}], rax",
+        "je 9f",
+        "mov dword ptr [r14 + {vain}], 0",
+        "jmp 2b",
+        "9:",
+        "inc dword ptr [r14 + {vain}]",
+        "cmp dword ptr [r14 + {vain}], {looks_until_released}",
+        "jae 12f",
+        "cmp dword ptr [r14 + {vain}], {looks_until_revoked}",
+        "jb 2b",
+        "mov rdi, gs:[{pending}]",
+        "test rdi, rdi",
+        "jz 2b",
+        "mov eax, {go}",
+        "mov ecx, {absent}",
+        "lock cmpxchg [rdi + {park}], ecx",
+        "jne 2b",
+        "jmp {revoked}",
+        "12:",
+        "mov qword ptr gs:[{released}], 1",
+        "jmp {release_all}",
+        "7:",
         "mov dword ptr [r14 + {interrupted}], 1",
+        "jmp 13f",
+        "6:",
+        "mov dword ptr [r14 + {park}], 0",
+        "mov dword ptr [r14 + {returned}], {back}",
+        "13:",
         "lock add qword ptr gs:[{baton}], 2",
         "mov eax, {futex}",
         "mov rdi, {baton_address}",
@@ -240,21 +323,60 @@ extern "C" fn wait_for_turn() {
         "syscall",
         "jmp 2b",
         "4:",
-        "mov dword ptr [r14 + {park}], 0",
+        "mov eax, {go}",
+        "xor ecx, ecx",
+        "lock cmpxchg [r14 + {park}], ecx",
+        "jne 2b",
         "jmp {turn}",
         "5:",
         "jmp qword ptr [r14 + {exit}]",
+        vain = const offset_of!(Block, vain),
+        seen = const offset_of!(Block, seen),
         park = const PARK,
         go = const GO,
         release = const RELEASE,
+        absent = const ABSENT,
+        back = const BACK,
+        returned = const RETURNED,
         futex = const number::FUTEX,
         wait = const FUTEX_WAIT_PRIVATE,
         wake = const FUTEX_WAKE_PRIVATE,
+        look = sym LOOK_TIME,
+        looks_until_revoked = const LOOKS_UNTIL_REVOKED,
+        looks_until_released = const LOOKS_UNTIL_RELEASED,
+        entries = const at::ENTRIES,
+        pending = const at::PENDING,
+        released = const at::RELEASED,
         interrupted = const INTERRUPTED,
         baton = const at::BATON,
         baton_address = const ARENA + at::BATON as u64,
+        epoch_shift = const EPOCH_SHIFT,
+        epoch = const offset_of!(Block, epoch),
         exit = const EXIT,
         turn = sym turn,
+        revoked = sym revoked,
+        release_all = sym release,
+    )
+}
+
+/// [`LOOK`], as the kernel tells it.
+static LOOK_TIME: [u64; 2] = [0, LOOK];
+
+/// Into the runtime, with the baton of a thread that did not take it.
+#[unsafe(naked)]
+extern "C" fn revoked() {
+    naked_asm!(
+        "mov r11, gs:[{trace_pointer}]",
+        "mov rax, [r14 + {number}]",
+        "mov gs:[{exit_number}], rax",
+        "mov qword ptr gs:[{reason}], {value}",
+        "jmp {into}",
+        trace_pointer = const at::TRACE_POINTER,
+        number = const NUMBER,
+        exit_number = const at::EXIT_NUMBER,
+        reason = const at::REASON,
+        value = const Reason::Revoked as u64,
+        into = sym into_runtime,
     )
 }
 
@@ -306,12 +428,35 @@ extern "C" fn outside() {
         "mov r10, [r14 + {r10}]", "mov r8, [r14 + {r8}]", "mov r9, [r14 + {r9}]",
         "syscall",
         "mov [r14 + {rax}], rax",
-        "cmp dword ptr [r14 + {park}], {release}",
-        "je 5f",
-        "mov dword ptr [r14 + {returned}], 1",
+        "jmp {back}",
+        "2:",
+        "mov rax, r13",
+        "lea rcx, [r13 + 1]",
+        "lock cmpxchg gs:[{baton}], rcx",
+        "je 3b",
+        "jmp {rescan}",
+        park = const PARK,
+        go = const GO,
+        futex = const number::FUTEX,
+        wake = const FUTEX_WAKE_PRIVATE,
+        rax = const RAX, rdi = const RDI, rsi = const RSI, rdx = const RDX,
+        r10 = const R10, r8 = const R8, r9 = const R9,
+        baton = const at::BATON,
+        rescan = sym rescan,
+        back = sym come_back,
+    )
+}
+
+/// A call has returned: takes the baton if nobody has it, or says so and waits.
+#[unsafe(naked)]
+extern "C" fn come_back() {
+    naked_asm!(
+        "cmp dword ptr [r14 + {park}], 0",
+        "jne 5f", // It was let go, or given the baton.
+        "mov dword ptr [r14 + {returned}], {is_back}",
         "mov eax, 2",
         "lock xadd gs:[{baton}], rax",
-        "4:", // Nobody has the baton: it is whose who takes it.
+        "4:",
         "mov rax, gs:[{baton}]",
         "test al, 1",
         "jz 6f",
@@ -323,7 +468,7 @@ extern "C" fn outside() {
         "lock cmpxchg gs:[{baton}], rcx",
         "jne 4b",
         "jmp {turn}",
-        "6:", // Whoever has it may be waiting for all.
+        "6:", // Whoever has it may be about to put it down.
         "mov eax, {futex}",
         "mov rdi, {baton_address}",
         "mov esi, {wake}",
@@ -331,27 +476,17 @@ extern "C" fn outside() {
         "syscall",
         "5:",
         "jmp {wait}",
-        "2:",
-        "mov rax, r13",
-        "lea rcx, [r13 + 1]",
-        "lock cmpxchg gs:[{baton}], rcx",
-        "je 3b",
-        "jmp {rescan}",
         park = const PARK,
-        go = const GO,
-        release = const RELEASE,
-        futex = const number::FUTEX,
-        wake = const FUTEX_WAKE_PRIVATE,
-        rax = const RAX, rdi = const RDI, rsi = const RSI, rdx = const RDX,
-        r10 = const R10, r8 = const R8, r9 = const R9,
-        epoch_shift = const EPOCH_SHIFT,
-        epoch = const offset_of!(Block, epoch),
+        is_back = const BACK,
         returned = const RETURNED,
         baton = const at::BATON,
         baton_address = const ARENA + at::BATON as u64,
+        epoch_shift = const EPOCH_SHIFT,
+        epoch = const offset_of!(Block, epoch),
+        futex = const number::FUTEX,
+        wake = const FUTEX_WAKE_PRIVATE,
         turn = sym turn,
         wait = sym wait_for_turn,
-        rescan = sym rescan,
     )
 }
 
@@ -393,20 +528,21 @@ extern "C" fn end_thread() {
 #[unsafe(naked)]
 extern "C" fn idle() {
     naked_asm!(
-        "mov rax, gs:[{idle}]", "mov rdi, gs:[{idle} + 8]", "mov rsi, gs:[{idle} + 16]",
-        "mov rdx, gs:[{idle} + 24]", "mov r10, gs:[{idle} + 32]", "mov r8, gs:[{idle} + 40]",
-        "mov r9, gs:[{idle} + 48]",
+        "mov rax, r13",
+        "lea rcx, [r13 + 1]",
+        "lock cmpxchg gs:[{baton}], rcx",
+        "jne {rescan}",
+        "mov rax, [r14 + {call}]", "mov rdi, [r14 + {call} + 8]", "mov rsi, [r14 + {call} + 16]",
+        "mov rdx, [r14 + {call} + 24]", "mov r10, [r14 + {call} + 32]", "mov r8, [r14 + {call} + 40]",
+        "mov r9, [r14 + {call} + 48]",
         "syscall",
-        "mov gs:[{result}], rax",
-        "mov r11, gs:[{trace_pointer}]",
-        "mov qword ptr gs:[{reason}], {value}",
-        "jmp {into}",
-        idle = const at::IDLE,
-        result = const at::IDLE_RESULT,
-        trace_pointer = const at::TRACE_POINTER,
-        reason = const at::REASON,
-        value = const Reason::Idle as u64,
-        into = sym into_runtime,
+        "mov [r14 + {result}], rax",
+        "jmp {back}",
+        baton = const at::BATON,
+        call = const offset_of!(Block, call),
+        result = const offset_of!(Block, result),
+        rescan = sym rescan,
+        back = sym come_back,
     )
 }
 
@@ -469,5 +605,5 @@ extern "C" fn release() {
 }
 
 const _: () = assert!(size_of::<Block>() <= layout::THREAD_BYTES as usize);
-const _: () = assert!(at::IDLE_RESULT + 8 <= layout::THREADS, "the context lies before everything else");
+const _: () = assert!(at::RELEASED + 8 <= layout::THREADS, "the context lies before everything else");
 const _: () = assert!(offset(layout::THREADS_MAX) <= layout::TABLE);

@@ -14,6 +14,12 @@ pub fn read(address: u64, bytes: &mut [u8]) -> bool {
     count as u64 == bytes.len() as u64
 }
 
+/// Can the kernel be asked at all? Some sandboxes forbid it.
+pub fn are_readable() -> bool {
+    let here = 5u64;
+    word(&raw const here as u64) == Some(here)
+}
+
 /// Eight bytes of the memory of this process, if they are there.
 pub fn word(address: u64) -> Option<u64> {
     let mut bytes = [0; 8];

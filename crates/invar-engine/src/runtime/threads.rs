@@ -12,6 +12,7 @@
 //! Invariant: what a thread that does not execute needs to go on natively is in its block.
 
 use alloc::collections::VecDeque;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::diagnostic::Diagnostic;
@@ -32,8 +33,6 @@ use core::sync::atomic::Ordering::*;
 const QUANTUM: u64 = 1 << 20;
 /// No quantum: nobody else is there.
 const NO_QUANTUM: i64 = i64::MAX / 2;
-/// The kernel waits on so many words at once; one is the baton's.
-const WORDS_MAX: usize = 127;
 /// Wakes everybody.
 const EVERYBODY: usize = i32::MAX as usize;
 
@@ -131,19 +130,9 @@ pub(super) struct Threads {
     ended: Vec<u32>,
     /// The thread that is being started.
     starting: usize,
-    idle: Idle,
-}
-
-/// A wait for everybody.
-#[derive(Debug)]
-struct Idle {
-    /// What the kernel is given: value, address and flags of each word.
-    words: Vec<[u64; 3]>,
-    /// Until when, by the host's clock.
-    until: [u64; 2],
-    /// The host's clock when it began.
+    /// The host's clock when the baton was handed over or put down the last time.
     since: u64,
-    /// The first deadline: by the host's clock, and by the region's.
+    /// The first deadline then: by the host's clock, and by the region's.
     deadline: Option<(u64, u64)>,
     /// The kernel can wait on several words.
     on_words: bool,
@@ -168,13 +157,9 @@ impl Threads {
             ending: None,
             ended: Vec::new(),
             starting: 0,
-            idle: Idle {
-                words: Vec::new(),
-                until: [0; 2],
-                since: 0,
-                deadline: None,
-                on_words: true,
-            },
+            since: 0,
+            deadline: None,
+            on_words: true,
         }
     }
 
@@ -201,6 +186,13 @@ impl Threads {
 
     fn alone(&self) -> bool {
         self.all.iter().filter(|thread| !matches!(thread.state, State::Ended)).count() == 1
+    }
+
+    fn wait_of(&self, thread: usize) -> Option<Wait> {
+        match self.all[thread].state {
+            State::Waiting(wait) => Some(wait),
+            _ => None,
+        }
     }
 
     /// The thread can go on, with the result of its call.
@@ -231,16 +223,19 @@ impl Threads {
         for thread in 0..self.all.len() {
             // The block of one that has ended may be another's.
             let has_ended = matches!(self.all[thread].state, State::Ended);
-            if has_ended || self.block(thread).returned.swap(0, SeqCst) == 0 {
-                continue;
-            }
-            if let State::Outside(turns) = self.all[thread].state {
-                outside_order |= turns != self.turns;
-                self.all[thread].state = State::Ready;
-                self.ready.push_back(thread);
-            } else {
-                // The first thread, at the region's end: it came here without the baton, and is waited for by nobody.
-                self.ready.push_front(thread);
+            match if has_ended { 0 } else { self.block(thread).returned.swap(0, SeqCst) } {
+                0 => {}
+                // Without the baton, and waited for by nobody.
+                gates::AT_THE_END => self.ready.push_front(thread),
+                _ => match self.all[thread].state {
+                    State::Outside(turns) => {
+                        outside_order |= turns != self.turns;
+                        self.all[thread].state = State::Ready;
+                        self.ready.push_back(thread);
+                    }
+                    State::Waiting(_) => self.heard(thread),
+                    _ => {}
+                },
             }
         }
         let mut late = Vec::new();
@@ -257,6 +252,22 @@ impl Threads {
         late.sort_by_key(|&(deadline, ..)| deadline);
         late.into_iter().for_each(|(_, thread, result)| self.wake(thread, result));
         outside_order
+    }
+
+    /// A wait for all has returned.
+    fn heard(&mut self, thread: usize) {
+        let block = self.block(thread);
+        match block.result.load(SeqCst) {
+            ENOSYS => self.on_words = false,
+            EINTR => block.interrupted.store(1, SeqCst),
+            index @ 1.. if self.on_words => {
+                if let Some([_, word, _]) = block.words.get(index as usize) {
+                    // As many as natively, or more: nobody who waits on a word trusts in being woken alone.
+                    self.wake_on(word.load(Relaxed), EVERYBODY, u32::MAX);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A handler has interrupted a wait.
@@ -279,9 +290,10 @@ fn returns_to(block: &Block, next: u64) {
 impl Engine {
     /// The region starts its first thread: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
-        let on_words = self.threads.idle.on_words;
-        self.threads = Threads { active: true, several: true, process: syscall::process_id(), ..Threads::new() };
-        self.threads.idle.on_words = on_words;
+        let (process, on_words) = (syscall::process_id(), self.threads.on_words);
+        self.threads = Threads { active: true, several: true, process, on_words, ..Threads::new() };
+        context.released = 0;
+        context.pending = 0;
         self.threads.clock = Clock::start();
         self.threads.walked = context.trace_pointer;
         self.threads.budget = context.budget;
@@ -419,7 +431,9 @@ impl Engine {
         context.registers[usize::from(R14)] = address(current);
         context.registers[usize::from(R15)] = next.map_or(0, address);
         self.threads.holder = next.map_or(Holder::Nobody(current), Holder::Thread);
-        self.threads.idle.since = syscall::clock(MONOTONIC).unwrap_or(0);
+        self.threads.since = syscall::clock(MONOTONIC).unwrap_or(0);
+        self.threads.deadline = None;
+        context.pending = context.registers[usize::from(R15)];
     }
 
     /// The current thread is about to leave for the outside or for good: who gets the baton, if anybody can take it.
@@ -438,19 +452,39 @@ impl Engine {
         if let Holder::Nobody(thread) = self.threads.holder {
             self.threads.holder = Holder::Thread(thread);
         }
-        let gate = match self.threads.all[self.threads.current()].state {
-            State::Ended => gates::end_address(),
-            _ => gates::outside_address(),
-        };
-        self.pass(context, gate)
+        match self.threads.all[self.threads.current()].state {
+            State::Ended => self.pass(context, gates::end_address()),
+            State::Outside(_) => self.pass(context, gates::outside_address()),
+            _ => self.look(context),
+        }
+    }
+
+    /// A thread has taken the baton from one that did not take it, which goes on natively for the time being.
+    pub(super) fn revoked(&mut self, context: &mut Context, thread: usize) -> u64 {
+        if let Holder::Thread(absent) = self.threads.holder {
+            self.threads.all[absent].state = State::Outside(self.threads.turns);
+            self.threads.waiting.retain(|&one| one != absent);
+            self.threads.ready.retain(|&one| one != absent);
+        }
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
+        self.threads.ready.retain(|&one| one != thread);
+        self.turn(context, thread)
+    }
+
+    /// Nobody went on for so long that everybody was let go: the current thread goes on alone.
+    pub(super) fn note_release(&mut self, context: &mut Context) {
+        self.collect(context);
+        self.threads.active = false;
+        context.budget = i64::MAX;
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
+        self.diagnostics.insert(Diagnostic::OtherThreadsRan);
     }
 
     /// A thread has the baton.
     pub(super) fn turn(&mut self, context: &mut Context, thread: usize) -> u64 {
+        context.pending = 0;
         if let Holder::Nobody(_) = self.threads.holder {
-            // It has taken what lay there: until then nobody went on.
-            let now = syscall::clock(MONOTONIC).unwrap_or(0);
-            self.threads.clock.idle += now.saturating_sub(self.threads.idle.since);
+            self.nobody_went_on();
         }
         self.threads.holder = Holder::Thread(thread);
         if let Some((word, value)) = self.threads.ending.take() {
@@ -462,6 +496,10 @@ impl Engine {
         self.fs_base = syscall::fs_base();
         if let Some(ledger) = &mut self.ledger {
             ledger.switch_to(thread);
+        }
+        if !self.threads.active {
+            // Everybody was let go: it asks once more, and the kernel answers.
+            return self.restore(context);
         }
         match self.threads.all[thread].state {
             State::Ready => self.go_on(context),
@@ -480,75 +518,63 @@ impl Engine {
         }
     }
 
-    /// Nobody can go on: waits for the outside, for a word that somebody changes natively, and for the first deadline.
-    fn wait_for_all(&mut self, context: &mut Context, before: u64) -> u64 {
-        const SIZE_U32: u64 = 2;
-        let current = self.threads.current();
-        self.prepare(context, Some(current));
-        let now = self.threads.idle.since;
-        let Threads { all, waiting, clock, idle, .. } = &mut self.threads;
-        let waits = || {
-            waiting.iter().filter_map(|&thread| match all[thread].state {
-                State::Waiting(wait) => Some(wait),
-                _ => None,
-            })
+    /// The baton lay there, and was taken: what has passed meanwhile is what the host's clock says, and not past a deadline.
+    fn nobody_went_on(&mut self) {
+        let Threads { clock, since, deadline, .. } = &mut self.threads;
+        let now = syscall::clock(MONOTONIC).unwrap_or(0);
+        let left = |deadline: u64, clock: &Clock| deadline.saturating_sub(clock.elapsed());
+        clock.idle += match *deadline {
+            Some((host, deadline)) if now >= host => left(deadline, clock),
+            Some((_, deadline)) => now.saturating_sub(*since).min(left(deadline, clock).saturating_sub(1)),
+            None => now.saturating_sub(*since),
         };
-        idle.words.clear();
-        let baton = &raw const context.baton as u64;
-        idle.words.push([before & 0xffff_ffff, baton, SIZE_U32 | operation::PRIVATE]);
-        for wait in waits().filter(|wait| wait.word != 0).take(WORDS_MAX) {
-            let flags = SIZE_U32 | if wait.private { operation::PRIVATE } else { 0 };
-            idle.words.push([u64::from(wait.expected), wait.word, flags]);
-        }
-        let first = waits().filter_map(|wait| wait.deadline).min();
-        idle.deadline = first.map(|deadline| (now + deadline.saturating_sub(clock.elapsed()), deadline));
-        let too_many = waits().filter(|wait| wait.word != 0).count() > WORDS_MAX;
-        let mut until = idle.deadline.map(|(host, _)| host);
-        if !idle.on_words || too_many {
-            // Who wakes natively is not heard: the words are looked at again.
-            const MILLISECOND: u64 = 1_000_000;
-            until = Some(until.unwrap_or(u64::MAX).min(now + MILLISECOND));
-        }
-        idle.until = [until.unwrap_or(0) / SECOND, until.unwrap_or(0) % SECOND];
-        let time = until.map_or(0, |_| idle.until.as_ptr() as u64);
-        context.idle = if idle.on_words {
-            let words = idle.words.as_ptr() as u64;
-            [number::FUTEX_WAITV, words, idle.words.len() as u64, 0, time, MONOTONIC, 0]
-        } else {
-            let wait = operation::WAIT_BITSET | operation::PRIVATE;
-            [number::FUTEX, baton, wait, before & 0xffff_ffff, time, 0, u64::from(u32::MAX)]
-        };
-        gates::idle_address()
     }
 
-    /// The wait for all has returned.
-    pub(super) fn idle_done(&mut self, context: &mut Context) -> u64 {
-        let now = syscall::clock(MONOTONIC).unwrap_or(0);
-        let result = context.idle_result;
-        let Threads { clock, idle, .. } = &mut self.threads;
-        let passed = now.saturating_sub(idle.since);
-        match idle.deadline {
-            Some((host, deadline)) if now >= host => clock.idle += deadline.saturating_sub(clock.elapsed()),
-            Some((_, deadline)) => {
-                let left = deadline.saturating_sub(clock.elapsed());
-                clock.idle += passed.min(left.saturating_sub(1));
-            }
-            None => clock.idle += passed,
+    /// Nobody can go on: the current thread waits for the outside, for a word that somebody changes natively, and for the first
+    /// deadline. Nobody has the baton meanwhile.
+    fn wait_for_all(&mut self, context: &mut Context, before: u64) -> u64 {
+        const SIZE_U32: u64 = 2;
+        self.prepare(context, None);
+        context.registers[usize::from(R13)] = before;
+        let Holder::Nobody(current) = self.threads.holder else { unreachable!("it was put down") };
+        let index = self.threads.all[current].block;
+        let block = block(index);
+        let waits: Vec<Wait> = self.threads.waiting.iter().filter_map(|&thread| self.threads.wait_of(thread)).collect();
+        let (baton, park) = (&raw const context.baton as u64, &raw const block.park as u64);
+        let mut words = vec![
+            [(before + 1) & 0xffff_ffff, baton, SIZE_U32 | operation::PRIVATE],
+            [u64::from(WAIT), park, SIZE_U32 | operation::PRIVATE],
+        ];
+        words.extend(waits.iter().filter(|wait| wait.word != 0).map(|wait| {
+            let private = if wait.private { operation::PRIVATE } else { 0 };
+            [u64::from(wait.expected), wait.word, SIZE_U32 | private]
+        }));
+        let count = words.len().min(gates::WORDS_MAX);
+        for (homes, word) in block.words.iter().zip(&words) {
+            homes.iter().zip(word).for_each(|(home, &value)| home.store(value, Relaxed));
         }
-        match result {
-            ENOSYS if idle.on_words => idle.on_words = false,
-            EINTR => {
-                let current = self.threads.current();
-                self.threads.block(current).interrupted.store(1, SeqCst);
-            }
-            index @ 1.. if idle.on_words => {
-                if let Some(&[_, word, _]) = idle.words.get(index as usize) {
-                    self.threads.wake_on(word, EVERYBODY, u32::MAX);
-                }
-            }
-            _ => {}
+        let first = waits.iter().filter_map(|wait| wait.deadline).min();
+        let Threads { clock, since, deadline, on_words, .. } = &mut self.threads;
+        *deadline = first.map(|first| (*since + first.saturating_sub(clock.elapsed()), first));
+        let mut until = deadline.map(|(host, _)| host);
+        if !*on_words || count < words.len() {
+            // Who wakes natively is not heard: the words are looked at again.
+            const MILLISECOND: u64 = 1_000_000;
+            until = Some(until.unwrap_or(u64::MAX).min(*since + MILLISECOND));
         }
-        self.look(context)
+        let time = until.map_or(0, |until| {
+            block.until[0].store(until / SECOND, Relaxed);
+            block.until[1].store(until % SECOND, Relaxed);
+            block.until.as_ptr() as u64
+        });
+        let call = if *on_words {
+            [number::FUTEX_WAITV, block.words.as_ptr() as u64, count as u64, 0, time, MONOTONIC, 0]
+        } else {
+            let wait = operation::WAIT_BITSET | operation::PRIVATE;
+            [number::FUTEX, baton, wait, (before + 1) & 0xffff_ffff, time, 0, u64::from(u32::MAX)]
+        };
+        block.call.iter().zip(call).for_each(|(home, value)| home.store(value, Relaxed));
+        gates::idle_address()
     }
 
     /// The current thread waits inside.
@@ -806,6 +832,9 @@ impl Engine {
     pub(super) fn start_thread(&mut self, context: &mut Context, site: Site, arguments: [u64; 6]) -> Option<u64> {
         const CLEAR_CHILD: u64 = 0x20_0000;
         let (call, _) = self.system_call;
+        if !words::are_readable() {
+            return None;
+        }
         let (flags, cleared) = match call {
             number::CLONE3 => (words::word(arguments[0])?, words::word(arguments[0] + 16)?),
             _ => (arguments[0], arguments[3]),
@@ -873,22 +902,26 @@ impl Engine {
     }
 
     /// After a region: nobody of its threads is in the engine any more, or will be.
-    pub fn stop_threads(&mut self, context: &mut Context) {
+    /// Says whether somebody is all the same, as everybody was let go.
+    pub fn stop_threads(&mut self, context: &mut Context) -> bool {
         if self.threads.process != syscall::process_id() {
             // A forked child has none.
             self.threads = Threads::new();
-            return;
+            return false;
         }
-        if self.threads.active {
+        let holds = |engine: &Engine| engine.threads.holder == Holder::Thread(0);
+        if self.threads.active || context.released != 0 {
             // The end was reached natively, perhaps without the baton.
-            if self.threads.holder != Holder::Thread(0) {
-                gates::wait_for_baton(&context.baton);
+            let released = &raw const context.released;
+            if !holds(self) && !gates::wait_for_baton(&context.baton, released) {
+                return true;
             }
             let others = (1..layout::THREADS_MAX).filter(|&index| block(index).thread.load(Relaxed) != 0);
             others.for_each(|index| gates::tell(index, RELEASE));
             self.threads.active = false;
         }
         self.wait_for_ended();
+        false
     }
 
     /// Those who have ended are counted by the kernel until they are gone.
