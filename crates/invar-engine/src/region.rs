@@ -101,7 +101,9 @@ pub fn attach(setup: &Setup) -> Result<(), EngineError> {
         return Ok(());
     }
     if LOST.load(Ordering::Acquire) == process_id() {
-        return Err(EngineError::Unsupported { why: "a thread of an earlier region has not left the engine" });
+        return Err(EngineError::Unsupported {
+            why: "a thread of an earlier region has not left the engine",
+        });
     }
     if MAPPED.swap(1, Ordering::AcqRel) == 0 {
         memory::map_arena().map_err(|errno| match errno {

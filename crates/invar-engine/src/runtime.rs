@@ -17,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::{Event, Events};
@@ -384,7 +385,7 @@ impl Engine {
     pub fn answer(&mut self, context: &mut Context) -> u64 {
         let number = context.exit_number as u32 as usize;
         context.entries += 1;
-        if context.released != 0 && self.threads.is_active() {
+        if context.released.load(Relaxed) != 0 && self.threads.is_active() {
             self.note_release(context);
         }
         match context.reason {

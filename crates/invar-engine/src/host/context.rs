@@ -97,7 +97,7 @@ pub struct Context {
     /// The block of the thread that was given the baton and has not taken it yet, or zero.
     pub pending: u64,
     /// Everybody was let go, as nobody went on.
-    pub released: u64,
+    pub released: AtomicU64,
 }
 
 /// Where a field is, relative to `gs`.

@@ -88,7 +88,7 @@ const LOOK: u64 = 100_000_000;
 /// takes the baton from a thread that has not taken it for so many looks (a handler has jumped away, or waits itself),
 const LOOKS_UNTIL_REVOKED: u32 = 20;
 /// and lets everybody go if nobody has entered the runtime for so many.
-const LOOKS_UNTIL_RELEASED: u32 = 60;
+const LOOKS_UNTIL_RELEASED: u32 = 40;
 
 /// Offsets in a block.
 pub mod field {
@@ -186,7 +186,7 @@ unsafe fn wait(address: u64, value: u32, operation: u64) {
 ///
 /// For the end of a region that was reached natively. Says whether it has the baton: not if everybody was let go, which `released`
 /// says.
-pub fn wait_for_baton(baton: &AtomicU64, released: *const u64) -> bool {
+pub fn wait_for_baton(baton: &AtomicU64, released: &AtomicU64) -> bool {
     let block = block(0);
     block.returned.store(AT_THE_END, SeqCst);
     let mut now = baton.fetch_add(2, SeqCst) + 2;
@@ -197,8 +197,7 @@ pub fn wait_for_baton(baton: &AtomicU64, released: *const u64) -> bool {
         }
     }
     wake(&raw const *baton as u64);
-    // SAFETY: a field of the context, which others write.
-    while unsafe { released.read_volatile() } == 0 {
+    while released.load(SeqCst) == 0 {
         if block.park.load(SeqCst) == GO {
             block.park.store(WAIT, SeqCst);
             return true;

@@ -6,10 +6,10 @@ use invar_core::diagnostic::Diagnostic;
 
 use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
+use crate::guest::vdso::Teller;
 use crate::host::context::{Context, register::*};
 use crate::host::layout::ARENA;
 use crate::host::memory::CodeMemory;
-use crate::guest::vdso::Teller;
 use crate::host::{faults, gate, layout, syscall, words};
 use crate::runtime::{CODE_END, Engine, NATIVE_EXIT_BYTES, PAGE};
 use crate::translate::{Site, Special, emit};

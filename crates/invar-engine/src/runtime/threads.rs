@@ -176,12 +176,19 @@ impl Threads {
     fn current(&self) -> usize {
         match self.holder {
             Holder::Thread(thread) => thread,
-            Holder::Nobody(thread) => unreachable!("the runtime is entered with the baton, which {thread} put down"),
+            Holder::Nobody(thread) => {
+                unreachable!("the runtime is entered with the baton, which {thread} put down")
+            }
         }
     }
 
     fn block(&self, thread: usize) -> &'static Block {
         block(self.all[thread].block)
+    }
+
+    /// Address of a thread's block.
+    fn address(&self, thread: usize) -> u64 {
+        gates::address(self.all[thread].block)
     }
 
     fn alone(&self) -> bool {
@@ -245,7 +252,8 @@ impl Threads {
                 self.interrupt(thread, wait);
             } else if wait.word != 0 && words::half(wait.word).is_some_and(|word| word != wait.expected) {
                 self.wake(thread, EAGAIN);
-            } else if let Some(deadline) = wait.deadline.filter(|&deadline| deadline <= self.clock.elapsed()) {
+            } else if let Some(deadline) = wait.deadline.filter(|&deadline| deadline <= self.clock.elapsed())
+            {
                 late.push((deadline, thread, if wait.word == 0 { 0 } else { ETIMEDOUT }));
             }
         }
@@ -292,7 +300,7 @@ impl Engine {
     fn activate(&mut self, context: &mut Context) {
         let (process, on_words) = (syscall::process_id(), self.threads.on_words);
         self.threads = Threads { active: true, several: true, process, on_words, ..Threads::new() };
-        context.released = 0;
+        context.released.store(0, SeqCst);
         context.pending = 0;
         self.threads.clock = Clock::start();
         self.threads.walked = context.trace_pointer;
@@ -427,9 +435,8 @@ impl Engine {
             self.collect(context);
         }
         let current = self.threads.current();
-        let address = |thread: usize| gates::address(self.threads.all[thread].block);
-        context.registers[usize::from(R14)] = address(current);
-        context.registers[usize::from(R15)] = next.map_or(0, address);
+        context.registers[usize::from(R14)] = self.threads.address(current);
+        context.registers[usize::from(R15)] = next.map_or(0, |next| self.threads.address(next));
         self.threads.holder = next.map_or(Holder::Nobody(current), Holder::Thread);
         self.threads.since = syscall::clock(MONOTONIC).unwrap_or(0);
         self.threads.deadline = None;
@@ -539,7 +546,8 @@ impl Engine {
         let Holder::Nobody(current) = self.threads.holder else { unreachable!("it was put down") };
         let index = self.threads.all[current].block;
         let block = block(index);
-        let waits: Vec<Wait> = self.threads.waiting.iter().filter_map(|&thread| self.threads.wait_of(thread)).collect();
+        let waits: Vec<Wait> =
+            self.threads.waiting.iter().filter_map(|&thread| self.threads.wait_of(thread)).collect();
         let (baton, park) = (&raw const context.baton as u64, &raw const block.park as u64);
         let mut words = vec![
             [(before + 1) & 0xffff_ffff, baton, SIZE_U32 | operation::PRIVATE],
@@ -829,7 +837,12 @@ impl Engine {
     }
 
     /// The current thread starts one; `None` if there is no room for a block.
-    pub(super) fn start_thread(&mut self, context: &mut Context, site: Site, arguments: [u64; 6]) -> Option<u64> {
+    pub(super) fn start_thread(
+        &mut self,
+        context: &mut Context,
+        site: Site,
+        arguments: [u64; 6],
+    ) -> Option<u64> {
         const CLEAR_CHILD: u64 = 0x20_0000;
         let (call, _) = self.system_call;
         if !words::are_readable() {
@@ -857,14 +870,15 @@ impl Engine {
         child.registers[usize::from(RAX)].store(0, Relaxed);
         child.flags.store(context.flags, Relaxed);
         child.target.store(site.next, Relaxed);
-        context.registers[usize::from(R14)] = gates::address(self.threads.all[self.threads.current()].block);
+        context.registers[usize::from(R14)] = self.threads.address(self.threads.current());
         context.registers[usize::from(R15)] = gates::address(index);
         Some(gates::start_address())
     }
 
     /// The call that was to start a thread has returned.
     pub(super) fn started(&mut self, context: &mut Context) -> u64 {
-        let result = self.threads.block(self.threads.current()).registers[usize::from(RAX)].load(Relaxed) as i64;
+        let result =
+            self.threads.block(self.threads.current()).registers[usize::from(RAX)].load(Relaxed) as i64;
         let number = self.threads.starting;
         let block = self.threads.block(number);
         if result < 0 {
@@ -891,7 +905,7 @@ impl Engine {
         if let Some(exit) = exit {
             block.exit.store(exit, Relaxed);
         }
-        context.registers[usize::from(R14)] = gates::address(self.threads.all[self.threads.current()].block);
+        context.registers[usize::from(R14)] = self.threads.address(self.threads.current());
         self.threads.active = false;
         gates::release_address()
     }
@@ -904,24 +918,38 @@ impl Engine {
     /// After a region: nobody of its threads is in the engine any more, or will be.
     /// Says whether somebody is all the same, as everybody was let go.
     pub fn stop_threads(&mut self, context: &mut Context) -> bool {
-        if self.threads.process != syscall::process_id() {
+        if !self.threads.several || self.threads.process != syscall::process_id() {
             // A forked child has none.
             self.threads = Threads::new();
             return false;
         }
         let holds = |engine: &Engine| engine.threads.holder == Holder::Thread(0);
-        if self.threads.active || context.released != 0 {
+        if self.threads.active || context.released.load(SeqCst) != 0 {
             // The end was reached natively, perhaps without the baton.
-            let released = &raw const context.released;
-            if !holds(self) && !gates::wait_for_baton(&context.baton, released) {
+            if context.released.load(SeqCst) != 0 {
+                self.diagnostics.insert(Diagnostic::OtherThreadsRan);
+            }
+            if !holds(self) && !gates::wait_for_baton(&context.baton, &context.released) {
                 return true;
             }
             let others = (1..layout::THREADS_MAX).filter(|&index| block(index).thread.load(Relaxed) != 0);
             others.for_each(|index| gates::tell(index, RELEASE));
             self.threads.active = false;
         }
+        self.note_absent();
         self.wait_for_ended();
         false
+    }
+
+    /// A thread that has ended, and not here: a handler has jumped away with it, or it was cancelled where it waited.
+    fn note_absent(&mut self) {
+        let is_gone = |thread: &Thread| {
+            let kernel = block(thread.block).thread.load(Relaxed);
+            !matches!(thread.state, State::Ended) && !syscall::thread_exists(kernel)
+        };
+        if self.threads.all.iter().any(is_gone) {
+            self.diagnostics.insert(Diagnostic::LeftTranslation);
+        }
     }
 
     /// Those who have ended are counted by the kernel until they are gone.

@@ -33,7 +33,9 @@ use crate::host::layout;
 use copies::replace_r11;
 pub use watched::NO_FRAME;
 
-pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child, thread_exit};
+pub use stubs::{
+    branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child, thread_exit,
+};
 
 /// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
 /// leaves.

@@ -156,7 +156,8 @@ const LOOP: [u8; 5] = [0xff, 0xc9, 0x75, 0xfc, 0xc3];
 fn looped(is_taken: impl Fn(usize, u64) -> bool) -> (block::Path, Translation) {
     let path = trace_path(&Bytes(&LOOP), AT, block::LONG, is_taken).expect("there is code");
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
-    let translation = translate(&path, ORIGIN, numbers, Options { mode: Mode::Counts, rorx: true, threads: false }, None);
+    let translation =
+        translate(&path, ORIGIN, numbers, Options { mode: Mode::Counts, rorx: true, threads: false }, None);
     (path, translation)
 }
 
