@@ -171,9 +171,9 @@ pub struct Engine {
     entered_min: u64,
     /// The threads that the region has started.
     threads: Threads,
-    /// Functions of the vdso that tell the time: with several threads, blocks there ask which clock that is.
-    tellers: Vec<(u64, Teller)>,
-    /// Their own code, for regions with one thread, by address.
+    /// Functions of the vdso that tell the time, once they were looked for: they are answered by the runtime.
+    tellers: Option<Vec<(u64, Teller)>>,
+    /// Their own code, for what cannot be answered, by address.
     plain: BTreeMap<u64, u32>,
 }
 
@@ -214,7 +214,7 @@ impl Engine {
             fault: None,
             entered_min: reform::ENTERED_MIN,
             threads: Threads::new(),
-            tellers: Vec::new(),
+            tellers: None,
             plain: BTreeMap::new(),
         };
         engine.code.write(CODE_END, &UD2);
@@ -288,6 +288,9 @@ impl Engine {
         context.left = 0;
         context.budget = i64::MAX;
         self.threads = Threads::new();
+        if self.tellers.is_none() {
+            self.tellers = Some(self.find_tellers());
+        }
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
@@ -563,7 +566,7 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
-        if self.options.threads && self.tellers.iter().any(|&(at, _)| at == head) {
+        if self.tellers.iter().flatten().any(|&(at, _)| at == head) {
             let path = Path { steps: Vec::new(), end: End::Clock { at: head }, taken: 0 };
             // It is not to be formed again.
             return Some(self.translate(head, &path, block::LONG, range, way));
@@ -572,7 +575,7 @@ impl Engine {
         Some(self.translate(head, &path, block::SHORT, range, way))
     }
 
-    /// The block of a function that tells the time, for who is to be told by the host's clock.
+    /// The block of a function that tells the time, of its own code.
     fn plain_block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
         if let Some(&number) = self.plain.get(&head) {
             return Some(number as usize);
@@ -586,16 +589,14 @@ impl Engine {
         Some(plain)
     }
 
-    fn find_tellers(&mut self) {
+    fn find_tellers(&mut self) -> Vec<(u64, Teller)> {
         const VDSO: u64 = 33;
-        let Some(start) = syscall::auxiliary(VDSO) else { return };
+        let Some(start) = syscall::auxiliary(VDSO) else { return Vec::new() };
         self.map.refresh();
         self.map_is_stale = false;
-        let Some(range) = self.map.find(start) else { return };
+        let Some(range) = self.map.find(start) else { return Vec::new() };
         let mut image = vec![0; (range.end - start) as usize];
-        if words::read(start, &mut image) {
-            self.tellers = vdso::tellers(&image, start);
-        }
+        if words::read(start, &mut image) { vdso::tellers(&image, start) } else { Vec::new() }
     }
 
     fn translate(&mut self, head: u64, path: &Path, reach: Reach, range: Executable, way: Way) -> usize {

@@ -38,7 +38,7 @@ fn symbols(image: &[u8]) -> Option<Vec<(&[u8], u64)>> {
     const DYNAMIC_SYMBOLS: u64 = 11;
     const SYMBOL_BYTES: usize = 24;
     let number = |at: u64, bytes: usize| {
-        let at = usize::try_from(at).ok()?;
+        let at = usize::try_from(at).ok().filter(|&at| at < image.len())?;
         let mut number = [0; 8];
         number[..bytes].copy_from_slice(image.get(at..at.checked_add(bytes)?)?);
         Some(u64::from_le_bytes(number))
@@ -49,15 +49,16 @@ fn symbols(image: &[u8]) -> Option<Vec<(&[u8], u64)>> {
     let (sections, section_bytes, count) = (number(40, 8)?, number(58, 2)?, number(60, 2)?);
     let part = |section: u64| {
         let at = sections.checked_add(section * section_bytes)?;
-        let (offset, bytes) = (number(at + 24, 8)? as usize, number(at + 32, 8)? as usize);
+        let (offset, bytes) =
+            (number(at.checked_add(24)?, 8)? as usize, number(at.checked_add(32)?, 8)? as usize);
         image.get(offset..offset.checked_add(bytes)?)
     };
     for section in 0..count {
         let at = sections.checked_add(section * section_bytes)?;
-        if number(at + 4, 4)? != DYNAMIC_SYMBOLS {
+        if number(at.checked_add(4)?, 4)? != DYNAMIC_SYMBOLS {
             continue;
         }
-        let names = part(number(at + 40, 4)?)?;
+        let names = part(number(at.checked_add(40)?, 4)?)?;
         let mut found = Vec::new();
         for symbol in part(section)?.chunks_exact(SYMBOL_BYTES) {
             let name = u32::from_le_bytes(symbol[..4].try_into().ok()?);

@@ -309,9 +309,8 @@ impl Engine {
         let epoch = (context.baton.load(SeqCst) >> gates::EPOCH_SHIFT).wrapping_add(1) & 0xffff;
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
-        if !self.options.threads {
+        if self.options.mode == Mode::Counts && !self.options.threads {
             self.options.threads = true;
-            self.find_tellers();
             self.forget_all(context);
         }
         self.renew_quantum(context);
@@ -812,19 +811,24 @@ impl Engine {
         Ok(clock.when(number, time))
     }
 
-    /// What a call or a function of the vdso says about the time; `None` if that is the kernel's to say.
+    /// What a call or a function of the vdso says about the time: by the region's clock if it has several threads, by the
+    /// host's if not. `None` if the guest asks for what there is not.
     pub(super) fn tell_time(&mut self, context: &Context, call: u64, first: u64, second: u64) -> Option<i64> {
-        self.count_instructions(context);
-        let clock = &self.threads.clock;
         let (number, to) = match call {
             number::CLOCK_GETTIME => (first, second),
             number::GETTIMEOFDAY if second == 0 => (REALTIME, first),
             number::TIME => (REALTIME, first),
             _ => return None,
         };
-        let now = clock.now(number)?;
+        let by_region = if self.threads.active {
+            self.count_instructions(context);
+            self.threads.clock.now(number)
+        } else {
+            None
+        };
+        let now = by_region.or_else(|| syscall::clock(number))?;
         let (seconds, rest) = (now / SECOND, now % SECOND);
-        if clock::is_of_the_day(number) {
+        if by_region.is_none() || clock::is_of_the_day(number) {
             self.diagnostics.insert(Diagnostic::ReadClock);
         }
         let (words, result): (&[u64], i64) = match call {
