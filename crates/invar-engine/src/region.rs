@@ -39,6 +39,8 @@ pub struct Outcome {
     pub events: Events,
     /// What went wrong.
     pub diagnostics: Diagnostics,
+    /// It has started threads, which were measured.
+    pub several_threads: bool,
     /// The same by call path, of a warm pass, if that was asked for.
     pub call_paths: Option<CallPaths>,
 }
@@ -168,27 +170,28 @@ pub fn run_only(
     let context = memory::context();
     let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
     gate::run(context, engine, entry, argument as u64, stack);
+    let several_threads = engine.measured_threads();
     if engine.stop_threads(context) {
         // A thread of the region may execute it for ever, so it is never used again.
         let diagnostics = engine.give_up(context);
         LOST.store(process_id(), Ordering::Release);
         RUNNING.store(0, Ordering::Release);
         core::mem::forget(attached);
-        return Ok(Outcome { events: Events::default(), diagnostics, call_paths: None });
+        return Ok(Outcome { events: Events::default(), diagnostics, several_threads, call_paths: None });
     }
     if context.in_runtime != 0 {
         engine.abandon(context);
     }
-    // Those that the region has started were measured.
-    let others = if engine.measured_threads() { threads } else { threads.max(thread_count()) };
-    if others > 1 {
+    // Those that the region has started were measured, unless they were let go.
+    let others = if several_threads { threads } else { threads.max(thread_count()) };
+    if others > 1 || context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
     let call_paths = engine.call_paths();
     RUNNING.store(0, Ordering::Release);
     ENGINE.put(attached);
-    Ok(Outcome { events, diagnostics, call_paths })
+    Ok(Outcome { events, diagnostics, several_threads, call_paths })
 }
 
 fn mode() -> Option<Mode> {

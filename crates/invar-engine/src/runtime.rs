@@ -287,6 +287,7 @@ impl Engine {
         context.ended_natively = 0;
         context.left = 0;
         context.budget = i64::MAX;
+        context.released.store(0, Relaxed);
         self.threads = Threads::new();
         if self.tellers.is_none() {
             self.tellers = Some(self.find_tellers());

@@ -930,9 +930,6 @@ impl Engine {
         let holds = |engine: &Engine| engine.threads.holder == Holder::Thread(0);
         if self.threads.active || context.released.load(SeqCst) != 0 {
             // The end was reached natively, perhaps without the baton.
-            if context.released.load(SeqCst) != 0 {
-                self.diagnostics.insert(Diagnostic::OtherThreadsRan);
-            }
             if !holds(self) && !gates::wait_for_baton(&context.baton, &context.released) {
                 return true;
             }
