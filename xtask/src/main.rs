@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that people run")]
 
 mod bench;
+mod bench_server;
 mod demo;
 mod demo_server;
 mod exactness;
@@ -15,6 +16,7 @@ mod profiles;
 mod python;
 mod repeat;
 mod sensitivity;
+mod server;
 mod soak;
 mod suites;
 mod test;
@@ -75,14 +77,30 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs (`engine`), or how far numbers move that should not, beside pytest-codspeed's (`noise`).
+    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), or
+    /// how fast a server answers that keeps millions of them (`server`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "noise"])]
+        #[arg(value_parser = ["engine", "noise", "server"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// How many measurements the server keeps.
+        #[arg(long, default_value_t = 1_000_000)]
+        measurements: u64,
+    },
+    /// Kill one of two replicas of a server again and again (`soak`), or ask it whatever its OpenAPI document permits (`api`).
+    Server {
+        /// What to do.
+        #[arg(value_parser = ["soak", "api"])]
+        what: String,
+        /// How often a replica is killed.
+        #[arg(long, default_value_t = 100)]
+        rounds: usize,
+        /// How many examples of each request are tried.
+        #[arg(long, default_value_t = 100)]
+        examples: usize,
     },
     /// Run programs of chance natively and translated, and compare everything they leave behind.
     Fuzz {
@@ -136,12 +154,17 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
-        Command::Bench { what, json } if what == "noise" => noise::noise(json)?,
-        Command::Bench { what: _, json } => bench::engine(json)?,
+        Command::Bench { what, json, measurements } => match what.as_str() {
+            "noise" => noise::noise(json)?,
+            "server" => bench_server::server(measurements, json)?,
+            _ => bench::engine(json)?,
+        },
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {
             fuzz::translate(minutes, seed, from, plant_defect.as_deref())?;
         }
         Command::Python { quick } => python::check(&python::others()?, quick)?,
+        Command::Server { what, rounds, .. } if what == "soak" => server::soak(rounds)?,
+        Command::Server { what: _, examples, .. } => server::api(examples)?,
         Command::Web => web::build()?,
         Command::Screens => web::screens()?,
         Command::Tidy => tidy::tidy()?,

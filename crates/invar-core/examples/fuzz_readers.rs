@@ -1,6 +1,7 @@
-//! Throws damaged files at the readers of raw files, callgrind.out and folded stacks, for as long as it is told.
+//! Throws damaged files at the readers of raw files, callgrind.out, folded stacks, and of what is uploaded to a server, for
+//! as long as it is told.
 //!
-//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `callgrind` or `folded`. What a batch does depends on the seed and its number alone,
+//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `callgrind`, `folded` or `parcel`. What a batch does depends on the seed and its number alone,
 //! and both are printed before it: a batch that ends in a panic is repeated by `--seed SEED --batch NUMBER`. Exit status 1
 //! where something was found that is no panic: a file that was read, and written again reads back as something else.
 #![expect(clippy::print_stdout, reason = "a program that people watch")]
@@ -8,11 +9,18 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use invar_core::benchmark::Benchmark;
 use invar_core::event::{Event, Events};
+use invar_core::instrument::Instrument;
 use invar_core::machine::Machine;
+use invar_core::measurement::Measurement;
+use invar_core::run::{Run, Timestamp};
+use invar_core::source::Source;
+use invar_core::wire::parcel;
 use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, pprof, speedscope};
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 use invar_core::wire::raw::{self, Record};
+use invar_core::wire::v1;
 
 #[path = "fuzzing/random.rs"]
 mod random;
@@ -26,7 +34,7 @@ const CALLGRIND: [&[u8]; 3] = [
 ];
 const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
 
-const READERS: [&str; 3] = ["raw", "callgrind", "folded"];
+const READERS: [&str; 4] = ["raw", "callgrind", "folded", "parcel"];
 
 /// Executions of each reader in a batch.
 const BATCH: u64 = 1000;
@@ -54,6 +62,7 @@ fn main() -> ExitCode {
     }
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let raw_file = raw_file();
+    let (parcel_file, run_file) = parcel_files();
     let (mut executions, mut whole, mut findings) = (0, 0, 0);
     for batch in only.unwrap_or(0)..=only.unwrap_or(u64::MAX) {
         println!(
@@ -65,6 +74,7 @@ fn main() -> ExitCode {
                 let result = match name {
                     "raw" => check_raw(&damaged(&mut random, &[&raw_file])),
                     "callgrind" => check_callgrind(&damaged(&mut random, &CALLGRIND)),
+                    "parcel" => check_parcel(&damaged(&mut random, &[&parcel_file, &run_file])),
                     _ => check_folded(&damaged(&mut random, &FOLDED)),
                 };
                 executions += 1;
@@ -123,6 +133,39 @@ fn check_folded(bytes: &[u8]) -> Outcome {
     let total = profile.total();
     let same = folded::read(text.as_bytes(), "root", Event::Reads).is_ok_and(|again| again.total() == total);
     check(same || total == Events::default(), "a profile that was written again has another total")
+}
+
+fn check_parcel(bytes: &[u8]) -> Outcome {
+    let Ok(read) = parcel::read(bytes) else { return Outcome::Refused };
+    let again = parcel::read(&parcel::write(&read.run, &read.profiles));
+    check(again.is_ok_and(|again| again == read), "a run that was written again is another")
+}
+
+/// A run of three benchmarks with the profiles of two, and the run alone.
+fn parcel_files() -> (Vec<u8>, Vec<u8>) {
+    let profile = callgrind::read(CALLGRIND[0], "t.py::a[1]").expect("it is whole");
+    let mut run =
+        Run::started("0190f3c2-7b1e-7cc3-9a54-000000000001", Timestamp(1 << 50), Machine::reference_1());
+    run.source = Some(Source {
+        commit: Some("0123456789abcdef0123456789abcdef01234567".to_string()),
+        branch: Some("main".to_string()),
+        message: Some("A message of a commit".to_string()),
+        ..Source::default()
+    });
+    run.failed.insert("t.py::failed".to_string(), "AssertionError".to_string());
+    run.warnings.push("a warning".to_string());
+    for name in ["t.py::a[1]", "t.py::b", "t.py::c"] {
+        run.measurements.push(Measurement {
+            benchmark: Benchmark::named(name),
+            instrument: Instrument::Simulation,
+            machine: Machine::reference_1(),
+            cold: Some(profile.total()),
+            warm: profile.total(),
+            diagnostics: Default::default(),
+        });
+    }
+    let profiles = ["t.py::a[1]", "t.py::b"].map(|name| (name.to_string(), profile.clone()));
+    (parcel::write(&run, &profiles.into()), v1::write_pretty(&run).into_bytes())
 }
 
 /// A file with every kind of record.

@@ -17,6 +17,7 @@ mod asked;
 mod assets;
 mod baseline;
 mod chart;
+pub mod edge;
 pub mod flame;
 mod pages;
 mod problem;
@@ -24,38 +25,5 @@ mod router;
 pub mod team;
 mod words;
 
-use std::future::Future;
-use std::io;
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-
 pub use app::Site;
 pub use router::router;
-
-/// How long requests that are under way may take after the server has been told to stop.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
-
-/// Answers requests until `stop` is ready, then finishes those under way.
-pub async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (told, stopping) = oneshot::channel();
-    let stop = async move {
-        stop.await;
-        // Nobody listens any more if the server has failed.
-        let _ = told.send(());
-    };
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
-    tokio::select! {
-        ended = server.into_future() => ended,
-        () = async {
-            // A client that does not read its answer would keep the server for ever.
-            let _ = stopping.await;
-            tokio::time::sleep(LAST_REQUESTS).await;
-        } => Ok(()),
-    }
-}

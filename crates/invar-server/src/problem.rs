@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use invar_core::compare::CompareError;
-use invar_store::{DatabaseError, GetError, GetProfileError};
+use invar_store::{DatabaseError, GetError, GetProfileError, NotReadyError};
 
 /// Why a request has no other answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum Problem {
     /// A profile that is listed could not be read.
     #[error("This profile could not be read. What the system said is in the server's log.")]
     Profile(#[source] GetProfileError),
+    /// What the store is kept in does not answer.
+    #[error("The store cannot be reached now. What the system said is in the server's log.")]
+    NotReady(#[from] NotReadyError),
     /// A page could not be written.
     #[error("This page could not be written. What went wrong is in the server's log.")]
     Page(#[from] askama::Error),
@@ -41,6 +44,9 @@ impl Problem {
             Problem::Unusable(_) => StatusCode::BAD_REQUEST,
             Problem::Unlike(_) => StatusCode::CONFLICT,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Problem::Store(DatabaseError::Unreachable { .. }) | Problem::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Problem::Store(_) | Problem::Run(_) | Problem::Profile(_) | Problem::Page(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -54,9 +60,11 @@ impl Problem {
             Problem::Unusable(_) => "That cannot be understood",
             Problem::Unlike(_) => "These runs cannot be compared",
             Problem::Method => "Not that way",
-            Problem::Store(_) | Problem::Run(_) | Problem::Profile(_) | Problem::Page(_) => {
-                "Something is wrong on this side"
-            }
+            Problem::Store(_)
+            | Problem::NotReady(_)
+            | Problem::Run(_)
+            | Problem::Profile(_)
+            | Problem::Page(_) => "Something is wrong on this side",
         }
     }
 
@@ -66,6 +74,7 @@ impl Problem {
             Problem::Store(error) => error as &dyn std::error::Error,
             Problem::Run(error) => error,
             Problem::Profile(error) => error,
+            Problem::NotReady(error) => error,
             Problem::Page(error) => error,
             Problem::NotFound(_) | Problem::Unusable(_) | Problem::Unlike(_) | Problem::Method => {
                 return None;

@@ -82,6 +82,42 @@ impl WriteBlobError {
     pub fn kind(&self) -> Option<io::ErrorKind> {
         io_error(&*self.source).map(io::Error::kind)
     }
+
+    /// Is it an object store that does not answer, or not as it should? That may pass by itself.
+    pub fn is_away(&self) -> bool {
+        is_away(&*self.source)
+    }
+}
+
+impl ReadBlobError {
+    /// Is it an object store that does not answer, or not as it should? That may pass by itself.
+    pub fn is_away(&self) -> bool {
+        matches!(self, ReadBlobError::Refused { source, .. } if is_away(&**source))
+    }
+}
+
+fn is_away(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
+        NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof,
+    };
+    match io_error(error) {
+        Some(error) => matches!(
+            error.kind(),
+            BrokenPipe
+                | ConnectionAborted
+                | ConnectionRefused
+                | ConnectionReset
+                | HostUnreachable
+                | NetworkDown
+                | NetworkUnreachable
+                | NotConnected
+                | TimedOut
+                | UnexpectedEof
+        ),
+        // A folder's have an error of the system below them.
+        None => matches!(error.downcast_ref(), Some(object_store::Error::Generic { .. })),
+    }
 }
 
 /// The error of the system below others.
@@ -97,7 +133,7 @@ fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
 }
 
 /// What went wrong, without the words of those that only passed it on.
-fn cause(error: object_store::Error) -> Box<dyn Error + Send + Sync> {
+pub(crate) fn cause(error: object_store::Error) -> Box<dyn Error + Send + Sync> {
     match io_error(&error) {
         Some(found) => match found.raw_os_error() {
             Some(code) => Box::new(io::Error::from_raw_os_error(code)),
@@ -184,6 +220,16 @@ impl Blobs {
         let digest = name.filename()?.strip_suffix(self.ending)?.strip_suffix('.')?;
         let is_one = digest.len() == 64 && digest.chars().all(|digit| digit.is_ascii_hexdigit());
         (is_one && self.name(digest) == *name).then(|| digest.to_string())
+    }
+
+    /// Blobs of this kind, elsewhere.
+    pub(crate) fn on(&self, shelf: &Shelf) -> Blobs {
+        shelf.blobs(self.kind, self.ending)
+    }
+
+    /// Where they are.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// The objects among which the blobs are.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::By;
 use crate::database::DatabaseError;
 use crate::history::{Cursor, Listing};
 use crate::profile::{GetProfileError, Profiles};
@@ -62,8 +63,9 @@ impl Store {
     }
 
     async fn create_like(&self, project: &Project) -> Result<Store, CopyError> {
-        let made = self.create_project(&project.name, project.visibility, project.created).await?;
-        made.set_settings(&project.settings).await?;
+        let by = By { who: "invar import", at: project.created };
+        let made = self.create_project(&project.name, project.visibility, by).await?;
+        made.set_settings(&project.settings, by).await?;
         Ok(made)
     }
 

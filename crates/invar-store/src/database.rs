@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 pub use error::DatabaseError;
 
+use crate::ready::Connections;
 use crate::statement::{Statement, Value};
 
 /// A database, connected to. Its copies share their connections.
@@ -140,6 +141,35 @@ impl Database {
         let mut transaction = self.begin(Intent::Write).await?;
         transaction.execute(statement).await?;
         transaction.commit().await
+    }
+
+    /// Copies all rows into a new file, as they are at one moment; not those of PostgreSQL, whose own programs do that.
+    pub(crate) async fn copy_into(&self, path: &Path) -> Result<bool, DatabaseError> {
+        match self {
+            Database::Sqlite(sqlite) => {
+                let copy = sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy().into_owned());
+                let copied = copy.execute(&sqlite.writer).await;
+                copied.map(|_| true).map_err(|error| self.error(&error))
+            }
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Ok(false),
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> Connections {
+        let (open, idle, most) = match self {
+            Database::Sqlite(sqlite) => {
+                let readers = &sqlite.readers;
+                (readers.size(), readers.num_idle(), readers.options().get_max_connections())
+            }
+            #[cfg(feature = "postgres")]
+            Database::Postgres(postgres) => {
+                let pool = &postgres.pool;
+                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            }
+        };
+        Connections { open, idle: u32::try_from(idle).unwrap_or(open), most }
     }
 
     /// Lets go of the connections.

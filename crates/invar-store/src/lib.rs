@@ -6,7 +6,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `invar.sqlite` | a row for each project, run, measurement, profile and verification |
+//! | `invar.sqlite` | a row for each project, run, measurement, profile, verification, account, ... |
 //! | `blobs/` | each run as JSON, compressed, by digest |
 //! | `profiles/` | the profile of each benchmark of a run, in the same way |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
@@ -17,17 +17,24 @@
 //! sees nothing of others; blobs, which are named by their content, are shared.
 #![forbid(unsafe_code)]
 
+mod account;
+mod acknowledgement;
+mod audit;
+mod backup;
 pub mod blobs;
 mod collect;
 mod copy;
 mod database;
+mod duty;
 mod history;
 mod location;
 mod measurement;
+mod member;
 #[cfg(all(test, feature = "postgres"))]
 mod plans;
 mod profile;
 mod project;
+mod ready;
 mod search;
 mod statement;
 mod store;
@@ -35,13 +42,19 @@ mod summary;
 mod token;
 mod verification;
 
+pub use account::{Account, CreateAccountError, Link, NewAccount, NewSecret};
+pub use acknowledgement::{Acknowledged, NewAcknowledgement};
+pub use audit::{By, Entry};
+pub use backup::{BackedUp, BackupError};
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
 pub use collect::{CollectError, Collected};
 pub use copy::{Copied, CopyError};
 pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
 pub use location::Location;
+pub use member::{Member, Role};
 pub use profile::{GetProfileError, Profiles};
 pub use project::{CreateProjectError, Project, Visibility};
+pub use ready::{Connections, NotReadyError};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
 pub use token::{NewToken, Token};

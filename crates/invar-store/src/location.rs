@@ -3,9 +3,22 @@
 //! Says what the words mean and makes connections; knows nothing of what is kept there.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "s3")]
+use std::time::Duration;
 
 use crate::blobs::Shelf;
 use crate::store::OpenError;
+
+/// How long an object store may be away before that is an error, how often it is asked, and how long a connection and an
+/// answer may take.
+#[cfg(feature = "s3")]
+const PATIENCE: Duration = Duration::from_secs(10);
+#[cfg(feature = "s3")]
+const RETRIES: usize = 5;
+#[cfg(feature = "s3")]
+const CONNECTS: Duration = Duration::from_secs(5);
+#[cfg(feature = "s3")]
+const ANSWERS: Duration = Duration::from_secs(60);
 
 /// Where a store is. Anything that is no address is a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +81,7 @@ pub(crate) fn bucket(url: &url::Url) -> Result<Shelf, OpenError> {
 
     use object_store::aws::AmazonS3Builder;
     use object_store::path::Path as Name;
+    use object_store::{ClientOptions, RetryConfig};
 
     let wrong = |why: String| {
         let mut shown = url.clone();
@@ -87,7 +101,11 @@ pub(crate) fn bucket(url: &url::Url) -> Result<Shelf, OpenError> {
     let prefix = Name::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
     // Another crate may have chosen a provider before; then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    // One that is away is said to be while somebody still waits for the answer; who sent a run tries again.
+    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: PATIENCE, ..RetryConfig::default() };
+    let client = ClientOptions::new().with_connect_timeout(CONNECTS).with_timeout(ANSWERS);
+    let mut builder =
+        AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry).with_client_options(client);
     if let Some(secret) = url.password() {
         let plain = |text| percent_encoding::percent_decode_str(text).decode_utf8().map(String::from);
         let (key, secret) = (plain(url.username()), plain(secret));

@@ -12,6 +12,7 @@ use invar_core::profile::Builder;
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
 
+use crate::account::session_sql;
 use crate::collect::{Table, named_sql};
 use crate::history::{Cursor, Listing, Trees};
 use crate::location::Location;
@@ -48,7 +49,10 @@ fn run(number: u32) -> Run {
 }
 
 async fn fill(store: &Store) {
-    let demo = store.create_project("acme/demo", crate::Visibility::Public, Timestamp(0)).await.unwrap();
+    let demo = store
+        .create_project("acme/demo", crate::Visibility::Public, crate::By { who: "test", at: Timestamp(0) })
+        .await
+        .unwrap();
     for number in 0..RUNS {
         let store = if number % 2 == 0 { store } else { &demo };
         let name = format!("t.py::b{number}");
@@ -95,6 +99,9 @@ fn queries(store: &Store) -> Vec<(&'static str, Statement)> {
         ("ways", store.ways_sql("t.py::b7")),
         ("a profile", profile_sql(store.project, &run(4).id, "t.py::b4")),
         ("runs that name blobs", named_sql(Table::Run, &digests)),
+        ("a session", session_sql("d", Timestamp(1))),
+        ("what is acknowledged", store.acknowledged_sql("branch-2")),
+        ("what was done to a project", store.audit_sql(10)),
         ("profiles that name blobs", named_sql(Table::Profile, &digests)),
     ]
 }

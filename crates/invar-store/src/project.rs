@@ -5,6 +5,7 @@
 
 use invar_core::run::Timestamp;
 
+use crate::audit::{By, note};
 use crate::database::{DatabaseError, Intent, Row};
 use crate::statement::Statement;
 use crate::store::Store;
@@ -22,6 +23,16 @@ pub enum Visibility {
     Public,
     /// Nobody.
     Private,
+}
+
+impl Visibility {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Visibility::Public => "public",
+            Visibility::Private => "private",
+        }
+    }
 }
 
 /// What a store says of a project.
@@ -85,7 +96,7 @@ impl Store {
         &self,
         name: &str,
         visibility: Visibility,
-        created: Timestamp,
+        by: By<'_>,
     ) -> Result<Store, CreateProjectError> {
         if !is_a_name(name) {
             return Err(CreateProjectError::Name { name: name.to_string() });
@@ -95,10 +106,14 @@ impl Store {
             .push(", ")
             .bind(visibility == Visibility::Public)
             .push(", ")
-            .bind(created.0)
+            .bind(by.at.0)
             .push(", '') ON CONFLICT DO NOTHING RETURNING number");
         let mut transaction = self.database.begin(Intent::Write).await?;
         let number = transaction.one(&statement, |row| row.number(0)).await?;
+        if number.is_some() {
+            let what = format!("made the project, which is {}", visibility.name());
+            note(&mut transaction, number, by, &what).await?;
+        }
         transaction.commit().await?;
         match number {
             Some(number) => Ok(self.within(number)),
@@ -122,15 +137,22 @@ impl Store {
     }
 
     /// Says who may read the project from now on.
-    pub async fn show_to(&self, visibility: Visibility) -> Result<(), DatabaseError> {
+    pub async fn show_to(&self, visibility: Visibility, by: By<'_>) -> Result<(), DatabaseError> {
         let statement = Statement::new("UPDATE project SET public = ").bind(visibility == Visibility::Public);
-        self.database.execute(&statement.push(" WHERE number = ").bind(self.project)).await
+        self.change(statement, by, &format!("made the project {}", visibility.name())).await
     }
 
     /// Keeps the project's settings instead of those it has.
-    pub async fn set_settings(&self, settings: &str) -> Result<(), DatabaseError> {
+    pub async fn set_settings(&self, settings: &str, by: By<'_>) -> Result<(), DatabaseError> {
         let statement = Statement::new("UPDATE project SET settings = ").bind(settings);
-        self.database.execute(&statement.push(" WHERE number = ").bind(self.project)).await
+        self.change(statement, by, "changed the settings").await
+    }
+
+    async fn change(&self, statement: Statement, by: By<'_>, what: &str) -> Result<(), DatabaseError> {
+        let mut transaction = self.database.begin(Intent::Write).await?;
+        transaction.execute(&statement.push(" WHERE number = ").bind(self.project)).await?;
+        note(&mut transaction, Some(self.project), by, what).await?;
+        transaction.commit().await
     }
 }
 

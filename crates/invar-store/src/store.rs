@@ -25,7 +25,7 @@ use crate::summary::{select, summary};
 pub(crate) const QUICK: Duration = Duration::from_secs(60);
 
 /// The database of a directory.
-const FILE: &str = "invar.sqlite";
+pub(crate) const FILE: &str = "invar.sqlite";
 
 /// The runs of one project, among others that lie beside it. Nothing that a store is asked tells of another project.
 #[derive(Debug, Clone)]
@@ -424,7 +424,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
 }
 
 /// Makes the directory, where it is missing, with what keeps git out of it.
-fn prepare(directory: &Path) -> Result<(), OpenError> {
+pub(crate) fn prepare(directory: &Path) -> Result<(), OpenError> {
     fs::create_dir_all(directory).map_err(failed(directory))?;
     let ignore = directory.join(".gitignore");
     if !ignore.exists() {

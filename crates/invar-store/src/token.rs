@@ -5,6 +5,7 @@
 
 use invar_core::run::Timestamp;
 
+use crate::audit::{By, note};
 use crate::database::{DatabaseError, Intent, Row};
 use crate::statement::Statement;
 use crate::store::Store;
@@ -38,8 +39,6 @@ pub struct NewToken<'a> {
     pub digest: &'a str,
     /// What it permits.
     pub scopes: &'a str,
-    /// When it is made.
-    pub created: Timestamp,
     /// From when on it is worth nothing.
     pub expires: Option<Timestamp>,
 }
@@ -48,7 +47,7 @@ const SELECT: &str = "SELECT number, name, scopes, created_us, expires_us, used_
 
 impl Store {
     /// Makes a token for this project, and says its number.
-    pub async fn create_token(&self, token: &NewToken<'_>) -> Result<i64, DatabaseError> {
+    pub async fn create_token(&self, token: &NewToken<'_>, by: By<'_>) -> Result<i64, DatabaseError> {
         let statement = Statement::new(
             "INSERT INTO token (project, name, digest, scopes, created_us, expires_us) VALUES (",
         )
@@ -60,7 +59,7 @@ impl Store {
         .push(", ")
         .bind(token.scopes)
         .push(", ")
-        .bind(token.created.0)
+        .bind(by.at.0)
         .push(", ");
         let statement = match token.expires {
             Some(expires) => statement.bind(expires.0),
@@ -68,6 +67,8 @@ impl Store {
         };
         let mut transaction = self.database.begin(Intent::Write).await?;
         let number = transaction.one(&statement.push(") RETURNING number"), |row| row.number(0)).await?;
+        let what = format!("made the token {}, which permits {}", token.name, token.scopes);
+        note(&mut transaction, Some(self.project), by, &what).await?;
         transaction.commit().await?;
         Ok(number.expect("a row that was inserted has a number"))
     }
@@ -79,11 +80,14 @@ impl Store {
     }
 
     /// Makes a token worth nothing, and says whether there was one.
-    pub async fn revoke_token(&self, number: i64) -> Result<bool, DatabaseError> {
+    pub async fn revoke_token(&self, number: i64, by: By<'_>) -> Result<bool, DatabaseError> {
         let statement = Statement::new("DELETE FROM token WHERE number = ").bind(number);
-        let statement = statement.push(" AND project = ").bind(self.project).push(" RETURNING number");
+        let statement = statement.push(" AND project = ").bind(self.project).push(" RETURNING name");
         let mut transaction = self.database.begin(Intent::Write).await?;
-        let gone = transaction.one(&statement, |row| row.number(0)).await?;
+        let gone = transaction.one(&statement, |row| row.text(0)).await?;
+        if let Some(name) = &gone {
+            note(&mut transaction, Some(self.project), by, &format!("revoked the token {name}")).await?;
+        }
         transaction.commit().await?;
         Ok(gone.is_some())
     }

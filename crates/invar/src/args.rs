@@ -437,8 +437,10 @@ pub struct Pull {
 #[derive(Debug, Args)]
 pub struct Admin {
     /// The server's store, as for `invar serve --team`
-    #[arg(long, value_name = "DIRECTORY", global = true)]
+    #[arg(long, value_name = "DIRECTORY", global = true, conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub apart: Apart,
     /// What to do.
     #[command(subcommand)]
     pub act: AdminAct,
@@ -456,6 +458,17 @@ pub enum AdminAct {
         /// Everybody who reaches the server may read it
         #[arg(long)]
         public: bool,
+    },
+    /// Remove what uploads that were cut off left behind; servers do it once a day
+    Collect {
+        /// Nothing younger than so many hours, since it may be somebody's who is uploading
+        #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        older_than_hours: u64,
+    },
+    /// Copy everything into a directory, while the server runs. Of PostgreSQL only runs and profiles: its rows are pg_dump's
+    Backup {
+        /// Where to; what is there already is not copied again
+        directory: PathBuf,
     },
     /// Make a token for a project, and write it to standard output, this once
     Token {
@@ -492,8 +505,24 @@ pub struct Serve {
     /// The store to show [default: as --store says, else .invar at the root of the checkout]
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
     pub data: Option<PathBuf>,
+    /// The address by which the server is called: its name is answered besides those of this machine. May be repeated
+    #[arg(long, value_name = "URL", env = "INVAR_PUBLIC_URL", value_delimiter = ',')]
+    pub public_url: Vec<String>,
+    /// Also answer whoever watches the server, at /metrics, /readyz and /healthz of this address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub watch: Option<std::net::SocketAddr>,
+    /// Write a line of JSON for every request to standard error
+    #[arg(long)]
+    pub access_log: bool,
+    /// How often an address may ask in a minute, and a token may be used; 0: as often as they like [default: 1200 with
+    /// --team, else 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub requests_per_minute: Option<u32>,
+    /// A proxy whose `X-Forwarded-For` says who asks. May be repeated
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub trusted_proxy: Vec<std::net::IpAddr>,
     /// Serve the projects of the store to programs, and take uploads
-    #[arg(long, requires = "data")]
+    #[arg(long)]
     pub team: bool,
     #[command(flatten)]
     pub apart: Apart,
@@ -503,11 +532,18 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Apart {
     /// The store's database: `postgres://USER:PASSWORD@HOST/NAME`, or a directory for SQLite
-    #[arg(long, value_name = "URL", env = "INVAR_DATABASE", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "INVAR_DATABASE", hide_env_values = true, global = true)]
     pub database: Option<String>,
     /// Where the store keeps runs and profiles: `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`, or a directory
     /// [default: the directory of the database]
-    #[arg(long, value_name = "URL", env = "INVAR_BLOBS", hide_env_values = true, requires = "database")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "INVAR_BLOBS",
+        hide_env_values = true,
+        requires = "database",
+        global = true
+    )]
     pub blobs: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use invar_core::config::{Config, Policy};
 use invar_core::run::Run;
 use invar_core::wire::config;
 use invar_runner::source;
-use invar_store::{Comparable, Location, OpenError, Store};
+use invar_store::{Comparable, Location, NotReadyError, OpenError, Store};
 
 use crate::args::{Apart, Common};
 use crate::exit::{Code, Failure};
@@ -66,6 +66,21 @@ impl Place {
             }
             _ => Failure::of(Code::Storage, &error),
         })
+    }
+
+    /// The store of a server: what keeps its rows and its blobs answers, and takes more.
+    pub async fn store_of_a_server(&self, apart: &Apart) -> Result<Store, Failure> {
+        let store = self.store_apart(apart).await?;
+        match store.ready_to_take().await {
+            Ok(()) => Ok(store),
+            Err(NotReadyError::Database(error)) => Err(self.database(&error)),
+            Err(error) => {
+                let failure = Failure::of(Code::Storage, &error);
+                Err(failure.help(
+                    "is it there, and may it be written with this key? The place: --blobs or INVAR_BLOBS",
+                ))
+            }
+        }
     }
 
     /// The store, if runs were ever kept here.

@@ -69,9 +69,10 @@ fn lines_where(
 
 /// Who knows does not print.
 pub fn printing_is_the_commands(tree: &Tree) -> Vec<Problem> {
-    const PROGRAMS: [&str; 6] = [
+    const PROGRAMS: [&str; 7] = [
         "crates/invar/",
         "crates/invar-core/examples/",
+        "crates/invar-store/examples/",
         "crates/invar-runner/examples/",
         "xtask/",
         "fuzz/src/",

@@ -13,6 +13,6 @@ pub async fn alive() -> Response {
 
 /// It can read its store.
 pub async fn ready(app: App, _asked: Asked) -> Answer {
-    app.store().list(1).await?;
+    app.store().ready().await?;
     Ok(typed("text/plain; charset=utf-8", "ready\n".to_string()))
 }

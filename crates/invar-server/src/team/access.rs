@@ -81,6 +81,14 @@ impl Asker {
         }
     }
 
+    /// What they are called where it is written down what they did.
+    pub fn who(&self) -> String {
+        match self {
+            Asker::Anonymous => "somebody".to_string(),
+            Asker::Holder(holder) => format!("the token {}", holder.name),
+        }
+    }
+
     /// May they see that this project is there?
     pub fn sees(&self, name: &str, visibility: Visibility) -> bool {
         visibility == Visibility::Public || matches!(self, Asker::Holder(holder) if holder.project == name)

@@ -1,27 +1,26 @@
 //! What programs ask: projects, runs up and down, profiles, tokens.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use invar_core::run::Timestamp;
 use invar_core::wire::{list, parcel, profile, v1};
-use invar_store::{Listing, NewToken, Project, Put, Store, Visibility, Wanted};
+use invar_store::{By, Listing, NewToken, Project, Put, Store, Visibility, Wanted};
 use serde_json::{Value, json};
 
 use super::Team;
 use super::access::{Asker, by_header, now};
+use super::memory::Share;
 use super::problem::ApiProblem;
 use super::token::{Scope, Secret};
 use super::upload::{self, Packing};
 use crate::answer::{self, typed};
 use crate::pages::runs::{cursor, cursor_text};
 
-/// How long a body may take to arrive.
-const ARRIVES: Duration = Duration::from_secs(300);
 /// The largest body that is no upload.
 const SMALL_BYTES: usize = 16 << 10;
 /// How many runs a list has where nobody says, and at most.
@@ -115,14 +114,21 @@ pub async fn put_run(
     let digest =
         headers.get("invar-sha256").map(|digest| String::from_utf8_lossy(digest.as_bytes()).into_owned());
     let limits = *team.limits();
-    let body = arrived(&headers, body, limits.body_bytes).await?;
+    let mut share = team.memory().share();
+    let body = arrived(&headers, body, limits.body_bytes, &team, &mut share).await?;
+    let reader = team.reader().await;
     // Unpacking and reading take the processor for a while.
-    let read = move || upload::read(&body, packing, digest.as_deref(), &limits);
-    let parcel = match tokio::task::spawn_blocking(read).await {
-        Ok(parcel) => parcel?,
+    let read = move || {
+        let parcel = upload::read(&body, packing, digest.as_deref(), &limits, &mut share);
+        drop(reader);
+        parcel.map(|parcel| (parcel, share))
+    };
+    let (parcel, share) = match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read?,
         Err(error) => return Err(ApiProblem::Inside(format!("the reader of an upload has ended: {error}"))),
     };
     let put = store.put_with(&parcel.run, &parcel.profiles).await?;
+    drop(share);
     let address = format!("/api/v1/projects/{}/runs/{}", store.about().await?.name, parcel.run.id);
     let status = match put {
         Put::Stored => StatusCode::CREATED,
@@ -133,21 +139,36 @@ pub async fn put_run(
 }
 
 /// A body, whole, or why not.
-async fn arrived(headers: &HeaderMap, body: Body, most: usize) -> Result<axum::body::Bytes, ApiProblem> {
+async fn arrived(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    team: &Team,
+    share: &mut Share,
+) -> Result<Vec<u8>, ApiProblem> {
     let said =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|said| said > most) {
         return Err(ApiProblem::TooLarge(most));
     }
-    match tokio::time::timeout(ARRIVES, to_bytes(body, most)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let source = std::error::Error::source(&error);
-            let is_limit = source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            Err(if is_limit { ApiProblem::TooLarge(most) } else { ApiProblem::CutOff })
+    tokio::time::timeout(team.limits().arrives, whole(body, most, share))
+        .await
+        .unwrap_or(Err(ApiProblem::CutOff))
+}
+
+async fn whole(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>, ApiProblem> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiProblem::CutOff)?;
+        // What comes after the last byte says nothing that is asked for here.
+        let Some(piece) = frame.data_ref() else { continue };
+        if bytes.len() + piece.len() > most {
+            return Err(ApiProblem::TooLarge(most));
         }
-        Err(_) => Err(ApiProblem::CutOff),
+        share.take(piece.len())?;
+        bytes.extend_from_slice(piece);
     }
+    Ok(bytes)
 }
 
 /// Runs, newest first, of a branch or of a commit.
@@ -270,8 +291,9 @@ pub async fn make_token(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
-    let body = arrived(&headers, body, SMALL_BYTES).await?;
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let body = arrived(&headers, body, SMALL_BYTES, &team, &mut team.memory().share()).await?;
     let wanted: Value = serde_json::from_slice(&body)
         .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))?;
     let name = wanted["name"].as_str().map(str::trim).unwrap_or_default();
@@ -304,18 +326,19 @@ pub async fn make_token(
         return Err(ApiProblem::Inside("the system has no randomness to give".to_string()));
     };
     let scopes = Scope::text(&scopes);
-    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes, created: now(), expires };
-    let number = store.create_token(&token).await?;
+    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes, expires };
+    let number = store.create_token(&token, By { who: &asker.who(), at: now() }).await?;
     let said = json!({"number": number, "name": name, "token": secret.text()});
     Ok((StatusCode::CREATED, json_answer(&said)).into_response())
 }
 
 /// Makes a token worth nothing.
 pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
     let number = parts["number"].parse::<i64>().ok();
     let gone = match number {
-        Some(number) => store.revoke_token(number).await?,
+        Some(number) => store.revoke_token(number, By { who: &asker.who(), at: now() }).await?,
         None => false,
     };
     match gone {

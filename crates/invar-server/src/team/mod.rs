@@ -5,10 +5,13 @@
 
 pub(crate) mod access;
 mod api;
+pub mod collector;
+pub(crate) mod memory;
 mod problem;
 pub mod token;
 pub mod upload;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,9 +21,12 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use invar_store::Store;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::pages::health;
 use crate::router::with_headers;
+use collector::Removed;
+use memory::Memory;
 use problem::ApiProblem;
 use upload::Limits;
 
@@ -38,13 +44,26 @@ pub struct Team(Arc<Inner>);
 struct Inner {
     store: Store,
     limits: Limits,
+    memory: Memory,
+    removed: Removed,
+    /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
+    readers: Arc<Semaphore>,
     log: fn(&str),
 }
 
 impl Team {
     /// A server of the projects of this store. `log` is told, in a line, what went wrong on this side.
     pub fn new(store: Store, limits: Limits, log: fn(&str)) -> Team {
-        Team(Arc::new(Inner { store, limits, log }))
+        let memory = Memory::of(limits.memory_bytes);
+        let readers = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Team(Arc::new(Inner {
+            store,
+            limits,
+            memory,
+            removed: Removed::default(),
+            readers: Arc::new(Semaphore::new(readers)),
+            log,
+        }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -53,6 +72,23 @@ impl Team {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn removed(&self) -> &Removed {
+        &self.0.removed
+    }
+
+    pub(crate) fn log(&self, line: &str) {
+        (self.0.log)(line);
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// Waits until another upload may be read.
+    pub(crate) async fn reader(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0.readers).acquire_owned().await.expect("nobody closes it")
     }
 }
 
@@ -105,7 +141,7 @@ async fn openapi() -> Response {
 }
 
 async fn ready(State(team): State<Team>) -> Result<Response, ApiProblem> {
-    team.store().projects().await?;
+    team.store().ready_to_take().await?;
     Ok("ready\n".into_response())
 }
 

@@ -2,11 +2,12 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use invar_store::{DatabaseError, GetError, GetProfileError, PutError};
+use invar_store::{DatabaseError, GetError, GetProfileError, NotReadyError, PutError};
 use serde_json::json;
 use std::io::ErrorKind;
 
 use super::ForTheLog;
+use super::memory::NoneLeft;
 use super::token::Scope;
 use super::upload::RefusedUpload;
 
@@ -45,7 +46,7 @@ pub enum ApiProblem {
     Encoding,
     /// What was uploaded cannot be kept.
     #[error("The run was not kept: {0}.")]
-    Refused(#[from] RefusedUpload),
+    Refused(RefusedUpload),
     /// Another run has its id.
     #[error("Another run with this id is stored already.")]
     Taken,
@@ -53,8 +54,11 @@ pub enum ApiProblem {
     #[error("The store is full. Nothing was kept; try again when there is room.")]
     Full,
     /// Somebody else writes.
-    #[error("The store is in use. Nothing was kept; try again.")]
+    #[error("The server is busy. Nothing was kept; try again.")]
     Busy,
+    /// The database or the object store.
+    #[error("What this server keeps runs in does not answer now. Nothing was kept; try again.")]
+    Away(String),
     /// Something on this side.
     #[error("Something is wrong on this side. What it is, is in the server's log.")]
     Inside(String),
@@ -77,19 +81,27 @@ impl ApiProblem {
             ApiProblem::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiProblem::Taken => StatusCode::CONFLICT,
             ApiProblem::Full => StatusCode::INSUFFICIENT_STORAGE,
-            ApiProblem::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            ApiProblem::Busy | ApiProblem::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiProblem::Inside(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn inside(error: &dyn std::error::Error) -> ApiProblem {
+        ApiProblem::Inside(ApiProblem::words(error))
+    }
+
+    fn away(error: &dyn std::error::Error) -> ApiProblem {
+        ApiProblem::Away(ApiProblem::words(error))
+    }
+
+    fn words(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
             text.push_str(&format!(": {cause}"));
             source = cause.source();
         }
-        ApiProblem::Inside(text)
+        text
     }
 }
 
@@ -103,7 +115,7 @@ impl IntoResponse for ApiProblem {
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{details}\n"))
                 .into_response();
-        if let ApiProblem::Inside(what) = &self {
+        if let ApiProblem::Inside(what) | ApiProblem::Away(what) = &self {
             response.extensions_mut().insert(ForTheLog(what.clone()));
         }
         let headers = response.headers_mut();
@@ -111,7 +123,7 @@ impl IntoResponse for ApiProblem {
             ApiProblem::Token => {
                 drop(headers.insert(header::WWW_AUTHENTICATE, "Bearer".parse().expect("plain")))
             }
-            ApiProblem::Busy => drop(headers.insert(header::RETRY_AFTER, 5.into())),
+            ApiProblem::Busy | ApiProblem::Away(_) => drop(headers.insert(header::RETRY_AFTER, 5.into())),
             _ => {}
         }
         response
@@ -123,8 +135,30 @@ impl From<DatabaseError> for ApiProblem {
         match error {
             DatabaseError::Full { .. } => ApiProblem::Full,
             DatabaseError::Busy { .. } => ApiProblem::Busy,
+            error @ DatabaseError::Unreachable { .. } => ApiProblem::away(&error),
             error => ApiProblem::inside(&error),
         }
+    }
+}
+
+impl From<NoneLeft> for ApiProblem {
+    fn from(_: NoneLeft) -> ApiProblem {
+        ApiProblem::Busy
+    }
+}
+
+impl From<RefusedUpload> for ApiProblem {
+    fn from(refused: RefusedUpload) -> ApiProblem {
+        match refused {
+            RefusedUpload::NoneLeft(_) => ApiProblem::Busy,
+            refused => ApiProblem::Refused(refused),
+        }
+    }
+}
+
+impl From<NotReadyError> for ApiProblem {
+    fn from(error: NotReadyError) -> ApiProblem {
+        ApiProblem::away(&error)
     }
 }
 
@@ -133,6 +167,7 @@ impl From<PutError> for ApiProblem {
         match error {
             PutError::Taken { .. } => ApiProblem::Taken,
             PutError::Database(error) => error.into(),
+            PutError::Blob(error) if error.is_away() => ApiProblem::away(&error),
             PutError::Blob(error)
                 if matches!(
                     error.kind(),
@@ -151,6 +186,7 @@ impl From<GetError> for ApiProblem {
         match error {
             GetError::Unknown { .. } => ApiProblem::NotFound("There is no such run.".to_string()),
             GetError::Database(error) => error.into(),
+            GetError::Blob { source, .. } if source.is_away() => ApiProblem::away(&source),
             error => ApiProblem::inside(&error),
         }
     }
@@ -160,6 +196,7 @@ impl From<GetProfileError> for ApiProblem {
     fn from(error: GetProfileError) -> ApiProblem {
         match error {
             GetProfileError::Database(error) => error.into(),
+            GetProfileError::Blob { source, .. } if source.is_away() => ApiProblem::away(&source),
             error => ApiProblem::inside(&error),
         }
     }

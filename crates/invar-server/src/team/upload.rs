@@ -3,10 +3,13 @@
 //! Decides and keeps nothing. What passes has names that every page can show and every database can hold.
 
 use std::io::Read;
+use std::time::Duration;
 
 use invar_core::run::Run;
 use invar_core::wire::parcel::{self, Parcel, ReadParcelError};
 use sha2::{Digest, Sha256};
+
+use super::memory::{NoneLeft, Share};
 
 /// How much is taken.
 #[derive(Debug, Clone, Copy)]
@@ -17,14 +20,27 @@ pub struct Limits {
     pub unpacked_bytes: usize,
     /// Benchmarks of a run.
     pub benchmarks: usize,
+    /// What all uploads that are under way may hold together: bodies as they are sent, and twice what is in them, for
+    /// its bytes and for what is made of these.
+    pub memory_bytes: usize,
+    /// How long a body may take to arrive.
+    pub arrives: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { body_bytes: 64 << 20, unpacked_bytes: 256 << 20, benchmarks: 50_000 }
+        Limits {
+            body_bytes: 64 << 20,
+            unpacked_bytes: 256 << 20,
+            benchmarks: 50_000,
+            memory_bytes: 1 << 30,
+            arrives: Duration::from_secs(300),
+        }
     }
 }
 
+/// How much is unpacked before it is asked whether more may be.
+const PIECE_BYTES: usize = 1 << 20;
 /// The longest name of a benchmark, a branch or a machine, in bytes: databases keep them in indexes.
 const NAME_BYTES: usize = 2000;
 /// The longest sentence, such as a message of a commit.
@@ -44,6 +60,9 @@ pub enum RefusedUpload {
     /// Not what the header says.
     #[error("it is not zstd, as its Content-Encoding says, or it is cut short")]
     Packed,
+    /// Too much at once.
+    #[error(transparent)]
+    NoneLeft(#[from] NoneLeft),
     /// Bytes were lost or changed on the way.
     #[error("its SHA-256 is not that of Invar-Sha256: it was changed or cut on the way")]
     Digest,
@@ -83,28 +102,42 @@ pub fn read(
     packing: Packing,
     digest: Option<&str>,
     limits: &Limits,
+    share: &mut Share,
 ) -> Result<Parcel, RefusedUpload> {
     if digest.is_some_and(|digest| !digest.eq_ignore_ascii_case(&sha256(body))) {
         return Err(RefusedUpload::Digest);
     }
-    let large = RefusedUpload::Large { most: limits.unpacked_bytes };
     let parcel = match packing {
-        Packing::Plain if body.len() > limits.unpacked_bytes => return Err(large),
-        Packing::Plain => parcel::read(body)?,
+        Packing::Plain if body.len() > limits.unpacked_bytes => {
+            return Err(RefusedUpload::Large { most: limits.unpacked_bytes });
+        }
+        Packing::Plain => {
+            share.take(body.len())?;
+            parcel::read(body)?
+        }
         Packing::Zstd => {
             let decoder = zstd::Decoder::new(body).map_err(|_| RefusedUpload::Packed)?;
-            let mut bytes = Vec::new();
-            // One more than is taken tells the largest from what is too large.
-            let mut taken = decoder.take(limits.unpacked_bytes as u64 + 1);
-            taken.read_to_end(&mut bytes).map_err(|_| RefusedUpload::Packed)?;
-            if bytes.len() > limits.unpacked_bytes {
-                return Err(large);
-            }
-            parcel::read(&bytes)?
+            parcel::read(&unpacked(decoder, limits.unpacked_bytes, share)?)?
         }
     };
     check(&parcel.run, limits)?;
     Ok(parcel)
+}
+
+/// What comes out, piece by piece, so that no more of it is held than may be.
+fn unpacked(mut packed: impl Read, most: usize, share: &mut Share) -> Result<Vec<u8>, RefusedUpload> {
+    let mut bytes = Vec::new();
+    loop {
+        share.take(2 * PIECE_BYTES)?;
+        let read = packed.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes);
+        let read = read.map_err(|_| RefusedUpload::Packed)?;
+        if bytes.len() > most {
+            return Err(RefusedUpload::Large { most });
+        }
+        if read < PIECE_BYTES {
+            return Ok(bytes);
+        }
+    }
 }
 
 /// SHA-256 as hexadecimal digits.

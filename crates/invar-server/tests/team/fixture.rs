@@ -1,5 +1,7 @@
 //! Two projects, a private one and a public one, with tokens of every kind.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -14,7 +16,7 @@ use invar_core::wire::parcel;
 use invar_server::team::token::Secret;
 use invar_server::team::upload::Limits;
 use invar_server::team::{Team, router};
-use invar_store::{NewToken, Profiles, Store, Visibility};
+use invar_store::{By, NewToken, Profiles, Store, Visibility};
 use tower::ServiceExt;
 
 /// The private project.
@@ -22,13 +24,17 @@ pub const PRIVATE: &str = "acme/secret";
 /// The public project.
 pub const PUBLIC: &str = "acme/open";
 
+/// Who makes what is there from the start.
+pub const BY: By<'static> = By { who: "test", at: Timestamp(1) };
+
 /// A server and its store.
 pub struct Asking {
     /// The store.
     pub store: Store,
     /// Where it lies.
     pub folder: tempfile::TempDir,
-    router: Router,
+    /// What answers.
+    pub router: Router,
 }
 
 /// An answer.
@@ -61,9 +67,15 @@ impl Asking {
     pub async fn new() -> Asking {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        store.create_project(PRIVATE, Visibility::Private, Timestamp(1)).await.unwrap();
-        store.create_project(PUBLIC, Visibility::Public, Timestamp(1)).await.unwrap();
-        let limits = Limits { body_bytes: 64 << 10, unpacked_bytes: 1 << 20, benchmarks: 100 };
+        store.create_project(PRIVATE, Visibility::Private, BY).await.unwrap();
+        store.create_project(PUBLIC, Visibility::Public, BY).await.unwrap();
+        let limits = Limits {
+            body_bytes: 64 << 10,
+            unpacked_bytes: 1 << 20,
+            benchmarks: 100,
+            memory_bytes: 8 << 20,
+            arrives: Duration::from_secs(1),
+        };
         let router = router(Team::new(store.clone(), limits, |_| ()));
         Asking { store, folder, router }
     }
@@ -72,8 +84,8 @@ impl Asking {
     pub async fn token(&self, project: &str, scopes: &str, expires: Option<Timestamp>) -> String {
         let secret = Secret::draw().unwrap();
         let project = self.store.project(project).await.unwrap().unwrap();
-        let token = NewToken { name: "t", digest: &secret.digest(), scopes, created: Timestamp(1), expires };
-        project.create_token(&token).await.unwrap();
+        let token = NewToken { name: "t", digest: &secret.digest(), scopes, expires };
+        project.create_token(&token, BY).await.unwrap();
         secret.text().to_string()
     }
 

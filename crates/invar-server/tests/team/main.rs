@@ -1,6 +1,8 @@
 //! A server of many projects, asked without a network: who may do what, and what becomes of uploads.
 
 mod access;
+mod collector;
+mod edge;
 mod fixture;
 mod openapi;
 mod uploads;

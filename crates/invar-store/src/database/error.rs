@@ -87,7 +87,9 @@ pub(super) fn of_sqlite(place: &str, error: &sqlx::Error) -> DatabaseError {
 pub(super) fn of_postgres(place: &str, error: &sqlx::Error) -> DatabaseError {
     let place = place.to_string();
     let why = error.to_string();
-    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)) {
+    // A connection that breaks while it is made says something that is no answer.
+    let broke = matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_));
+    if broke || matches!(error, sqlx::Error::PoolTimedOut) {
         return DatabaseError::Unreachable { place, why };
     }
     let code = code(error).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 8] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -209,6 +209,66 @@ pub(crate) const MIGRATIONS: [&str; 6] = [
     ) STRICT;
     CREATE INDEX token_project ON token (project);
     PRAGMA user_version = 6;
+",
+    r"
+    CREATE TABLE account (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of an account that is gone
+        name TEXT NOT NULL,
+        password TEXT NOT NULL,      -- what its password is checked by; empty: nobody can sign in
+        admin INTEGER NOT NULL,
+        created_us INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX account_name ON account (lower(name));
+    CREATE TABLE session (
+        digest TEXT PRIMARY KEY,     -- SHA-256 of what the browser shows
+        account INTEGER NOT NULL REFERENCES account (number),
+        created_us INTEGER NOT NULL,
+        expires_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_account ON session (account);
+    CREATE TABLE link (
+        digest TEXT PRIMARY KEY,     -- SHA-256 of the secret in the link
+        account INTEGER REFERENCES account (number), -- whose password it sets; NULL: it makes the first account
+        created_us INTEGER NOT NULL,
+        expires_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE member (
+        project INTEGER NOT NULL REFERENCES project (number),
+        account INTEGER NOT NULL REFERENCES account (number),
+        role TEXT NOT NULL,
+        PRIMARY KEY (project, account)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX member_account ON member (account);
+    CREATE TABLE acknowledgement (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        project INTEGER NOT NULL REFERENCES project (number),
+        branch TEXT NOT NULL,
+        benchmark TEXT NOT NULL,
+        run TEXT NOT NULL,           -- the id of the run that was looked at
+        cycles INTEGER NOT NULL,     -- what the benchmark cost in it
+        reason TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        undone_us INTEGER            -- NULL: it holds
+    ) STRICT;
+    CREATE INDEX acknowledgement_branch ON acknowledgement (project, branch, benchmark);
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        project INTEGER REFERENCES project (number), -- NULL: it is about no project
+        at_us INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        what TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_project ON audit (project, number);
+    PRAGMA user_version = 7;
+",
+    r"
+    CREATE TABLE duty (
+        name TEXT PRIMARY KEY,
+        due_us INTEGER NOT NULL,     -- not before
+        taken_us INTEGER NOT NULL    -- somebody has it until then
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 8;
 ",
 ];
 

@@ -2,6 +2,8 @@
 
 #[path = "../engines/bucket.rs"]
 mod bucket;
+mod duties;
+mod people;
 #[path = "../engines/postgres.rs"]
 mod postgres;
 mod projects;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use duties::*;
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::Reading;
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
@@ -28,9 +31,10 @@ use invar_core::profile::{Builder, Function, Kind, Profile};
 use invar_core::run::{Run, Summary, Timestamp};
 use invar_core::source::Source;
 use invar_store::{
-    Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, NewToken, Profiles,
-    Project, Put, PutError, Store, Trees, Visibility, Wanted,
+    By, Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, NewToken,
+    Profiles, Project, Put, PutError, Store, Trees, Visibility, Wanted,
 };
+use people::*;
 use projects::*;
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
@@ -79,6 +83,19 @@ macro_rules! contract {
                 a_token_lets_into_its_project_until_it_is_revoked,
                 a_token_that_has_expired_lets_in_nowhere,
                 every_profile_of_a_run_is_there,
+                of_servers_at_once_one_takes_a_duty,
+                a_duty_is_due_again_after_its_time_or_when_its_server_is_lost,
+                an_account_is_made_once_and_found_by_name,
+                a_session_is_worth_something_until_it_ends,
+                a_new_password_ends_sessions_and_links,
+                the_first_account_is_made_by_one_link_once,
+                of_first_accounts_at_once_one_is_made,
+                a_link_chooses_a_password_once,
+                the_last_administrator_stays,
+                of_two_administrators_one_stays,
+                a_member_has_one_role_and_sees_its_projects,
+                what_was_done_is_written_down,
+                an_acknowledgement_is_of_a_benchmark_on_a_branch_until_it_is_undone,
             );
         }
     };
@@ -115,6 +132,11 @@ fn postgres_and_folder(directory: &Path) -> Option<Location> {
 
 fn postgres_and_s3(_: &Path) -> Option<Location> {
     Some(Location { database: postgres::part()?, blobs: Some(bucket::part()?) })
+}
+
+/// Who does things here, so many microseconds after 1970.
+fn by(at: i64) -> By<'static> {
+    By { who: "ada", at: Timestamp(at) }
 }
 
 /// A run of one benchmark, its number being part of its id and its time.
@@ -555,7 +577,7 @@ async fn blobs_that_no_row_names_are_collected(store: Store) {
 }
 
 async fn a_collector_spares_what_is_young_or_named_in_another_project(store: Store) {
-    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    let other = store.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
     put(&other, &[run(1)]).await;
     let refused = Run { id: run(1).id, ..run(2) };
     assert!(store.put(&refused).await.is_err());
@@ -580,8 +602,8 @@ async fn a_text_with_any_character_is_stored(store: Store) {
 async fn a_store_can_be_copied_from_another_one_whole(store: Store) {
     let folder = tempfile::tempdir().unwrap();
     let other = Store::open(folder.path()).await.unwrap();
-    let demo = other.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
-    demo.set_settings("[compare]\n").await.unwrap();
+    let demo = other.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
+    demo.set_settings("[compare]\n", by(8)).await.unwrap();
     let profiles = Profiles::from(["t.py::a", "t.py::b"].map(|name| (name.to_string(), profile(name, 1))));
     put(&other, &[run(1), run(2)]).await;
     demo.put_with(&run(3), &profiles).await.unwrap();
@@ -644,6 +666,6 @@ async fn every_profile_of_a_run_is_there(store: Store) {
     let run = Run::started("0190f3c2-7b1e-7cc3-9a54-000000000001", Timestamp(1), Machine::reference_1());
     store.put_with(&run, &kept).await.unwrap();
     assert_eq!(store.profiles(&run.id).await.unwrap(), kept);
-    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(1)).await.unwrap();
+    let other = store.create_project("acme/demo", Visibility::Public, by(1)).await.unwrap();
     assert!(other.profiles(&run.id).await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ pub async fn projects_are_made_once_and_found_by_name(store: Store) {
     };
     assert_eq!(store.projects().await.unwrap(), std::slice::from_ref(&nameless));
     assert_eq!(store.about().await.unwrap(), nameless);
-    let demo = store.create_project("acme/Demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    let demo = store.create_project("acme/Demo", Visibility::Public, by(7)).await.unwrap();
     let acme = Project {
         name: "acme/Demo".into(),
         visibility: Visibility::Public,
@@ -21,9 +21,9 @@ pub async fn projects_are_made_once_and_found_by_name(store: Store) {
     assert_eq!(demo.about().await.unwrap(), acme);
     // Which project a store is within does not matter for these.
     assert_eq!(demo.projects().await.unwrap(), [nameless, acme.clone()]);
-    let again = demo.create_project("ACME/demo", Visibility::Private, Timestamp(8)).await.unwrap_err();
+    let again = demo.create_project("ACME/demo", Visibility::Private, by(8)).await.unwrap_err();
     assert_eq!(again, CreateProjectError::Taken { name: "ACME/demo".into() });
-    let error = store.create_project("demo", Visibility::Public, Timestamp(9)).await.unwrap_err();
+    let error = store.create_project("demo", Visibility::Public, by(9)).await.unwrap_err();
     assert_eq!(error, CreateProjectError::Name { name: "demo".into() });
     let found = store.project("Acme/demo").await.unwrap().unwrap();
     assert_eq!(found.about().await.unwrap(), acme);
@@ -33,16 +33,16 @@ pub async fn projects_are_made_once_and_found_by_name(store: Store) {
 }
 
 pub async fn a_project_has_settings_and_somebody_who_may_see_it(store: Store) {
-    let demo = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
-    demo.set_settings("[compare]\n").await.unwrap();
-    demo.show_to(Visibility::Private).await.unwrap();
+    let demo = store.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
+    demo.set_settings("[compare]\n", by(8)).await.unwrap();
+    demo.show_to(Visibility::Private, by(9)).await.unwrap();
     let about = demo.about().await.unwrap();
     assert_eq!((about.settings.as_str(), about.visibility), ("[compare]\n", Visibility::Private));
     assert_eq!(store.about().await.unwrap().settings, "");
 }
 
 pub async fn nothing_is_seen_from_another_project(store: Store) {
-    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    let other = store.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
     let profiles = Profiles::from([("t.py::a".to_string(), profile("t.py::a", 1))]);
     let kept = on("abc1", "main", run(1));
     assert_eq!(other.put_with(&kept, &profiles).await.unwrap(), Put::Stored);
@@ -67,7 +67,7 @@ pub async fn nothing_is_seen_from_another_project(store: Store) {
 }
 
 pub async fn a_series_is_its_projects(store: Store) {
-    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    let other = store.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
     put(&store, &[on("a", "main", run(1)), on("a", "main", run(3))]).await;
     put(&other, &[on("a", "main", run(2)), on("a", "main", run(4))]).await;
     for (store, expected) in [(&store, [1, 3]), (&other, [2, 4])] {
@@ -79,7 +79,7 @@ pub async fn a_series_is_its_projects(store: Store) {
 }
 
 pub async fn an_id_names_one_run_among_all_projects(store: Store) {
-    let other = store.create_project("acme/demo", Visibility::Public, Timestamp(7)).await.unwrap();
+    let other = store.create_project("acme/demo", Visibility::Public, by(7)).await.unwrap();
     put(&store, &[run(1)]).await;
     assert!(matches!(other.put(&run(1)).await, Err(PutError::Taken { .. })));
     assert_eq!(other.list(9).await.unwrap(), []);
@@ -87,19 +87,13 @@ pub async fn an_id_names_one_run_among_all_projects(store: Store) {
 }
 
 fn new_token(digest: &str, expires: Option<i64>) -> NewToken<'_> {
-    NewToken {
-        name: "ci",
-        digest,
-        scopes: "read upload",
-        created: Timestamp(5),
-        expires: expires.map(Timestamp),
-    }
+    NewToken { name: "ci", digest, scopes: "read upload", expires: expires.map(Timestamp) }
 }
 
 pub async fn a_token_lets_into_its_project_until_it_is_revoked(store: Store) {
-    let here = store.create_project("acme/demo", Visibility::Private, Timestamp(1)).await.unwrap();
-    let other = store.create_project("acme/other", Visibility::Private, Timestamp(1)).await.unwrap();
-    let number = here.create_token(&new_token("d1", None)).await.unwrap();
+    let here = store.create_project("acme/demo", Visibility::Private, by(1)).await.unwrap();
+    let other = store.create_project("acme/other", Visibility::Private, by(1)).await.unwrap();
+    let number = here.create_token(&new_token("d1", None), by(5)).await.unwrap();
     assert!(other.tokens().await.unwrap().is_empty());
     assert!(store.use_token("d2", Timestamp(9)).await.unwrap().is_none());
     let (within, token) = store.use_token("d1", Timestamp(9)).await.unwrap().unwrap();
@@ -110,16 +104,16 @@ pub async fn a_token_lets_into_its_project_until_it_is_revoked(store: Store) {
         store.use_token("d1", Timestamp(now)).await.unwrap().unwrap();
         assert_eq!(here.tokens().await.unwrap()[0].used, Some(Timestamp(used)), "{now}");
     }
-    assert!(!other.revoke_token(number).await.unwrap());
-    assert!(here.revoke_token(number).await.unwrap());
-    assert!(!here.revoke_token(number).await.unwrap());
+    assert!(!other.revoke_token(number, by(9)).await.unwrap());
+    assert!(here.revoke_token(number, by(9)).await.unwrap());
+    assert!(!here.revoke_token(number, by(9)).await.unwrap());
     assert!(store.use_token("d1", Timestamp(99)).await.unwrap().is_none());
-    assert!(here.create_token(&new_token("d3", None)).await.unwrap() > number);
+    assert!(here.create_token(&new_token("d3", None), by(5)).await.unwrap() > number);
 }
 
 pub async fn a_token_that_has_expired_lets_in_nowhere(store: Store) {
-    let here = store.create_project("acme/demo", Visibility::Private, Timestamp(1)).await.unwrap();
-    here.create_token(&new_token("d1", Some(100))).await.unwrap();
+    let here = store.create_project("acme/demo", Visibility::Private, by(1)).await.unwrap();
+    here.create_token(&new_token("d1", Some(100)), by(5)).await.unwrap();
     assert!(store.use_token("d1", Timestamp(99)).await.unwrap().is_some());
     assert!(store.use_token("d1", Timestamp(100)).await.unwrap().is_none());
     assert_eq!(here.tokens().await.unwrap()[0].expires, Some(Timestamp(100)));

@@ -1,9 +1,11 @@
 //! `invar admin`: projects and tokens, by who has the server's data.
 
+use std::time::Duration;
+
 use invar_core::run::Timestamp;
 use invar_server::team::is_reserved;
 use invar_server::team::token::{Scope, Secret};
-use invar_store::{NewToken, Store, Visibility};
+use invar_store::{By, NewToken, Store, Visibility};
 
 use crate::args::{Admin, AdminAct, Common};
 use crate::exit::{Code, Failure};
@@ -18,22 +20,42 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
     match arguments.data.or_else(|| common.store.clone()) {
         Some(data) => place.store = data,
+        None if arguments.apart.database.is_some() => {}
         None => {
-            return Err(Failure::new(Code::Usage, "whose projects is not said")
-                .help("the directory that the server is given: invar admin --data /var/lib/invar ..."));
+            return Err(Failure::new(Code::Usage, "whose projects is not said").help(
+                "the store that the server is given: invar admin --data /var/lib/invar ..., or --database URL",
+            ));
         }
     }
-    let store = place.store().await?;
+    let store = place.store_of_a_server(&arguments.apart).await?;
     match arguments.act {
         AdminAct::Projects => {
             let projects = store.projects().await.map_err(|error| place.database(&error))?;
             for project in projects.iter().filter(|project| !project.name.is_empty()) {
-                print(format!("  {}  {}\n", word(project.visibility), project.name))?;
+                print(format!("  {}  {}\n", project.visibility.name(), project.name))?;
             }
         }
         AdminAct::Project { name, public } => {
             let visibility = if public { Visibility::Public } else { Visibility::Private };
             make(&name, visibility, &store, &place).await?;
+        }
+        AdminAct::Collect { older_than_hours } => {
+            let collected = store.collect(Duration::from_secs(older_than_hours * 3600)).await;
+            let collected = collected.map_err(|error| Failure::of(Code::Storage, &error))?;
+            print(format!(
+                "  Removed {} that nothing named, of {} bytes.\n",
+                count(collected.removed, "blob"),
+                collected.bytes
+            ))?;
+        }
+        AdminAct::Backup { directory } => {
+            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error))?;
+            let rows = if done.rows { "all rows and " } else { "" };
+            let blobs = count(done.blobs, "blob");
+            print(format!("  Copied {rows}{blobs}; {} were there already.\n", done.already_there))?;
+            if !done.rows {
+                say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
+            }
         }
         AdminAct::Token { project, scopes, name, days } => {
             let Some(within) = store.project(&project).await.map_err(|error| place.database(&error))? else {
@@ -52,8 +74,8 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             let created = now();
             let expires = days.map(|days| Timestamp(created.0 + i64::from(days) * DAY_US));
             let scopes = Scope::text(&scopes);
-            let token = NewToken { name: &name, digest: &secret.digest(), scopes: &scopes, created, expires };
-            within.create_token(&token).await.map_err(|error| place.database(&error))?;
+            let token = NewToken { name: &name, digest: &secret.digest(), scopes: &scopes, expires };
+            within.create_token(&token, by(created)).await.map_err(|error| place.database(&error))?;
             print(format!("{}\n", secret.text()))?;
             say(&format!("A token for {project} that permits {scopes}. It is not shown again.\n"));
         }
@@ -70,25 +92,28 @@ async fn make(name: &str, visibility: Visibility, store: &Store, place: &Place) 
     let there = store.project(name).await.map_err(|error| place.database(&error))?;
     let done = match there {
         Some(project) => {
-            project.show_to(visibility).await.map_err(|error| place.database(&error))?;
+            project.show_to(visibility, by(now())).await.map_err(|error| place.database(&error))?;
             "Changed"
         }
         None => {
-            let made = store.create_project(name, visibility, now()).await;
+            let made = store.create_project(name, visibility, by(now())).await;
             made.map_err(|error| Failure::of(Code::Usage, &error))?;
             "Made"
         }
     };
-    print(format!("  {done} {name}, which is {}.\n", word(visibility)))
+    print(format!("  {done} {name}, which is {}.\n", visibility.name()))
 }
 
-const fn word(visibility: Visibility) -> &'static str {
-    match visibility {
-        Visibility::Public => "public",
-        Visibility::Private => "private",
-    }
+/// Who does it: whoever may read and write the server's data.
+const fn by(at: Timestamp) -> By<'static> {
+    By { who: "invar admin", at }
 }
 
 fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())
+}
+
+/// `1 blob`, `2 blobs`.
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

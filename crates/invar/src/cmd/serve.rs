@@ -1,8 +1,13 @@
 //! `invar serve`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use invar_server::Site;
+use invar_server::edge::host::Hosts;
+use invar_server::edge::watch::{self, Watched};
+use invar_server::edge::{Access, Edge, Settings};
+use invar_server::team::collector;
 use invar_server::team::upload::Limits;
 use invar_server::team::{self, Team};
 use invar_store::Location;
@@ -12,34 +17,55 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{Common, Serve};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
+use crate::render::one_line;
 use crate::terminal::{print, say};
+
+/// How often somebody may ask a team's server, where nobody says.
+const REQUESTS_PER_MINUTE: u32 = 1200;
 
 /// Shows the store until a signal says to stop.
 pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
+    let settings = settings(&arguments)?;
+    if arguments.team && arguments.data.is_none() && arguments.apart.database.is_none() {
+        return Err(Failure::new(Code::Usage, "whose projects to serve is not said").help(
+            "the store, in a directory or in a database: invar serve --team --data /var/lib/invar, or --database URL",
+        ));
+    }
     if let Some(data) = arguments.data {
         place.store = data;
     }
-    let store = place.store_apart(&arguments.apart).await?;
+    let store = match arguments.team {
+        true => place.store_of_a_server(&arguments.apart).await?,
+        false => place.store_apart(&arguments.apart).await?,
+    };
     let shown = match &arguments.apart.database {
         Some(database) => Location { database: database.clone(), blobs: arguments.apart.blobs }.shown(),
         None => place.store.display().to_string(),
     };
-    let cannot = |error: &std::io::Error| {
-        let failure =
-            Failure::new(Code::Usage, format!("cannot listen on {}", arguments.listen)).because(error);
+    let cannot = |address: SocketAddr, error: &std::io::Error| {
+        let failure = Failure::new(Code::Usage, format!("cannot listen on {address}")).because(error);
         failure.help("listen elsewhere: invar serve --listen 127.0.0.1:0")
     };
-    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| cannot(&error))?;
-    let address = listener.local_addr().map_err(|error| cannot(&error))?;
+    let listener =
+        TcpListener::bind(arguments.listen).await.map_err(|error| cannot(arguments.listen, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot(arguments.listen, &error))?;
+    let watch = match arguments.watch {
+        None => None,
+        Some(address) => {
+            let listener = TcpListener::bind(address).await.map_err(|error| cannot(address, &error))?;
+            let listens = listener.local_addr().map_err(|error| cannot(address, &error))?;
+            say(&format!("Metrics at http://{listens}/metrics\n"));
+            Some((listener, Settings::new(settings.hosts.clone(), log)))
+        }
+    };
     // Before anybody is told that the server is there: who is told may stop it at once.
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
-    let log = |line: &str| say(&format!("invar: {line}\n"));
-    let router = if arguments.team {
-        team::router(Team::new(store.clone(), Limits::default(), log))
-    } else {
-        invar_server::router(Site {
+    let team = arguments.team.then(|| Team::new(store.clone(), Limits::default(), log));
+    let router = match &team {
+        Some(team) => team::router(team.clone()),
+        None => invar_server::router(Site {
             store: store.clone(),
             project: match &arguments.apart.database {
                 Some(database) => project_at(database),
@@ -48,15 +74,66 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
             policy: place.config.policy.clone(),
             default_branch: place.config.default_branch.clone(),
             log,
-        })
+        }),
     };
+    let edge = Edge::new(settings);
+    let collecting = team.clone().map(|team| tokio::spawn(collector::keep_collecting(team)));
+    let watched = watch.map(|(listener, settings)| {
+        let router = watch::router(Watched { edge: edge.clone(), store: store.clone(), team });
+        tokio::spawn(async move { Edge::new(settings).serve(listener, router, std::future::pending()).await })
+    });
     print(format!("http://{address}/\n"))?;
     say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
-    let ended = invar_server::serve(listener, router, stop).await;
+    let ended = edge.serve(listener, router, stop).await;
+    if let Some(watched) = watched {
+        watched.abort();
+    }
+    if let Some(collecting) = collecting {
+        // What it has not removed, another one will.
+        collecting.abort();
+    }
     store.close().await;
     ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;
     say("Stopped.\n");
     Ok(Code::Well)
+}
+
+/// How the server meets the network.
+fn settings(arguments: &Serve) -> Result<Settings, Failure> {
+    let mut names = Vec::new();
+    for url in &arguments.public_url {
+        let name = url.parse::<reqwest::Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let name = name.and_then(|url| url.host_str().map(str::to_string)).ok_or_else(|| {
+            Failure::new(Code::Usage, format!("`{}` is no address of a server", one_line(url)))
+                .help("as browsers ask for it: --public-url https://invar.example.org")
+        })?;
+        names.push(name);
+    }
+    let asked = arguments.requests_per_minute.or(arguments.team.then_some(REQUESTS_PER_MINUTE));
+    Ok(Settings {
+        requests_per_minute: asked.filter(|asked| *asked > 0),
+        proxies: arguments.trusted_proxy.iter().map(|address| address.to_canonical()).collect(),
+        access: arguments.access_log.then_some(tell),
+        ..Settings::new(Hosts::of_this_machine().and(names), log)
+    })
+}
+
+/// What went wrong on this side.
+fn log(line: &str) {
+    say(&format!("invar: {line}\n"));
+}
+
+/// A request, as a line of JSON.
+fn tell(access: &Access) {
+    let line = serde_json::json!({
+        "at": jiff::Timestamp::now().to_string(),
+        "address": access.address.map(|address| address.to_string()),
+        "method": access.method.as_str(),
+        "path": access.path,
+        "status": access.status.as_u16(),
+        "ms": access.took.as_secs_f64() * 1000.0,
+    });
+    say(&format!("{line}\n"));
 }
 
 /// Ready at Ctrl-C, or when a service manager says to stop.

@@ -8,6 +8,8 @@ mod bucket;
 mod compare;
 mod damage;
 mod exchange;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod faults;
 mod flame;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 #[path = "../../../invar-store/tests/engines/postgres.rs"]

@@ -8,7 +8,8 @@ use crate::sandbox::{SUITE, Said, Sandbox};
 
 /// A server that ends with the test.
 pub struct Server {
-    child: Child,
+    /// Gone when its end has been waited for.
+    child: Option<Child>,
     stdout: BufReader<ChildStdout>,
     /// Where it listens.
     pub address: String,
@@ -19,13 +20,18 @@ impl Server {
     pub fn start(sandbox: &Sandbox, arguments: &[&str]) -> Server {
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_invar"));
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Server::of(command)
+    }
+
+    /// One that is started like this.
+    pub fn of(mut command: Command) -> Server {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").and_then(|line| line.strip_suffix('/'));
         let address = address.unwrap_or_else(|| panic!("it says where it listens: {line:?}")).to_string();
-        Server { child, stdout, address }
+        Server { child: Some(child), stdout, address }
     }
 
     /// Asks for an address: the first line of the answer, and all of it.
@@ -38,10 +44,20 @@ impl Server {
         (answer.lines().next().unwrap_or_default().to_string(), answer)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Kills it, at whatever instruction it is.
+    pub fn kill(self) {
+        drop(self);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let status =
-            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -50,7 +66,17 @@ impl Server {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
-        Said::of(sandbox, self.child.wait_with_output().unwrap())
+        Said::of(sandbox, self.child.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 

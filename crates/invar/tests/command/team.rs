@@ -86,3 +86,21 @@ fn an_upload_that_fails_is_no_failure_unless_it_was_required() {
     assert!(said.stderr.contains("invar push"), "{}", said.whole());
     assert_eq!(here.invar(&["list"]).stdout.lines().count(), 3, "both runs are kept");
 }
+
+#[test]
+fn a_backup_is_served_like_the_store_that_it_is_of() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+    let said = team.sandbox.invar(&["admin", "--data", "data", "backup", "copy"]);
+    assert_eq!(said.stdout, "  Copied all rows and 1 blob; 0 were there already.\n", "{}", said.whole());
+    let said = team.sandbox.invar(&["admin", "--data", "data", "collect"]);
+    assert_eq!(said.stdout, "  Removed 0 blobs that nothing named, of 0 bytes.\n", "{}", said.whole());
+    let copy = Server::start(&team.sandbox, &["--team", "--data", "copy"]);
+    let url = format!("[server]\nurl = \"http://{}\"\nproject = \"acme/fib\"\n", copy.address);
+    here.write("invar.toml", &url);
+    let mut push = here.command(env!("CARGO_BIN_EXE_invar"));
+    let said = Said::of(&here, push.args(["push"]).env("INVAR_TOKEN", &team.token).output().unwrap());
+    assert!(said.stdout.contains("has run [RUN]") && said.status == 0, "{}", said.whole());
+}

@@ -1,0 +1,57 @@
+//! Removes, once a day, what uploads that were cut off left behind. Of the servers of one store one does it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use invar_store::Collected;
+
+use super::Team;
+use super::access::now;
+
+const DUTY: &str = "collect";
+const HOUR: Duration = Duration::from_secs(3600);
+/// What is younger than this may still be named by a row.
+pub const GRACE: Duration = Duration::from_secs(24 * 3600);
+/// How often it is done, how often it is asked whether it is due, and how long it is waited for a server that does it.
+const EVERY: Duration = Duration::from_secs(24 * 3600);
+const ASKED: Duration = Duration::from_secs(600);
+const LEASE: Duration = Duration::from_secs(6 * 3600);
+
+/// What was removed by this server so far.
+#[derive(Debug, Default)]
+pub struct Removed {
+    /// How many blobs.
+    pub blobs: AtomicU64,
+    /// How many bytes.
+    pub bytes: AtomicU64,
+}
+
+/// Collects whenever it is due, for as long as it is asked.
+pub async fn keep_collecting(team: Team) {
+    loop {
+        if let Err(what) = collect_if_due(&team).await {
+            team.log(&format!("collector: {what}"));
+        }
+        tokio::time::sleep(ASKED).await;
+    }
+}
+
+/// Collects, if it is due and no other server does it.
+pub async fn collect_if_due(team: &Team) -> Result<Option<Collected>, String> {
+    let store = team.store();
+    let taken = store.take_duty(DUTY, now(), LEASE).await;
+    if !taken.map_err(|error| error.to_string())? {
+        return Ok(None);
+    }
+    let collected = store.collect(GRACE).await;
+    let again = if collected.is_ok() { EVERY } else { HOUR };
+    let done = store.duty_is_done(DUTY, now(), again).await;
+    let collected = collected.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{error}{cause}")
+    })?;
+    team.removed().blobs.fetch_add(collected.removed, Ordering::Relaxed);
+    team.removed().bytes.fetch_add(collected.bytes, Ordering::Relaxed);
+    done.map_err(|error| error.to_string())?;
+    Ok(Some(collected))
+}

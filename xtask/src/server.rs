@@ -1,0 +1,98 @@
+//! `cargo xtask server`: longer looks at a team's server than the tests take. `soak` kills one of two replicas again and
+//! again; `api` lets schemathesis ask for whatever the description of the interface permits, and more.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use invar_core::machine::Machine;
+use invar_core::run::{Run, Timestamp};
+use invar_core::wire::v1;
+
+use crate::prepare;
+
+/// What schemathesis has to find wrong: answers of 5xx, and statuses, types and bodies that are not described.
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+/// The run that is there when it asks.
+const RUN: &str = "0190f3c2-7b1e-7cc3-9a54-000000000001";
+
+/// Two replicas on PostgreSQL and S3, of which one is killed in each round, while a hundred runs are sent to both.
+pub fn soak(rounds: usize) -> Result<()> {
+    let mut cargo = prepare::cargo();
+    cargo.args(["test", "--quiet", "--package", "invar", "--test", "command", "--"]);
+    cargo.args([
+        "--exact",
+        "faults::a_server_that_is_killed_loses_nothing_that_it_said_it_kept",
+        "--nocapture",
+    ]);
+    // A machine without the engines shall say so, and not pass.
+    prepare::run(cargo.env("INVAR_SOAK_ROUNDS", rounds.to_string()).env("CI", "1"))
+}
+
+/// The interface for programs against its own description.
+pub fn api(examples: usize) -> Result<()> {
+    let invar = prepare::invar()?;
+    let python = prepare::environment(&prepare::default_python()?, "schemathesis", &["schemathesis>=4,<5"])?;
+    let folder = prepare::scratch()?.join("server-api");
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder)?;
+    let admin = |arguments: &[&str]| {
+        let mut admin = Command::new(&invar);
+        prepare::output(admin.args(["admin", "--data", "data"]).args(arguments).current_dir(&folder))
+    };
+    admin(&["project", "acme/fib"])?;
+    let token = admin(&["token", "acme/fib", "--scopes", "read,upload,admin"])?.trim().to_string();
+    let mut serve = Command::new(&invar);
+    serve.args([
+        "serve",
+        "--team",
+        "--data",
+        "data",
+        "--listen",
+        "127.0.0.1:0",
+        "--requests-per-minute",
+        "0",
+    ]);
+    let mut server = serve.current_dir(&folder).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().context("it has an output")?).read_line(&mut line)?;
+    let url = line.trim().trim_end_matches('/').to_string();
+
+    let run = Run::started(RUN, Timestamp(1), Machine::reference_1());
+    std::fs::write(folder.join("run.json"), v1::write(&run))?;
+    let mut push = Command::new(&invar);
+    push.args(["import", "run.json"]).current_dir(&folder).env("INVAR_STORE", "local");
+    prepare::run(push.stdout(Stdio::null()))?;
+    std::fs::write(
+        folder.join("invar.toml"),
+        format!("[server]\nurl = \"{url}\"\nproject = \"acme/fib\"\n"),
+    )?;
+    let mut push = Command::new(&invar);
+    push.args(["push", RUN]).current_dir(&folder).env("INVAR_STORE", "local").env("INVAR_TOKEN", &token);
+    prepare::run(push.stdout(Stdio::null()))?;
+
+    // Half of what it asks is about what is there: it would not guess a name.
+    let known = format!(
+        "[parameters]\n\"path.owner\" = \"acme\"\n\"path.name\" = \"fib\"\n\"path.run\" = \"{RUN}\"\n"
+    );
+    std::fs::write(folder.join("known.toml"), known)?;
+    std::fs::write(folder.join("any.toml"), "")?;
+    let mut found = Ok(());
+    for config in ["known.toml", "any.toml"] {
+        let mut schemathesis = Command::new(python.with_file_name("schemathesis"));
+        schemathesis.args(["--config-file", config, "run"]).arg(format!("{url}/api/v1/openapi.json"));
+        schemathesis.args(["--checks", CHECKS, "--max-examples", &examples.to_string()]);
+        schemathesis.args(["--header", &format!("Authorization: Bearer {token}")]);
+        // It may revoke the token that it shows, or make the server busy, but not wait for ever.
+        schemathesis.args(["--request-timeout", "60", "--no-color"]).current_dir(&folder);
+        let status = schemathesis.status().context("cannot start schemathesis")?;
+        if !status.success() {
+            found = Err(anyhow::anyhow!("schemathesis found what it should not, with {config}"));
+        }
+    }
+    ensure!(server.try_wait()?.is_none(), "the server has ended");
+    server.kill()?;
+    server.wait()?;
+    found
+}
