@@ -1,11 +1,14 @@
-// What makes pages handier, and nothing that they need: a history that can be zoomed, filters while typing, a palette, keys.
+// What makes pages handier, and nothing that they need: a history that can be zoomed, filters while typing, a palette, keys,
+// buttons that copy.
 
+import { copy } from "./copy";
 import { filter } from "./filter";
 import { history } from "./history";
 import { keys } from "./keys";
 import { palette } from "./palette";
 
 for (const form of document.querySelectorAll<HTMLFormElement>("form[data-filters]")) filter(form);
+for (const text of document.querySelectorAll<HTMLElement>("[data-copy]")) copy(text);
 const chart = document.getElementById("history");
 if (chart) history(chart);
 const search = document.querySelector<HTMLFormElement>("form.search");

@@ -86,7 +86,7 @@ pub fn engine(json: bool) -> Result<()> {
 }
 
 /// Python with address-space randomisation off and fixed hashes.
-fn fixed_layout(python: &std::path::Path) -> Command {
+pub fn fixed_layout(python: &std::path::Path) -> Command {
     let mut command = Command::new("setarch");
     command.arg("--addr-no-randomize").arg(python).env("PYTHONHASHSEED", "0");
     command.env(

@@ -10,6 +10,8 @@ mod demo;
 mod demo_server;
 mod exactness;
 mod fuzz;
+mod gate;
+mod model;
 mod noise;
 mod prepare;
 mod profiles;
@@ -77,16 +79,23 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), or
-    /// how fast a server answers that keeps millions of them (`server`).
+    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), what the
+    /// gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
+    /// the clock does (`model`), or how fast a server answers that keeps millions of measurements (`server`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "noise", "server"])]
+        #[arg(value_parser = ["engine", "noise", "gate", "model", "server"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
-        /// How many measurements the server keeps.
+        /// Of `gate`: how many runs are compared with each other.
+        #[arg(long, default_value_t = 21)]
+        runs: usize,
+        /// Of `gate`: false alarms alone, in one layout of memory each, which takes minutes.
+        #[arg(long)]
+        quick: bool,
+        /// Of `server`: how many measurements it keeps.
         #[arg(long, default_value_t = 1_000_000)]
         measurements: u64,
     },
@@ -154,8 +163,10 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
-        Command::Bench { what, json, measurements } => match what.as_str() {
+        Command::Bench { what, json, runs, quick, measurements } => match what.as_str() {
             "noise" => noise::noise(json)?,
+            "gate" => gate::gate(runs, quick, json)?,
+            "model" => model::model(json)?,
             "server" => bench_server::server(measurements, json)?,
             _ => bench::engine(json)?,
         },

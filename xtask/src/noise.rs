@@ -25,8 +25,9 @@ use crate::suites::Tools;
 use callgrind::Callgrind;
 
 /// The suite's files, as pytest is told.
-const FILES: [&str; 2] = ["test_library.py", "test_packages.py"];
-const PACKAGES: [&str; 2] = ["numpy", "pydantic>=2,<3"];
+pub const FILES: [&str; 2] = ["test_library.py", "test_packages.py"];
+/// What the suite needs.
+pub const PACKAGES: [&str; 2] = ["numpy", "pydantic>=2,<3"];
 
 /// Instructions and cycles of each benchmark, by its own name.
 type Counts = BTreeMap<String, [u64; 2]>;

@@ -16,10 +16,8 @@ use crate::prepare;
 use crate::repeat::differences;
 use crate::suites::{Tools, name};
 
-/// What the profiles of the larger example may take in the store, on average.
-const BYTES_A_BENCHMARK: u64 = 20_000;
-/// The example whose profiles are weighed.
-const WEIGHED: &str = "examples/pydantic";
+/// What the profiles of a run of 100 benchmarks may take in the store.
+const BYTES_OF_100: u64 = 2_000_000;
 
 /// A function of Python: its file, its first line, its name.
 type Function = (String, u64, String);
@@ -28,14 +26,14 @@ type Function = (String, u64, String);
 pub fn profiles(python: Option<&Path>) -> Result<()> {
     let tools = Tools::prepare(python, &["-r", "examples/pydantic/requirements.txt"])?;
     let mut faults = 0;
-    for suite in ["examples/fibonacci", WEIGHED] {
+    let mut sizes = Vec::new();
+    for suite in ["examples/fibonacci", "examples/pydantic"] {
         let measured = Measured::new(&tools, suite, "with", &[])?;
         faults += same_counts(&tools, suite, &measured)?;
         faults += sums(&tools, &measured)?;
-        if suite == WEIGHED {
-            size(&measured)?;
-        }
+        sizes.extend(size(&measured)?);
     }
+    weigh("both", &sizes);
     faults += calls(&tools)?;
     faults += native::costs(&tools)?;
     if faults > 0 {
@@ -127,14 +125,22 @@ fn sums(tools: &Tools, measured: &Measured) -> Result<usize> {
     Ok(faults)
 }
 
-/// What profiles take of the disk, as a number to look at: suites are unlike.
-fn size(measured: &Measured) -> Result<()> {
+/// What the profile of each benchmark takes of the disk.
+fn size(measured: &Measured) -> Result<Vec<u64>> {
     let (sizes, benchmarks) = (measured.profiles()?, measured.measurements().count());
     ensure!(sizes.len() == benchmarks, "{} profiles of {benchmarks} benchmarks are stored", sizes.len());
-    let mean = sizes.iter().sum::<u64>() / benchmarks as u64;
+    weigh("", &sizes);
+    Ok(sizes)
+}
+
+/// Says what 100 benchmarks would take that are like these: a number to look at, as suites are unlike.
+fn weigh(of: &str, sizes: &[u64]) {
+    let of_100 = 100 * sizes.iter().sum::<u64>() / sizes.len() as u64;
     let most = sizes.iter().max().copied().unwrap_or(0);
-    println!("{:<20}{mean} bytes a benchmark of a goal of {BYTES_A_BENCHMARK}, {most} at most", "");
-    Ok(())
+    println!(
+        "{of:<20}{} bytes a profile, {most} at most; {of_100} of 100 such, of a goal of {BYTES_OF_100}",
+        of_100 / 100
+    );
 }
 
 /// The calls of every Python function beside cProfile's.

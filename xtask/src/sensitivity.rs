@@ -11,17 +11,21 @@ use crate::prepare;
 use crate::suites::{Tools, name, warm};
 
 /// Turns of every loop in the baseline; with more work it has as many digits, so that nothing else of the file moves.
-const TURNS: u64 = 20_000;
+pub const TURNS: u64 = 20_000;
 /// More work, in thousandths.
 const MORE: [u64; 3] = [5, 10, 50];
 /// How far a reported percentage may be off, in points of instructions.
 const TOLERANCE: f64 = 0.1;
 
-fn suite(turns: u64) -> String {
+/// The suite with loops of so many turns.
+pub fn suite(turns: u64) -> String {
     format!(
         r#""""Loops whose work is known: each takes TURNS turns that are all alike."""
 
+import copy
 import json
+import pickle
+import re
 from itertools import repeat
 
 TURNS = {turns}
@@ -58,6 +62,41 @@ def test_json(benchmark):
     def _():
         for _ in repeat(None, TURNS // 20):
             json.dumps(ROW)
+
+
+def test_pickle(benchmark):
+    @benchmark
+    def _():
+        for _ in repeat(None, TURNS // 20):
+            pickle.loads(pickle.dumps(ROW))
+
+
+def test_deepcopy(benchmark):
+    @benchmark
+    def _():
+        for _ in repeat(None, TURNS // 20):
+            copy.deepcopy(ROW)
+
+
+def test_regex(benchmark):
+    words = re.compile(r"(\w+) (\d+)")
+
+    @benchmark
+    def _():
+        for _ in repeat(None, TURNS // 20):
+            words.findall("row 12345, row 54321")
+
+
+def test_objects_as_keys(benchmark):
+    class Thing:
+        pass
+
+    things = [Thing() for _ in range(20)]
+
+    @benchmark
+    def _():
+        for _ in repeat(None, TURNS // 20):
+            set(things)
 "#
     )
 }
@@ -95,7 +134,7 @@ pub fn sensitivity() -> Result<()> {
             );
         }
     }
-    if base.len() < 4 || off > 0 {
+    if base.len() < 8 || off > 0 {
         bail!(
             "{off} changes were reported by more than {TOLERANCE} points off, of {} benchmarks",
             base.len()

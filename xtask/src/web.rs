@@ -42,7 +42,35 @@ pub fn screens() -> Result<()> {
     ensure!(address.starts_with("http://"), "`invar serve` said no address but `{address}`");
     let screens = prepare::root().join("target/screens");
     prepare::run(node("clicks.mjs").arg(address))?;
-    prepare::run(node("screens.mjs").arg(address).arg(&screens))
+    prepare::run(node("screens.mjs").arg(address).arg(&screens))?;
+    drop(server);
+    team(&site, &screens)
+}
+
+/// The same with a team's server, from its first minute on.
+fn team(site: &demo_server::Site, screens: &PathBuf) -> Result<()> {
+    let data = site.checkout.join("../team");
+    let mut serve = site.tools.shell(&site.checkout);
+    serve
+        .args(["serve", "--team", "--listen", "127.0.0.1:0", "--requests-per-minute", "0", "--data"])
+        .arg(&data);
+    serve.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Server(serve.spawn().context("cannot start `invar serve --team`")?);
+    let output = server.0.stdout.take().context("`invar serve` has an output")?;
+    let mut address = String::new();
+    BufReader::new(output).read_line(&mut address)?;
+    let mut said = BufReader::new(server.0.stderr.take().context("`invar serve` says something")?);
+    let mut link = String::new();
+    while !link.contains("/setup?secret=") {
+        link.clear();
+        ensure!(said.read_line(&mut link)? > 0, "`invar serve --team` said no link for the first account");
+    }
+    let link = link.split_whitespace().last().unwrap_or_default().to_string();
+    // What is said later must not fill the pipe.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::stderr()));
+    let mut check = node("team.mjs");
+    check.arg(address.trim().trim_end_matches('/')).arg(link).arg(screens);
+    prepare::run(check.arg(&site.tools.invar).arg(&site.checkout))
 }
 
 /// Ends with whoever has started it.

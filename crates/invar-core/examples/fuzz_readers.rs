@@ -1,7 +1,7 @@
-//! Throws damaged files at the readers of raw files, callgrind.out, folded stacks, and of what is uploaded to a server, for
-//! as long as it is told.
+//! Throws damaged files at the readers of raw files, profiles, callgrind.out, folded stacks, and of what is uploaded to a
+//! server, for as long as it is told.
 //!
-//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `callgrind`, `folded` or `parcel`. What a batch does depends on the seed and its number alone,
+//! `cargo run --example fuzz_readers -- --minutes 60 --seed 1`, or one reader by `--only raw`, `profile`, `callgrind`, `folded` or `parcel`. What a batch does depends on the seed and its number alone,
 //! and both are printed before it: a batch that ends in a panic is repeated by `--seed SEED --batch NUMBER`. Exit status 1
 //! where something was found that is no panic: a file that was read, and written again reads back as something else.
 #![expect(clippy::print_stdout, reason = "a program that people watch")]
@@ -17,6 +17,7 @@ use invar_core::measurement::Measurement;
 use invar_core::run::{Run, Timestamp};
 use invar_core::source::Source;
 use invar_core::wire::parcel;
+use invar_core::wire::profile;
 use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, pprof, speedscope};
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 use invar_core::wire::raw::{self, Record};
@@ -34,7 +35,12 @@ const CALLGRIND: [&[u8]; 3] = [
 ];
 const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
 
-const READERS: [&str; 4] = ["raw", "callgrind", "folded", "parcel"];
+const PROFILES: [&[u8]; 2] = [
+    include_bytes!("../fixtures/profiles/profile-v1.invprf"),
+    include_bytes!("../fixtures/profiles/profile-v2.invprf"),
+];
+
+const READERS: [&str; 5] = ["raw", "profile", "callgrind", "folded", "parcel"];
 
 /// Executions of each reader in a batch.
 const BATCH: u64 = 1000;
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
             for name in READERS.into_iter().filter(|name| reader.is_none_or(|reader| reader == *name)) {
                 let result = match name {
                     "raw" => check_raw(&damaged(&mut random, &[&raw_file])),
+                    "profile" => check_profile(&damaged(&mut random, &PROFILES)),
                     "callgrind" => check_callgrind(&damaged(&mut random, &CALLGRIND)),
                     "parcel" => check_parcel(&damaged(&mut random, &[&parcel_file, &run_file])),
                     _ => check_folded(&damaged(&mut random, &FOLDED)),
@@ -115,6 +122,12 @@ fn check_raw(bytes: &[u8]) -> Outcome {
         return Outcome::Refused;
     }
     check(again == Ok(prefix.records), "records that were written again are others")
+}
+
+fn check_profile(bytes: &[u8]) -> Outcome {
+    let Ok(found) = profile::read(bytes) else { return Outcome::Refused };
+    let again = profile::read(&profile::write(&found));
+    check(again == Ok(found), "a profile that was written again is another")
 }
 
 fn check_callgrind(bytes: &[u8]) -> Outcome {

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::acknowledge::Acknowledgement;
 use crate::benchmark::Benchmark;
 use crate::config::{Metric, Policy, Threshold};
 use crate::cost::{Cost, Cycles, Hertz};
@@ -213,6 +214,8 @@ pub struct Judged {
     pub applied: Applied,
     /// Does this alone fail the comparison?
     pub blocking: bool,
+    /// Who lets it pass, and why, where it would block otherwise.
+    pub acknowledged: Option<Acknowledgement>,
     /// How far its cost moves by itself, where it was verified: a ratio.
     pub noise: Option<f64>,
 }
@@ -537,7 +540,13 @@ fn judge_benchmark(
         Verdict::Improved | Verdict::New | Verdict::Unchanged => false,
     };
     let noise = policy.floors.get(&benchmark.id).map(Floor::cycles);
-    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking, noise })
+    let cost = head.filter(|_| blocking && verdict == Verdict::Regressed).map(|head| head.cost.total());
+    let acknowledged = policy.acknowledged.0.get(&benchmark.id).zip(cost);
+    let acknowledged =
+        acknowledged.filter(|(said, cost)| said.covers(*cost, policy.cost_threshold(&benchmark.id)));
+    let acknowledged = acknowledged.map(|(said, _)| said.clone());
+    let blocking = blocking && acknowledged.is_none();
+    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking, acknowledged, noise })
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::acknowledge::Acknowledgements;
 use crate::compare::Cause;
 use crate::event::Event;
+use crate::layouts::Spend;
 use crate::machine::{Machine, ParseMachineError};
 use crate::noise::Floors;
 
@@ -45,6 +47,8 @@ pub struct RunConfig {
     pub shared_process: bool,
     /// The Machine to simulate, by name; `None`: the default.
     pub machine: Option<String>,
+    /// In how many layouts of memory; `None`: one.
+    pub layouts: Option<Spend>,
 }
 
 /// When a change counts, and which changes block.
@@ -58,6 +62,8 @@ pub struct Policy {
     pub gate: Gate,
     /// How far benchmarks move by themselves, as far as it is known: no threshold is below that.
     pub floors: Floors,
+    /// Regressions that may pass.
+    pub acknowledged: Acknowledgements,
 }
 
 /// A ratio that a change must pass to count: `0.05` is five percent.
@@ -163,6 +169,12 @@ impl Policy {
         Policy { floors, ..self.clone() }
     }
 
+    /// The same where these regressions may pass.
+    #[must_use]
+    pub fn with_acknowledged(self, acknowledged: Acknowledgements) -> Policy {
+        Policy { acknowledged, ..self }
+    }
+
     /// The thresholds that a benchmark is judged by, none below its noise floor, each with what it was raised from.
     /// Cycles come first and are always there.
     pub fn judging(&self, benchmark: &str) -> Vec<(Metric, Threshold, Option<Threshold>)> {
@@ -172,6 +184,12 @@ impl Policy {
             if floor > threshold { (metric, floor, Some(threshold)) } else { (metric, threshold, None) }
         };
         self.thresholds(benchmark).into_iter().map(raise).collect()
+    }
+
+    /// The threshold of the cost of a benchmark, not below its noise floor.
+    pub fn cost_threshold(&self, benchmark: &str) -> Threshold {
+        let cost = self.judging(benchmark).into_iter().find(|(metric, ..)| *metric == Metric::Cycles);
+        cost.map_or(DEFAULT_THRESHOLD, |(_, threshold, _)| threshold)
     }
 
     /// The thresholds that the project asks for; cycles come first and are always there.

@@ -193,6 +193,7 @@ impl Report {
         notes.extend(
             comparison.base.incomplete.as_ref().map(|why| format!("The baseline is incomplete: {why}.")),
         );
+        notes.extend(acknowledged(&rows));
         notes.extend(ignored(&rows));
         notes.extend(raised(comparison));
         Report {
@@ -296,8 +297,10 @@ pub fn why(judged: &Judged, environment: &[Difference]) -> String {
         let limit = percent(judged.applied.threshold.0);
         why.push_str(&format!("; {} {} past its threshold of {limit}", event.name(), change(moved(event))));
     }
-    if judged.verdict == Verdict::Regressed && !judged.blocking {
-        why.push_str(" (not blocking)");
+    match &judged.acknowledged {
+        Some(said) => why.push_str(&format!(" (acknowledged by {}: {})", said.who, said.reason)),
+        None if judged.verdict == Verdict::Regressed && !judged.blocking => why.push_str(" (not blocking)"),
+        None => {}
     }
     why.extend(raised_threshold(judged).map(|raised| format!("; {raised}")));
     why
@@ -417,11 +420,19 @@ fn notes(head: &Side) -> Vec<String> {
     head.incomplete.iter().map(|why| format!("The candidate is incomplete: {why}.")).collect()
 }
 
+/// How many regressions do not block, since somebody lets them pass.
+fn acknowledged(rows: &[Row]) -> Option<String> {
+    let count = rows.iter().filter(|row| row.judged.acknowledged.is_some()).count();
+    let verb = if count == 1 { "does" } else { "do" };
+    (count > 0).then(|| format!("{} {verb} not block: acknowledged.", plural(count, "regression")))
+}
+
 /// Which regressions do not block, by cause.
 fn ignored(rows: &[Row]) -> Option<String> {
     let mut causes = BTreeMap::<Cause, usize>::new();
     for row in rows {
-        if row.judged.verdict == Verdict::Regressed && !row.judged.blocking {
+        let passes = row.judged.acknowledged.is_some();
+        if row.judged.verdict == Verdict::Regressed && !row.judged.blocking && !passes {
             *causes.entry(row.judged.cause?).or_default() += 1;
         }
     }
@@ -526,6 +537,37 @@ mod tests {
     fn an_ignored_regression_is_noted() {
         let report = report(&run("main", &[("a", 100_000, 0)]), &run("faster", &[("a", 100_000, 900)]));
         assert_eq!(report.notes, ["1 regression does not block, by policy: layout."]);
+    }
+
+    #[test]
+    fn an_acknowledged_regression_is_one_and_does_not_block() {
+        let said = crate::acknowledge::Acknowledgement {
+            cost: crate::cost::Cycles(0),
+            reason: "it checks more".to_string(),
+            who: "ada".to_string(),
+            at: crate::run::Timestamp(0),
+        };
+        let base = run("main", &[("a", 100_000, 0), ("b", 100_000, 0)]);
+        let head = run("slower", &[("a", 120_000, 0), ("b", 100_000, 0)]);
+        let cost = Comparison::of(&base, &head, &Policy::default()).unwrap().benchmarks[0]
+            .head
+            .unwrap()
+            .cost
+            .total();
+        let report = |instructions| {
+            let said = crate::acknowledge::Acknowledgement { cost, ..said.clone() };
+            let said = crate::acknowledge::Acknowledgements(BTreeMap::from([("a".to_string(), said)]));
+            let policy = Policy::default().with_acknowledged(said);
+            let head = run("slower", &[("a", instructions, 0), ("b", 100_000, 0)]);
+            Report::of(&Comparison::of(&base, &head, &policy).unwrap(), &policy, ReportOptions::default())
+        };
+        let passes = report(120_000);
+        assert_eq!((passes.blocks, passes.counts.regressed, passes.counts.blocking), (false, 1, 0));
+        assert_eq!(passes.rows[0].why, "code: instructions +20.0 % (acknowledged by ada: it checks more)");
+        assert_eq!(passes.notes, ["1 regression does not block: acknowledged."]);
+        // It got worse since.
+        let worse = report(130_000);
+        assert_eq!((worse.blocks, worse.rows[0].judged.acknowledged.clone()), (true, None));
     }
 
     #[test]

@@ -27,8 +27,6 @@ pub struct Disturbance {
     pub order: Order,
     /// Each benchmark in a run of its own.
     pub alone: bool,
-    /// Measured are these alone, by full name; `None`: all.
-    pub only: Option<Vec<String>>,
     /// Where the command is started.
     pub place: Place,
     /// Files of benchmarks, relative to a directory of the checkout, that get comments and a function that nobody calls: in a

@@ -159,8 +159,8 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, shared_process, layout, .. } = asked.options;
-    let Disturbance { order, only, .. } = asked.disturbance;
+    let Options { machine, instrument, profile, pass_env, shared_process, layout, only, .. } = asked.options;
+    let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
     if let Some(base) = user_base {
@@ -195,6 +195,7 @@ mod tests {
             pass_env: Vec::new(),
             shared_process: false,
             layout: 0,
+            only: None,
             default_branch: None,
             id: None,
             output: Output::default(),
@@ -208,9 +209,9 @@ mod tests {
     #[test]
     fn an_order_and_some_benchmarks_alone_can_be_asked_for() {
         let only = Some(vec!["a".to_string()]);
-        let disturbance =
-            Disturbance { order: crate::disturbance::Order::Reversed, only, ..Default::default() };
-        let text = request(&asked(&options(Instrument::Counts, false), &disturbance), None);
+        let options = Options { only, ..options(Instrument::Counts, false) };
+        let disturbance = Disturbance { order: crate::disturbance::Order::Reversed, ..Default::default() };
+        let text = request(&asked(&options, &disturbance), None);
         let request: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             (&request["order"], &request["only"][0], &request["isolated"]),

@@ -46,6 +46,13 @@ pub enum Event {
         /// Its exit status, as far as it knows.
         exit: i32,
     },
+    /// The suite, or part of it, is measured once more in another layout of memory. No process says this: the runner does.
+    Layout {
+        /// The seed of the layout.
+        seed: u32,
+        /// How many benchmarks are measured in it.
+        benchmarks: usize,
+    },
     /// The command has written a line, where that is told.
     Output {
         /// The line without its end, as it was written.

@@ -15,6 +15,7 @@ pub mod environment;
 mod event;
 mod facts;
 mod host;
+mod layouts;
 mod profiles;
 mod progress;
 mod relay;
@@ -39,6 +40,7 @@ use invar_core::wire::raw::{self, ReadRawError, Record};
 use crate::disturbance::{Disturbance, Load, OneCpu};
 use crate::elsewhere::Elsewhere;
 pub use crate::event::Event;
+pub use crate::layouts::{in_layout, run_in_layouts};
 use crate::progress::Progress;
 use crate::run_directory::RunDirectory;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub pass_env: Vec<String>,
     /// Which layout of memory; 0 is the one that is as it comes.
     pub layout: u8,
+    /// Measured are these alone, by full name; `None`: all.
+    pub only: Option<Vec<String>>,
     /// Benchmarks share one process, and are not isolated from each other.
     pub shared_process: bool,
     /// The branch that changes are merged into, where git does not know it.

@@ -71,7 +71,7 @@ impl Progress {
                 Event::Warning { message } if self.warnings.contains(message) => continue,
                 Event::Warning { message } => self.warnings.push(message.clone()),
                 // No process says this of itself.
-                Event::Output { .. } => continue,
+                Event::Output { .. } | Event::Layout { .. } => continue,
             }
             on_event(line.event);
         }

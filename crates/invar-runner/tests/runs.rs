@@ -59,6 +59,7 @@ impl Place {
             pass_env: Vec::new(),
             shared_process: false,
             layout: 0,
+            only: None,
             default_branch: None,
             id: None,
             output: Output::default(),

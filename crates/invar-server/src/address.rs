@@ -1,6 +1,8 @@
 //! Addresses of pages. Names of benchmarks, branches and commits may hold anything, so they are encoded here and decoded
 //! by [`crate::asked`].
 
+use std::sync::Arc;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::asked::Form;
@@ -39,44 +41,65 @@ pub fn name(rest: &str) -> String {
     percent_decode_str(rest).decode_utf8_lossy().into_owned()
 }
 
-/// A benchmark's history.
-pub fn benchmark(full_name: &str) -> String {
-    format!("/b/{}", rest(full_name))
-}
+/// Where the pages of a project are. Its copies share the text.
+#[derive(Debug, Clone)]
+pub struct Links(Arc<str>);
 
-/// A run.
-pub fn run(id: &str) -> String {
-    format!("/runs/{}", rest(id))
-}
+impl Links {
+    /// Of the project whose pages are below this path: `/acme/demo`, or nothing where there is one project only.
+    pub fn below(root: &str) -> Links {
+        Links(root.into())
+    }
 
-/// Two runs, or what else names them.
-pub fn compare(base: &str, head: &str) -> String {
-    format!("/compare/{}...{}", rest(base), rest(head))
-}
+    /// The path that every other begins with.
+    pub fn root(&self) -> &str {
+        &self.0
+    }
 
-/// What a commit did.
-pub fn commit(commit: &str) -> String {
-    format!("/commits/{}", rest(commit))
-}
+    /// The overview.
+    pub fn overview(&self) -> String {
+        if self.0.is_empty() { "/".to_string() } else { self.0.to_string() }
+    }
 
-/// What merging a branch would do.
-pub fn pull(branch: &str) -> String {
-    format!("/pulls/{}", rest(branch))
-}
+    /// A benchmark's history.
+    pub fn benchmark(&self, full_name: &str) -> String {
+        format!("{}/b/{}", self.0, rest(full_name))
+    }
 
-/// Who pays in a benchmark of a run.
-pub fn flame(run: &str, benchmark: &str) -> String {
-    format!("{}/b/{}/flame", self::run(run), rest(benchmark))
-}
+    /// A run.
+    pub fn run(&self, id: &str) -> String {
+        format!("{}/runs/{}", self.0, rest(id))
+    }
 
-/// The same in the format of another tool.
-pub fn export(run: &str, benchmark: &str, format: &str) -> String {
-    format!("{}/{format}", flame(run, benchmark))
-}
+    /// Two runs, or what else names them.
+    pub fn compare(&self, base: &str, head: &str) -> String {
+        format!("{}/compare/{}...{}", self.0, rest(base), rest(head))
+    }
 
-/// Who pays for the change of a benchmark.
-pub fn difference(base: &str, head: &str, benchmark: &str) -> String {
-    format!("{}/b/{}", compare(base, head), rest(benchmark))
+    /// What a commit did.
+    pub fn commit(&self, commit: &str) -> String {
+        format!("{}/commits/{}", self.0, rest(commit))
+    }
+
+    /// What merging a branch would do.
+    pub fn pull(&self, branch: &str) -> String {
+        format!("{}/pulls/{}", self.0, rest(branch))
+    }
+
+    /// Who pays in a benchmark of a run.
+    pub fn flame(&self, run: &str, benchmark: &str) -> String {
+        format!("{}/b/{}/flame", self.run(run), rest(benchmark))
+    }
+
+    /// The same in the format of another tool.
+    pub fn export(&self, run: &str, benchmark: &str, format: &str) -> String {
+        format!("{}/{format}", self.flame(run, benchmark))
+    }
+
+    /// Who pays for the change of a benchmark.
+    pub fn difference(&self, base: &str, head: &str, benchmark: &str) -> String {
+        format!("{}/b/{}", self.compare(base, head), rest(benchmark))
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +126,8 @@ mod tests {
 
     #[test]
     fn an_address_is_readable_and_safe() {
-        assert_eq!(benchmark("tests/a.py::b[5]"), "/b/tests/a.py::b%5B5%5D");
+        assert_eq!(Links::below("").benchmark("tests/a.py::b[5]"), "/b/tests/a.py::b%5B5%5D");
+        assert_eq!(Links::below("/acme/x").run("ab"), "/acme/x/runs/ab");
         assert_eq!(rest("a/../b"), "a%2F..%2Fb");
         assert_eq!(rest("x.json"), "x%2Ejson");
         assert_eq!(rest("a\"><b>"), "a%22%3E%3Cb%3E");

@@ -53,13 +53,18 @@ struct ProblemPage<'a> {
 /// A problem, as people or as scripts want it.
 pub fn problem(app: &App, asked: &Asked, problem: &Problem) -> Response {
     if let Some(text) = problem.for_the_log() {
-        app.log(&format!("{}: {text}", asked.path));
+        app.log(&format!("{}: {text}", asked.address()));
     }
+    problem_in(Frame::new(app, asked, problem.title(), ""), asked, problem)
+}
+
+/// The same within this frame. Tells no log.
+pub fn problem_in(frame: Frame, asked: &Asked, problem: &Problem) -> Response {
     let status = problem.status();
     let detail = problem.to_string();
     if asked.form == Form::Html {
-        let frame = Frame::new(app, asked, problem.title(), "").without_twins();
-        let page = ProblemPage { frame, title: problem.title(), detail: sentence(&detail) };
+        let page =
+            ProblemPage { frame: frame.without_twins(), title: problem.title(), detail: sentence(&detail) };
         let text = page.render().unwrap_or_else(|_| detail.clone());
         return (status, typed("text/html; charset=utf-8", text)).into_response();
     }

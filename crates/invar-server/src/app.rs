@@ -6,14 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use invar_core::acknowledge::{Acknowledgement, Acknowledgements};
 use invar_core::compare::Comparison;
 use invar_core::config::Policy;
+use invar_core::cost::Cycles;
 use invar_core::history::Series;
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Comparable, Found, Listing, Store, Wanted};
+use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Wanted};
 
+use crate::address::Links;
 use crate::problem::Problem;
 
 /// A project that is shown.
@@ -22,6 +25,8 @@ pub struct Site {
     pub store: Store,
     /// What it is called.
     pub project: String,
+    /// The path that its pages are below: `/acme/demo`; empty where there is one project only.
+    pub root: String,
     /// When a change counts.
     pub policy: Policy,
     /// The branch that changes are merged into; `None`: what runs say.
@@ -44,10 +49,18 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     site: Site,
+    links: Links,
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
-    /// By both runs, and how many verifications there were.
-    briefs: Mutex<BTreeMap<(String, String, i64), Option<Brief>>>,
+    /// By both runs, and what was known beside them.
+    briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
     paid: Mutex<BTreeMap<[String; 3], Paid>>,
+}
+
+/// What has been verified and acknowledged so far, as numbers that grow: a judgement that is kept is of such a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct State {
+    verified: i64,
+    acknowledged: i64,
 }
 
 /// Runs that are shown as a history: what is measured now, the oldest first.
@@ -62,6 +75,7 @@ impl App {
     /// What pages of this site are given.
     pub fn new(site: Site) -> App {
         App(Arc::new(Inner {
+            links: Links::below(&site.root),
             site,
             runs: Mutex::default(),
             briefs: Mutex::default(),
@@ -82,6 +96,11 @@ impl App {
     /// What the project is called.
     pub fn project(&self) -> &str {
         &self.0.site.project
+    }
+
+    /// Where its pages are.
+    pub fn links(&self) -> &Links {
+        &self.0.links
     }
 
     /// Says what went wrong on this side.
@@ -153,18 +172,17 @@ impl App {
 
     /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
     pub async fn judge(&self, base: &Summary, head: &Summary) -> Result<Option<Brief>, Problem> {
-        let verified = self.store().verified().await?;
-        self.judge_as_verified(base, head, verified).await
+        self.judge_in(base, head, self.state().await?).await
     }
 
-    /// The same, where so many verifications are kept.
-    async fn judge_as_verified(
-        &self,
-        base: &Summary,
-        head: &Summary,
-        verified: i64,
-    ) -> Result<Option<Brief>, Problem> {
-        let key = (base.id.clone(), head.id.clone(), verified);
+    async fn state(&self) -> Result<State, Problem> {
+        let store = self.store();
+        Ok(State { verified: store.verified().await?, acknowledged: store.acknowledgements().await? })
+    }
+
+    /// The same in this state.
+    async fn judge_in(&self, base: &Summary, head: &Summary, state: State) -> Result<Option<Brief>, Problem> {
+        let key = (base.id.clone(), head.id.clone(), state);
         let kept = || self.0.briefs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(brief) = kept().get(&key) {
             return Ok(brief.clone());
@@ -193,9 +211,43 @@ impl App {
         Ok(Report::of(&comparison, &policy, options))
     }
 
-    /// The policy, with the noise floors that are known for what is measured like this run.
+    /// The policy, with the noise floors that are known for what is measured like this run, and what is acknowledged on
+    /// its branch.
     async fn policy_for(&self, head: &Run) -> Result<Policy, Problem> {
-        Ok(self.policy().with_floors(self.store().floors(&Comparable::with(head)).await?))
+        let policy = self.policy_by(&Comparable::with(head)).await?;
+        let said = self.acknowledged(head).await?.into_iter().map(|said| {
+            let Acknowledged { benchmark, cycles, reason, who, at, .. } = said;
+            (benchmark, Acknowledgement { cost: Cycles(cycles), reason, who, at })
+        });
+        Ok(policy.with_acknowledged(Acknowledgements(said.collect())))
+    }
+
+    /// What is acknowledged on the branch of a run.
+    pub async fn acknowledged(&self, head: &Run) -> Result<Vec<Acknowledged>, Problem> {
+        match head.source.as_ref().and_then(|source| source.branch.as_ref()) {
+            Some(branch) => Ok(self.store().acknowledged(branch).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The branch of a run, if regressions can be acknowledged on it: not on the one that others are merged into.
+    pub async fn acknowledgeable(&self, head: &Run) -> Result<Option<String>, Problem> {
+        let branch = head.source.as_ref().and_then(|source| source.branch.clone());
+        let into = self.branch().await?;
+        Ok(branch.filter(|branch| Some(branch) != into.as_ref()))
+    }
+
+    /// The policy, with the noise floors that are known for what is measured in this way.
+    pub async fn policy_by(&self, way: &Comparable) -> Result<Policy, Problem> {
+        Ok(self.policy().with_floors(self.store().floors(way).await?))
+    }
+
+    /// The same for what these runs were measured like.
+    pub async fn policy_of(&self, recent: Option<&Recent>) -> Result<Policy, Problem> {
+        match recent {
+            Some(recent) => self.policy_by(&recent.way).await,
+            None => Ok(self.policy().clone()),
+        }
     }
 
     /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.
@@ -244,12 +296,12 @@ impl App {
         runs: &[Summary],
         before: Option<&Summary>,
     ) -> Result<Vec<Judgement>, Problem> {
-        let verified = self.store().verified().await?;
+        let state = self.state().await?;
         let mut judgements = Vec::with_capacity(runs.len());
         for (index, run) in runs.iter().enumerate() {
             let base = runs.get(index + 1).or(before);
             let brief = match base {
-                Some(base) => self.judge_as_verified(base, run, verified).await?,
+                Some(base) => self.judge_in(base, run, state).await?,
                 None => None,
             };
             judgements.push(Judgement { run: run.clone(), base: base.cloned(), brief });

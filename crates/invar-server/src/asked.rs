@@ -6,8 +6,9 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use invar_store::Role;
 
-use crate::address;
+use crate::address::{self, Links};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,21 @@ impl Theme {
     }
 }
 
+/// Who looks, as far as pages show it. There is none where there are no accounts.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// What people call them; `None`: nobody has signed in.
+    pub name: Option<String>,
+    /// May they do everything?
+    pub admin: bool,
+    /// What they may do in the project that is looked at.
+    pub role: Option<Role>,
+    /// What their forms show, so that no other site can send them.
+    pub csrf: String,
+    /// The server's own address, as they call it: `https://invar.example.org`.
+    pub server: String,
+}
+
 /// The cookie that remembers the theme.
 pub const THEME_COOKIE: &str = "invar_theme";
 
@@ -69,7 +85,9 @@ pub const THEME_COOKIE: &str = "invar_theme";
 pub struct Asked {
     /// The form of the answer.
     pub form: Form,
-    /// The path as it was sent, without the ending that names a form.
+    /// The path of the project that is asked about; empty where there is one only.
+    pub root: String,
+    /// The path below it as it was sent, without the ending that names a form.
     pub path: String,
     /// What stands behind the question mark; of two with one name the last.
     pub query: BTreeMap<String, String>,
@@ -77,6 +95,8 @@ pub struct Asked {
     pub theme: Theme,
     /// The name that the server was called by, if it is one.
     pub host: Option<String>,
+    /// Who looks, where there are accounts.
+    pub visitor: Option<Visitor>,
 }
 
 impl Asked {
@@ -98,7 +118,7 @@ impl Asked {
     /// This address in another form.
     pub fn twin(&self, form: Form) -> String {
         let path = if self.path == "/" { "/overview" } else { &self.path };
-        format!("{path}{}{}", form.ending(), query_text(&self.query))
+        format!("{}{path}{}{}", self.root, form.ending(), query_text(&self.query))
     }
 
     /// This page, with a value changed, or taken away where it is empty.
@@ -110,7 +130,7 @@ impl Asked {
         } else {
             query.insert(name.to_string(), value.to_string());
         }
-        format!("{}{}", self.path, query_text(&query))
+        format!("{}{}", self.address(), query_text(&query))
     }
 
     /// The same request without a value.
@@ -120,9 +140,24 @@ impl Asked {
         asked
     }
 
+    /// The same request, of the project whose pages are there.
+    #[must_use]
+    pub fn of(self, links: &Links) -> Asked {
+        Asked { root: links.root().to_string(), ..self }
+    }
+
+    /// The path of this page.
+    pub fn address(&self) -> String {
+        if self.path == "/" && !self.root.is_empty() {
+            self.root.clone()
+        } else {
+            format!("{}{}", self.root, self.path)
+        }
+    }
+
     /// This page as it is.
     pub fn here(&self) -> String {
-        format!("{}{}", self.path, query_text(&self.query))
+        format!("{}{}", self.address(), query_text(&self.query))
     }
 }
 
@@ -155,10 +190,12 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         };
         Ok(Asked {
             form,
+            root: String::new(),
             path,
             query: query.into_owned().collect(),
             theme: theme.and_then(Theme::from_name).unwrap_or(Theme::Auto),
             host: text(header::HOST).filter(is_host).map(str::to_string),
+            visitor: parts.extensions.get::<Visitor>().cloned(),
         })
     }
 }

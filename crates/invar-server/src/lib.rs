@@ -26,4 +26,4 @@ pub mod team;
 mod words;
 
 pub use app::Site;
-pub use router::router;
+pub use router::{page_addresses, router};

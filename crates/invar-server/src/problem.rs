@@ -13,6 +13,18 @@ pub enum Problem {
     /// What was asked cannot be understood.
     #[error("{0}")]
     Unusable(String),
+    /// A token that is worth nothing.
+    #[error("This token is not valid: it was revoked, has expired, or never was one.")]
+    Token,
+    /// Who asks may not do that.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Somebody tries too often.
+    #[error("That was tried too often. Wait a quarter of an hour.")]
+    TooOften,
+    /// The system failed in a way that has no name.
+    #[error("Something is wrong on this side. What the system said is in the server's log.")]
+    Inside(String),
     /// Two runs that cannot be compared.
     #[error(transparent)]
     Unlike(#[from] CompareError),
@@ -42,14 +54,19 @@ impl Problem {
         match self {
             Problem::NotFound(_) => StatusCode::NOT_FOUND,
             Problem::Unusable(_) => StatusCode::BAD_REQUEST,
+            Problem::Token => StatusCode::UNAUTHORIZED,
+            Problem::Forbidden(_) => StatusCode::FORBIDDEN,
+            Problem::TooOften => StatusCode::TOO_MANY_REQUESTS,
             Problem::Unlike(_) => StatusCode::CONFLICT,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Store(DatabaseError::Unreachable { .. }) | Problem::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Problem::Store(_) | Problem::Run(_) | Problem::Profile(_) | Problem::Page(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Problem::Store(_)
+            | Problem::Run(_)
+            | Problem::Profile(_)
+            | Problem::Page(_)
+            | Problem::Inside(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -58,13 +75,17 @@ impl Problem {
         match self {
             Problem::NotFound(_) => "Nothing here",
             Problem::Unusable(_) => "That cannot be understood",
+            Problem::Token => "A token that is worth nothing",
+            Problem::Forbidden(_) => "Not allowed",
+            Problem::TooOften => "Too often",
             Problem::Unlike(_) => "These runs cannot be compared",
             Problem::Method => "Not that way",
             Problem::Store(_)
             | Problem::NotReady(_)
             | Problem::Run(_)
             | Problem::Profile(_)
-            | Problem::Page(_) => "Something is wrong on this side",
+            | Problem::Page(_)
+            | Problem::Inside(_) => "Something is wrong on this side",
         }
     }
 
@@ -76,9 +97,14 @@ impl Problem {
             Problem::Profile(error) => error,
             Problem::NotReady(error) => error,
             Problem::Page(error) => error,
-            Problem::NotFound(_) | Problem::Unusable(_) | Problem::Unlike(_) | Problem::Method => {
-                return None;
-            }
+            Problem::Inside(text) => return Some(text.clone()),
+            Problem::NotFound(_)
+            | Problem::Unusable(_)
+            | Problem::Token
+            | Problem::Forbidden(_)
+            | Problem::TooOften
+            | Problem::Unlike(_)
+            | Problem::Method => return None,
         };
         let mut text = source.to_string();
         while let Some(cause) = source.source() {

@@ -32,41 +32,63 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    // The theme is in a cookie.
-    (header::VARY, "Cookie"),
+    // The theme is in a cookie, and who asks in a cookie or a token.
+    (header::VARY, "Cookie, Authorization"),
 ];
+
+/// Address and handler of every page of a project. All of them only read.
+fn pages() -> Vec<(String, MethodRouter<App>)> {
+    let mut pages = vec![("/".to_string(), page(overview::overview))];
+    for form in ["", ".json", ".csv"] {
+        let at = |path: &str| format!("{path}{form}");
+        pages.push((at("/overview"), page(overview::overview)));
+        pages.push((at("/commits"), page(commits::commits)));
+        pages.push((at("/runs"), page(runs::runs)));
+        pages.push((at("/pulls"), page(pulls::pulls)));
+        pages.push((at("/benchmarks"), page(benchmarks::benchmarks)));
+    }
+    let others: [(&str, MethodRouter<App>); 11] = [
+        // What is found is no table.
+        ("/search", page(search::search)),
+        ("/search.json", page(search::search)),
+        ("/commits/{*commit}", page(commit::commit)),
+        ("/pulls/{*branch}", page(pulls::pull)),
+        ("/runs/{*id}", page(run::run)),
+        ("/compare", page(compare::choose)),
+        ("/compare/{*sides}", page(compare::compare)),
+        ("/b/{*name}", page(benchmark::benchmark)),
+        ("/badge.svg", page(badge::svg)),
+        ("/badge.json", page(badge::json)),
+        ("/changes.atom", page(feed::atom)),
+    ];
+    pages.extend(others.map(|(path, handler)| (path.to_string(), handler)));
+    pages
+}
+
+/// The address of every page of a project, below the project's own.
+pub fn page_addresses() -> Vec<String> {
+    pages().into_iter().map(|(path, _)| path).collect()
+}
+
+/// The pages of a project, and what is said of what is no page.
+pub(crate) fn pages_router() -> Router<App> {
+    let router = pages().into_iter().fold(Router::new(), |router, (path, page)| router.route(&path, page));
+    router.fallback(nowhere).method_not_allowed_fallback(wrong_method)
+}
+
+/// What pages name.
+pub(crate) fn with_assets<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    assets::all().into_iter().fold(router, |router, asset| {
+        router.route(&asset.address(), get(move || async move { asset.answer() }))
+    })
+}
 
 /// The site.
 pub fn router(site: Site) -> Router {
-    let mut router = Router::new().route("/", page(overview::overview));
-    for form in ["", ".json", ".csv"] {
-        let at = |path: &str| format!("{path}{form}");
-        router = router
-            .route(&at("/overview"), page(overview::overview))
-            .route(&at("/commits"), page(commits::commits))
-            .route(&at("/runs"), page(runs::runs))
-            .route(&at("/pulls"), page(pulls::pulls))
-            .route(&at("/search"), page(search::search))
-            .route(&at("/benchmarks"), page(benchmarks::benchmarks));
-    }
-    for asset in assets::all() {
-        router = router.route(&asset.address(), get(move || async move { asset.answer() }));
-    }
-    router
-        .route("/commits/{*commit}", page(commit::commit))
-        .route("/pulls/{*branch}", page(pulls::pull))
-        .route("/runs/{*id}", page(run::run))
-        .route("/compare", page(compare::choose))
-        .route("/compare/{*sides}", page(compare::compare))
-        .route("/b/{*name}", page(benchmark::benchmark))
-        .route("/badge.svg", page(badge::svg))
-        .route("/badge.json", page(badge::json))
-        .route("/changes.atom", page(feed::atom))
+    with_assets(pages_router())
         .route("/theme", post(theme::choose))
         .route("/healthz", get(health::alive))
         .route("/readyz", page(health::ready))
-        .fallback(nowhere)
-        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))
         .layer(map_response(with_headers))
         .with_state(App::new(site))
@@ -79,16 +101,19 @@ where
     Fut: Future<Output = Answer> + Send,
 {
     get(move |State(app): State<App>, asked: Asked| async move {
+        let asked = asked.of(app.links());
         let answer = handler(app.clone(), asked.clone()).await;
         answer.unwrap_or_else(|problem| answer::problem(&app, &asked, &problem))
     })
 }
 
 async fn nowhere(State(app): State<App>, asked: Asked) -> Response {
+    let asked = asked.of(app.links());
     answer::problem(&app, &asked, &Problem::NotFound("There is no page at this address.".to_string()))
 }
 
 async fn wrong_method(State(app): State<App>, asked: Asked) -> Response {
+    let asked = asked.of(app.links());
     answer::problem(&app, &asked, &Problem::Method)
 }
 

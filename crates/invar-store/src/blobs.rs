@@ -13,8 +13,10 @@ use object_store::path::Path as Name;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use sha2::{Digest, Sha256};
 
-/// How hard to compress. Runs are small, and this makes them a tenth.
-const LEVEL: i32 = 9;
+/// How hard to compress runs. They are small, and this makes them a tenth.
+const RUNS_LEVEL: i32 = 9;
+/// How hard to compress profiles. From 16 on each column of a profile gets codes of its own: 6 % less than by 9, in 0.03 s each.
+const PROFILES_LEVEL: i32 = 17;
 /// The first bytes of a compressed file.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -36,6 +38,8 @@ pub(crate) struct Blobs {
     kind: &'static str,
     /// How their names end: `json.zst`.
     ending: &'static str,
+    /// How hard to compress them.
+    level: i32,
 }
 
 /// A blob that was put.
@@ -155,9 +159,14 @@ impl Shelf {
         Ok(Shelf { objects, place: format!("{}/", path.display()), prefix: Name::default() })
     }
 
-    /// Its blobs of this kind.
-    pub(crate) fn blobs(&self, kind: &'static str, ending: &'static str) -> Blobs {
-        Blobs { shelf: self.clone(), kind, ending }
+    /// Its runs.
+    pub(crate) fn runs(&self) -> Blobs {
+        Blobs { shelf: self.clone(), kind: "blobs", ending: "json.zst", level: RUNS_LEVEL }
+    }
+
+    /// Its profiles.
+    pub(crate) fn profiles(&self) -> Blobs {
+        Blobs { shelf: self.clone(), kind: "profiles", ending: "zst", level: PROFILES_LEVEL }
     }
 }
 
@@ -177,7 +186,7 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(failed(cause(error))),
         }
-        let packed = zstd::encode_all(content, LEVEL).map_err(|error| failed(error.into()))?;
+        let packed = zstd::encode_all(content, self.level).map_err(|error| failed(error.into()))?;
         let if_absent = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.shelf.objects.put_opts(name, packed.into(), if_absent).await {
             Ok(_) => Ok(false),
@@ -224,7 +233,7 @@ impl Blobs {
 
     /// Blobs of this kind, elsewhere.
     pub(crate) fn on(&self, shelf: &Shelf) -> Blobs {
-        shelf.blobs(self.kind, self.ending)
+        Blobs { shelf: shelf.clone(), ..*self }
     }
 
     /// Where they are.
@@ -267,11 +276,11 @@ mod tests {
     use super::*;
 
     fn blobs(folder: &Path) -> Blobs {
-        Shelf::folder(folder).unwrap().blobs("blobs", "zst")
+        Shelf::folder(folder).unwrap().profiles()
     }
 
     fn files(folder: &Path) -> Vec<PathBuf> {
-        let folders = fs::read_dir(folder.join("blobs")).unwrap();
+        let folders = fs::read_dir(folder.join("profiles")).unwrap();
         let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
         files.map(|file| file.unwrap().path()).collect()
     }
@@ -285,9 +294,9 @@ mod tests {
         assert_eq!(blobs.put(b"abc").await.unwrap(), kept(false));
         assert_eq!(blobs.put(b"abc").await.unwrap(), kept(true));
         assert_eq!(blobs.get(&digest).await.unwrap(), b"abc");
-        assert_eq!(files(folder.path()), [folder.path().join(format!("blobs/ba/{digest}.zst"))]);
+        assert_eq!(files(folder.path()), [folder.path().join(format!("profiles/ba/{digest}.zst"))]);
         assert_eq!(blobs.digest_in(&blobs.name(&digest)), Some(digest));
-        assert_eq!(blobs.digest_in(&Name::from("blobs/ba/partial-1-2")), None);
+        assert_eq!(blobs.digest_in(&Name::from("profiles/ba/partial-1-2")), None);
     }
 
     #[tokio::test]

@@ -202,8 +202,8 @@ impl Store {
     }
 
     async fn of(database: Database, shelf: &Shelf) -> Result<Store, OpenError> {
-        let blobs = shelf.blobs("blobs", "json.zst");
-        let profiles = shelf.blobs("profiles", "zst");
+        let blobs = shelf.runs();
+        let profiles = shelf.profiles();
         let store = Store { project: NAMELESS, blobs, profiles, database };
         store.index_older_runs().await?;
         Ok(store)
@@ -502,12 +502,7 @@ mod tests {
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
         sqlx::raw_sql(MIGRATIONS[0]).execute(&pool).await.unwrap();
         for run in runs {
-            let blob = Shelf::folder(directory)
-                .unwrap()
-                .blobs("blobs", "json.zst")
-                .put(v1::write(run).as_bytes())
-                .await
-                .unwrap();
+            let blob = Shelf::folder(directory).unwrap().runs().put(v1::write(run).as_bytes()).await.unwrap();
             sqlx::query("INSERT INTO run VALUES ($1, $2, 't', NULL, NULL, 0, NULL, 'm', $3, 'simulation', 1, 0, NULL, $4)")
                 .bind(&run.id)
                 .bind(run.started.0)
@@ -575,9 +570,7 @@ mod tests {
         let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
         let profile = invar_core::profile::Builder::new("a").finish();
         let profiles = Profiles::from([("a".to_string(), profile.clone())]);
-        let blobs = profile::put(&Shelf::folder(folder.path()).unwrap().blobs("profiles", "zst"), &profiles)
-            .await
-            .unwrap();
+        let blobs = profile::put(&Shelf::folder(folder.path()).unwrap().profiles(), &profiles).await.unwrap();
         sqlx::query("INSERT INTO profile VALUES ((SELECT number FROM run WHERE id = $1), 'a', $2)")
             .bind(run(1).id)
             .bind(&blobs[0].1.digest)

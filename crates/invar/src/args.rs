@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use invar_core::layouts::Spend;
 
 /// Measures benchmarks by executing them on a simulated CPU: the same code gives the same numbers, on every run.
 #[derive(Debug, Parser)]
@@ -99,9 +100,10 @@ pub struct Run {
     /// Count instructions, accesses and branches without simulating caches, which is faster
     #[arg(long)]
     pub counts: bool,
-    /// Measure so often, each time with another layout of memory, and show the mean: what depends on addresses moves less
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub layouts: u8,
+    /// Measure in so many layouts of memory and show the mean, since what depends on addresses moves less then; `auto`: each
+    /// benchmark in as many as make it sure [default: as invar.toml says, else 1]
+    #[arg(long, value_name = "COUNT", value_parser = layouts)]
+    pub layouts: Option<Spend>,
     /// Do not record who pays, which is faster; counts never do
     #[arg(long)]
     pub no_profile: bool,
@@ -459,6 +461,25 @@ pub enum AdminAct {
         #[arg(long)]
         public: bool,
     },
+    /// List the accounts
+    Users,
+    /// Make an account, or choose its password anew: the password is read from standard input, or asked for
+    User {
+        /// What it is called
+        name: String,
+        /// It may do everything: make projects and accounts, read every project
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Say what an account may do in a project
+    Member {
+        /// The project
+        project: String,
+        /// The account
+        name: String,
+        /// `reader`, `writer` or `admin`; `none`: it is a member no more
+        role: String,
+    },
     /// Remove what uploads that were cut off left behind; servers do it once a day
     Collect {
         /// Nothing younger than so many hours, since it may be somebody's who is uploading
@@ -521,7 +542,7 @@ pub struct Serve {
     /// A proxy whose `X-Forwarded-For` says who asks. May be repeated
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub trusted_proxy: Vec<std::net::IpAddr>,
-    /// Serve the projects of the store to programs, and take uploads
+    /// Serve the projects of the store to people with accounts and to programs with tokens, and take uploads
     #[arg(long)]
     pub team: bool,
     #[command(flatten)]
@@ -565,6 +586,10 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+fn layouts(text: &str) -> Result<Spend, String> {
+    Spend::parse(text).map_err(|why| format!("it {why}"))
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ impl Progress {
                 let text = format!("{place} {}  failed: {}", one_line(&benchmark), one_line(&message));
                 self.line(&text, Paint::Bad);
             }
+            Event::Layout { seed, benchmarks } => {
+                (self.through, self.expected) = (BTreeSet::new(), None);
+                let benchmarks = plural(benchmarks, "benchmark");
+                self.line(&format!("in layout {seed}, {benchmarks} once more"), Paint::Dim);
+            }
             Event::Output { line } => self.pass_on(&line),
             // Both are told with the results.
             Event::Finished { .. } | Event::Warning { .. } => {}

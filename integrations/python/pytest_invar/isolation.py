@@ -2,16 +2,18 @@
 
 Before the first benchmark the session forks a *template*: the suite is imported, and nothing has been set up or measured. For each
 benchmark the template forks a child, which sets everything up that the benchmark needs, as if it were the only one, measures, and
-sends its reports back. The template does nothing else, so every child begins with the same memory.
+sends its reports and warnings back. The template does nothing else, so every child begins with the same memory.
 
 What follows: fixtures of modules and sessions are set up for each benchmark anew, and a benchmark that needs what another one has
 left behind does not find it.
 """
 
+import importlib
 import json
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Callable, Optional
 
@@ -22,6 +24,9 @@ from . import _native
 
 # Numbers on the pipes, and lengths of what follows them.
 _BYTES = 8
+
+# By this member a warning is told from a report.
+_WARNING = "$invar_warning"
 
 # What a child does with its benchmark; it is given what sends a report.
 Measure = Callable[[pytest.Item, Callable[[bytes], None]], None]
@@ -34,6 +39,7 @@ class Isolation:
         self._instrument = instrument
         self._template: Optional[_Template] = None
         self._tell: Optional[Callable[[pytest.TestReport], None]] = None
+        self._tell_warning: Optional[Callable[[dict[str, Any]], None]] = None
 
     # Before anything of the first test is in the template, such as the filters of its warnings.
     @pytest.hookimpl(tryfirst=True)
@@ -65,6 +71,9 @@ class Isolation:
 
     def _reports(self, item: pytest.Item, template: "_Template") -> Iterator[pytest.TestReport]:
         for data in template.run(item.session.items.index(item)):
+            if _WARNING in data:
+                item.ihook.pytest_warning_recorded.call_historic(kwargs=_recorded(data[_WARNING]))
+                continue
             yield item.config.hook.pytest_report_from_serializable(config=item.config, data=data)
         if template.status != 0:
             how = f"signal {-template.status}" if template.status < 0 else f"status {template.status}"
@@ -81,11 +90,38 @@ class Isolation:
             tell(json.dumps(data, default=str).encode())
 
         self._tell = serialized
+        self._tell_warning = lambda warning: tell(json.dumps({_WARNING: warning}).encode())
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+
+    def pytest_warning_recorded(
+        self, warning_message: "warnings.WarningMessage", when: str, nodeid: str
+    ) -> None:
+        """In the child: sends it to where the summary is written."""
+        if self._tell_warning is not None:
+            category = warning_message.category
+            self._tell_warning(
+                {
+                    "message": str(warning_message.message),
+                    "module": category.__module__,
+                    "category": category.__qualname__,
+                    "filename": warning_message.filename,
+                    "lineno": warning_message.lineno,
+                    "when": when,
+                    "nodeid": nodeid,
+                }
+            )
 
     def pytest_sessionfinish(self) -> None:
         if self._template is not None:
             self._template.end()
+
+
+def _recorded(sent: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `pytest_warning_recorded` for what a child has sent."""
+    # The suite is imported here, too; a class that a test has made is not.
+    category = getattr(importlib.import_module(sent["module"]), sent["category"], Warning)
+    warning = warnings.WarningMessage(sent["message"], category, sent["filename"], sent["lineno"])
+    return {"warning_message": warning, "when": sent["when"], "nodeid": sent["nodeid"], "location": None}
 
 
 class _Template:

@@ -55,6 +55,13 @@ def test_an_order_can_be_asked_for(pytester, simulated):
     assert some.measured == ["test_a.py::test_b"]
 
 
+def test_a_suite_of_which_nothing_is_asked_for_has_not_failed(pytester, simulated):
+    pytester.makepyfile(test_a="def test_a(benchmark): benchmark(sum, [1])")
+    other = simulated(request={"only": ["test_b.py::test_b"]})
+    assert (other.exit, other.measured) == (0, [])
+    assert other.events("finished")[-1]["exit"] == 0
+
+
 def test_a_crash_costs_one_benchmark(pytester, simulated):
     pytester.makepyfile(
         test_a="""
@@ -89,6 +96,7 @@ def test_what_others_put_around_a_test_is_around_it(pytester, simulated):
     run = simulated(request={"isolated": True})
     assert "2 failed, 1 passed" in run.output
     assert "said before it failed" in run.output and "strictly forbidden" in run.output
+    assert "1 warning" in run.output and "UserWarning: allowed" in run.output
 
 
 def test_a_suite_with_threads_shares_one_process(pytester, simulated):

@@ -24,6 +24,7 @@
 //! pass_env = ["DATABASE_URL"]
 //! isolation = true
 //! machine = "small"
+//! layouts = "auto"                      # or a number: each benchmark is the mean over so many
 //!
 //! [server]
 //! url = "https://invar.example.org"
@@ -37,6 +38,7 @@ use toml::{Table, Value};
 use crate::compare::Cause;
 use crate::config::{BenchmarkRule, Config, Gate, Pattern, Threshold, Thresholds};
 use crate::event::Event;
+use crate::layouts::Spend;
 use crate::machine::Machine;
 use crate::nearest::nearest;
 
@@ -103,7 +105,8 @@ pub fn read(text: &str) -> Result<Config, ReadConfigError> {
         config.server.project = section.text("project")?;
     }
     if let Some(section) = root.section("run")? {
-        section.only(&["pass_env", "machine", "isolation"])?;
+        section.only(&["pass_env", "machine", "isolation", "layouts"])?;
+        config.run.layouts = layouts(&section)?;
         config.run.pass_env = section.texts("pass_env")?.unwrap_or_default();
         config.run.shared_process = !section.truth("isolation")?.unwrap_or(true);
         config.run.machine = section.text("machine")?;
@@ -113,6 +116,17 @@ pub fn read(text: &str) -> Result<Config, ReadConfigError> {
         }
     }
     Ok(config)
+}
+
+fn layouts(section: &Section<'_>) -> Result<Option<Spend>, ReadConfigError> {
+    let text = match section.table.get("layouts") {
+        None => return Ok(None),
+        Some(Value::Integer(count)) => count.to_string(),
+        Some(Value::String(text)) => text.clone(),
+        // No text is this: what is wrong with it is said by the reader of texts.
+        Some(_) => String::new(),
+    };
+    Spend::parse(&text).map(Some).map_err(|why| section.value("layouts", why))
 }
 
 fn thresholds(section: &Section<'_>) -> Result<Thresholds, ReadConfigError> {
@@ -339,6 +353,7 @@ mod tests {
         pass_env = ["DATABASE_URL"]
         isolation = false
         machine = "small"
+        layouts = "auto"
     "#;
 
     #[test]
@@ -353,6 +368,8 @@ mod tests {
         assert_eq!(policy.thresholds("slow"), [(Metric::Cycles, Threshold(0.2)), instructions, l3]);
         assert_eq!(policy.gate, Gate { causes: BTreeSet::from([Cause::Code]), dropped: true });
         assert_eq!(config.run.pass_env, ["DATABASE_URL"]);
+        assert_eq!(config.run.layouts, Some(Spend::Auto));
+        assert_eq!(read("[run]\nlayouts = 8").unwrap().run.layouts, Some(Spend::Count(8)));
         assert!(config.run.shared_process && !read("").unwrap().run.shared_process);
         let small = config.machine("small").unwrap();
         assert_eq!(
@@ -411,6 +428,12 @@ mod tests {
         check("[[benchmark]]\nthreshold = \"1%\"", "`benchmark[0].match` is missing");
         check("[benchmark]\nmatch = \"a\"", "`benchmark` is not a list of tables; write `[[benchmark]]`");
         check("[run]\nisolation = 1", "`run.isolation` is neither true nor false");
+        for bad in ["\"many\"", "0", "1.5", "true"] {
+            check(
+                &format!("[run]\nlayouts = {bad}"),
+                "`run.layouts` is neither `auto` nor a number from 1 to 64",
+            );
+        }
         check("[run]\npass_env = \"HOME\"", "`run.pass_env` is not a list");
     }
 

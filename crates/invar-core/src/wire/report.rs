@@ -60,6 +60,9 @@ struct RowTwin<'a> {
     cause: Option<&'static str>,
     why: &'a str,
     blocking: bool,
+    /// Who lets it pass; only there if somebody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged: Option<AcknowledgedTwin<'a>>,
     threshold: ThresholdTwin,
     /// How far its cost moves by itself, relative; only there if it was verified. `null` is infinitely far.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +75,13 @@ struct RowTwin<'a> {
     /// Who pays; only there if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     paid: Option<PaidTwin<'a>>,
+}
+
+#[derive(Serialize)]
+struct AcknowledgedTwin<'a> {
+    who: &'a str,
+    reason: &'a str,
+    at_us: i64,
 }
 
 #[derive(Serialize)]
@@ -187,6 +197,11 @@ impl<'a> From<&'a Row> for RowTwin<'a> {
             cause: judged.cause.map(|cause| cause.name()),
             why: &row.why,
             blocking: judged.blocking,
+            acknowledged: judged.acknowledged.as_ref().map(|said| AcknowledgedTwin {
+                who: &said.who,
+                reason: &said.reason,
+                at_us: said.at.0,
+            }),
             threshold: ThresholdTwin {
                 metric: judged.applied.metric.name(),
                 ratio: finite(judged.applied.threshold.0),

@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::Environment;
 use crate::event::{Event, Events};
 use crate::instrument::Instrument;
-use crate::layouts::Layouts;
+use crate::layouts::{Layouts, Mean, Spend};
 use crate::machine::{Machine, ParseMachineError};
 use crate::measurement::Measurement;
 use crate::run::{Exit, Run, Timestamp};
@@ -126,7 +126,13 @@ struct RunTwin {
 
 #[derive(Serialize, Deserialize)]
 struct LayoutsTwin {
+    /// What was asked for; where a rule decided, the most that a benchmark got.
     count: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    auto: bool,
+    /// How many a benchmark got, where these are not `count`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    spent: BTreeMap<String, u32>,
     /// In cycles, by the full names of the benchmarks.
     standard_errors: BTreeMap<String, u64>,
 }
@@ -258,10 +264,7 @@ impl From<&Run> for RunTwin {
             }),
             incomplete: run.incomplete.clone(),
             warnings: run.warnings.clone(),
-            layouts: run.layouts.as_ref().map(|layouts| LayoutsTwin {
-                count: layouts.count,
-                standard_errors: layouts.standard_errors.clone(),
-            }),
+            layouts: run.layouts.as_ref().map(LayoutsTwin::from),
         }
     }
 }
@@ -308,12 +311,35 @@ impl TryFrom<RunTwin> for Run {
             }),
             incomplete: twin.incomplete,
             warnings: twin.warnings,
-            layouts: twin
-                .layouts
-                .map(|LayoutsTwin { count, standard_errors }| Layouts { count, standard_errors }),
+            layouts: twin.layouts.map(Layouts::from),
         };
         run.sort();
         Ok(run)
+    }
+}
+
+impl From<&Layouts> for LayoutsTwin {
+    fn from(layouts: &Layouts) -> LayoutsTwin {
+        let most = layouts.means.values().map(|mean| mean.layouts).max();
+        let (count, auto) = match layouts.asked {
+            Spend::Count(count) => (count, false),
+            Spend::Auto => (most.unwrap_or(0), true),
+        };
+        let spent = layouts.means.iter().map(|(name, mean)| (name.clone(), mean.layouts));
+        let spent = spent.filter(|(_, layouts)| *layouts != count);
+        let errors = layouts.means.iter().map(|(name, mean)| (name.clone(), mean.standard_error));
+        LayoutsTwin { count, auto, spent: spent.collect(), standard_errors: errors.collect() }
+    }
+}
+
+impl From<LayoutsTwin> for Layouts {
+    fn from(twin: LayoutsTwin) -> Layouts {
+        let mean = |(name, standard_error): (String, u64)| {
+            let layouts = twin.spent.get(&name).copied().unwrap_or(twin.count);
+            (name, Mean { layouts, standard_error })
+        };
+        let means = twin.standard_errors.into_iter().map(mean).collect();
+        Layouts { asked: if twin.auto { Spend::Auto } else { Spend::Count(twin.count) }, means }
     }
 }
 

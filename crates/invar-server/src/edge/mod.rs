@@ -25,6 +25,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::router::with_headers;
+use crate::team::Client;
 use crate::team::token::Secret;
 use host::Hosts;
 use metrics::Metrics;
@@ -159,11 +160,12 @@ impl Edge {
 }
 
 /// Passes a request on, and its answer back.
-async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_string();
     let address = edge.address(&request);
+    request.extensions_mut().insert(Client(address));
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_string());
     let keys = keys(&request, address);
     let response = match edge.refuse(&request, &keys) {

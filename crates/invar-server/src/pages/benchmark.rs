@@ -3,7 +3,7 @@
 use askama::Template;
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::{Change, Verdict};
-use invar_core::config::Metric;
+use invar_core::config::{Metric, Policy};
 use invar_core::cost::{Cycles, Hertz};
 use invar_core::event::Event;
 use invar_core::history::{Point, Series};
@@ -15,7 +15,7 @@ use invar_store::{Comparable, Trees};
 
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -107,17 +107,19 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         series = history(None, Trees::All).await?;
         elsewhere = true;
     }
+    let policy = app.policy_by(way).await?;
     match asked.form {
-        Form::Json => return json_text(wire::history::series(&[series], app.policy())),
+        Form::Json => return json_text(wire::history::series(&[series], &policy)),
         Form::Csv => return csv_text(csv::series(&[series])),
         Form::Html => {}
     }
     let metric = asked.value("metric").and_then(Event::from_name).map_or(Metric::Cycles, Metric::Event);
     let zero = asked.value("y") == Some("zero");
     let benchmark = described(&app, &series, &full_name).await?;
-    let (flame, flame_change) = pictures(&app, &series, &full_name).await?;
-    let points = chart_points(&series, metric, &app);
+    let (flame, flame_change) = pictures(&app, &series, &policy).await?;
+    let points = chart_points(&series, metric, &policy, app.links());
     let floor = if zero { Floor::Zero } else { Floor::Values };
+    let links = app.links();
     page(&Page {
         frame: Frame::new(&app, &asked, benchmark.0.short_name(), "/benchmarks"),
         file: benchmark.0.file.clone().unwrap_or_default(),
@@ -139,12 +141,12 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
             .enumerate()
             .map(|(index, way)| (way_name(way), way_link(&asked, index), index == number))
             .collect(),
-        rows: rows(&series, metric, &app),
-        newest: newest(&series, &app),
-        standing: standing(&series, &app),
+        rows: rows(&series, metric, &policy, links),
+        newest: newest(&series, &policy),
+        standing: standing(&series, &policy),
         flame,
         flame_change,
-        between: address::compare("BASE", "HEAD"),
+        between: links.compare("BASE", "HEAD"),
         more: (series.points.len() as u32 == limit && limit < POINTS_MOST)
             .then(|| asked.with("points", &(limit * 4).min(POINTS_MOST).to_string())),
         full_name,
@@ -171,27 +173,29 @@ async fn described(
 async fn pictures(
     app: &App,
     series: &Series,
-    benchmark: &str,
+    policy: &Policy,
 ) -> Result<(Option<String>, Option<String>), Problem> {
+    let links = app.links();
+    let benchmark = &series.benchmark;
     let Some(newest) = series.newest() else { return Ok((None, None)) };
     let has = async |run: &str| -> Result<bool, Problem> {
         Ok(app.store().profiled(run).await?.contains(benchmark))
     };
-    let flame = has(&newest.run.id).await?.then(|| address::flame(&newest.run.id, benchmark));
+    let flame = has(&newest.run.id).await?.then(|| links.flame(&newest.run.id, benchmark));
     let moved = (1..series.points.len())
         .rev()
-        .find(|&at| series.verdict(at, app.policy()).is_some_and(|verdict| verdict != Verdict::Unchanged));
+        .find(|&at| series.verdict(at, policy).is_some_and(|verdict| verdict != Verdict::Unchanged));
     let Some(at) = moved else { return Ok((flame, None)) };
     let [before, after] = [at - 1, at].map(|at| series.points[at].run.id.as_str());
     let both = has(before).await? && has(after).await?;
-    Ok((flame, both.then(|| address::difference(before, after, benchmark))))
+    Ok((flame, both.then(|| links.difference(before, after, benchmark))))
 }
 
 /// Where a point leads: to what its commit did, or to its run where there is none.
-fn place(point: &Point) -> String {
+fn place(point: &Point, links: &Links) -> String {
     match &point.run.commit {
-        Some(commit) if !point.run.dirty => address::commit(commit),
-        _ => address::run(&point.run.id),
+        Some(commit) if !point.run.dirty => links.commit(commit),
+        _ => links.run(&point.run.id),
     }
 }
 
@@ -220,17 +224,17 @@ fn height(value: f64, metric: Metric) -> String {
 }
 
 /// The change of the metric from the point before, and the verdict on the benchmark.
-fn step(series: &Series, at: usize, metric: Metric, app: &App) -> Option<Shown> {
+fn step(series: &Series, at: usize, metric: Metric, policy: &Policy) -> Option<Shown> {
     let before = at.checked_sub(1)?;
     let change =
         Change { base: count(&series.points[before], metric), head: count(&series.points[at], metric) };
-    words::change(Some(change), series.verdict(at, app.policy()))
+    words::change(Some(change), series.verdict(at, policy))
 }
 
-fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
+fn chart_points(series: &Series, metric: Metric, policy: &Policy, links: &Links) -> Vec<ChartPoint> {
     let points = series.points.iter().enumerate();
     let point = points.map(|(at, point)| {
-        let step = step(series, at, metric, app);
+        let step = step(series, at, metric, policy);
         let moved = step.as_ref().filter(|step| !step.text.is_empty());
         let moved = moved.map_or_else(String::new, |step| format!(", {}", step.text));
         let message = point.run.message.as_deref().unwrap_or_default();
@@ -240,7 +244,7 @@ fn chart_points(series: &Series, metric: Metric, app: &App) -> Vec<ChartPoint> {
                 Metric::Event(_) => count(point, metric) as f64,
             },
             title: format!("{} {message}: {}{moved}", point.run.title, value(point, metric)),
-            href: place(point),
+            href: place(point, links),
             label: match &point.run.commit {
                 Some(commit) => format!("{} · {}", short(commit), day(point.run.started)),
                 None => day(point.run.started),
@@ -257,7 +261,7 @@ fn chart_words(series: &Series, metric: Metric) -> String {
     format!("{}, from {} to {}", plural(series.points.len(), "result"), value(first), value(last))
 }
 
-fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
+fn rows(series: &Series, metric: Metric, policy: &Policy, links: &Links) -> Vec<Row> {
     let points = series.points.iter().enumerate().rev();
     let row = points.map(|(at, point)| Row {
         run: point.run.id.clone(),
@@ -268,14 +272,12 @@ fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
         seconds: point.run.started.0 / 1_000_000,
         title: point.run.title.clone(),
         message: point.run.message.clone().unwrap_or_default(),
-        href: place(point),
+        href: place(point, links),
         moment: moment(point.run.started),
         datetime: rfc3339(point.run.started),
         value: value(point, metric),
-        change: step(series, at, metric, app),
-        compare: at
-            .checked_sub(1)
-            .map(|before| address::compare(&series.points[before].run.id, &point.run.id)),
+        change: step(series, at, metric, policy),
+        compare: at.checked_sub(1).map(|before| links.compare(&series.points[before].run.id, &point.run.id)),
         diagnostics: point
             .reading
             .diagnostics
@@ -287,7 +289,7 @@ fn rows(series: &Series, metric: Metric, app: &App) -> Vec<Row> {
     row.collect()
 }
 
-fn newest(series: &Series, app: &App) -> Option<Newest> {
+fn newest(series: &Series, policy: &Policy) -> Option<Newest> {
     let last = series.points.len().checked_sub(1)?;
     let reading = &series.points[last].reading;
     let cost = reading.cost;
@@ -302,12 +304,12 @@ fn newest(series: &Series, app: &App) -> Option<Newest> {
         cycles: number::count(cost.total().0),
         instructions: number::count(reading.events.get(Event::Instructions)),
         shares: parts.into_iter().map(|(name, part)| (name, number::share(cost.share(part)))).collect(),
-        step: words::change(series.change(last), series.verdict(last, app.policy())),
+        step: words::change(series.change(last), series.verdict(last, policy)),
     })
 }
 
-fn standing(series: &Series, app: &App) -> Option<String> {
-    let standing = series.standing(app.policy())?;
+fn standing(series: &Series, policy: &Policy) -> Option<String> {
+    let standing = series.standing(policy)?;
     let since = &series.points[standing.since].run;
     Some(format!("{} since {}", number::change(standing.change.ratio()), since.title))
 }

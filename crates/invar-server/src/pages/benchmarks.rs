@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use invar_core::benchmark::Benchmark;
+use invar_core::config::Policy;
 use invar_core::history::Series;
 use invar_core::number;
 use invar_core::number::plural;
@@ -12,7 +13,7 @@ use invar_core::wire::csv;
 
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -93,17 +94,16 @@ impl Sort {
 
 impl Row {
     /// The row of a series; `newest` is the newest run of the list.
-    pub fn of(series: &Series, newest: Option<&str>, app: &App) -> Row {
+    pub fn of(series: &Series, newest: Option<&str>, policy: &Policy, links: &Links) -> Row {
         let benchmark = Benchmark::named(&series.benchmark);
         let last = series.points.len().saturating_sub(1);
-        let policy = app.policy();
         let times: Vec<Duration> = series.points.iter().map(|point| point.reading.time).collect();
         let time = |time: Option<&Duration>| time.map_or_else(String::new, |&time| number::time(time));
         let values: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
         Row {
             name: benchmark.short_name().to_string(),
             full_name: series.benchmark.clone(),
-            href: address::benchmark(&series.benchmark),
+            href: links.benchmark(&series.benchmark),
             time: time(times.last()),
             step: change(series.change(last), series.verdict(last, policy)),
             over_all: change(series.over_all(), series.over_all_verdict(policy)),
@@ -130,6 +130,7 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
         Some(recent) => app.histories(recent).await?,
         None => Vec::new(),
     };
+    let policy = app.policy_of(recent.as_ref()).await?;
     let query = asked.value("q").unwrap_or_default().to_string();
     let lower = query.to_lowercase();
     series.retain(|series| series.benchmark.to_lowercase().contains(&lower));
@@ -142,7 +143,7 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
             .sort_by_key(|series| std::cmp::Reverse(series.newest().map(|point| point.reading.cost.total()))),
     }
     match asked.form {
-        Form::Json => return json_text(wire::history::series(&series, app.policy())),
+        Form::Json => return json_text(wire::history::series(&series, &policy)),
         Form::Csv => return csv_text(csv::series(&series)),
         Form::Html => {}
     }
@@ -154,7 +155,7 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
     let newest_id = newest.map(|run| run.id.as_str());
     let mut files: Vec<File> = Vec::new();
     for series in &series[first..last] {
-        let row = Row::of(series, newest_id, &app);
+        let row = Row::of(series, newest_id, &policy, app.links());
         let file = Benchmark::named(&series.benchmark).file.unwrap_or_default();
         match files.last_mut().filter(|last| sort != Sort::Name || last.name == file) {
             Some(last) => last.rows.push(row),

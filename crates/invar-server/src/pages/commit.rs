@@ -10,7 +10,7 @@ use invar_store::{Comparable, Wanted};
 
 use super::comparison::Body;
 use super::frame::Frame;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -41,12 +41,13 @@ struct Page {
 
 /// The page.
 pub async fn commit(app: App, asked: Asked) -> Answer {
+    let links = app.links();
     let name = asked.after("/commits/");
     let commits = app.store().commits_starting(&name).await?;
     let commit = match &commits[..] {
         [commit] if *commit == name => commit.clone(),
         [commit] => {
-            let address = format!("{}{}", address::commit(commit), asked.form.ending());
+            let address = format!("{}{}", links.commit(commit), asked.form.ending());
             return elsewhere(StatusCode::SEE_OTHER, &address);
         }
         [] => return Err(Problem::NotFound(format!("`{name}` is no measured commit."))),
@@ -75,12 +76,12 @@ pub async fn commit(app: App, asked: Asked) -> Answer {
     }
     let title = format!("Commit {}", short(&commit));
     page(&Page {
-        before: base.commit.as_ref().map(|commit| (short(commit).to_string(), address::commit(commit))),
+        before: base.commit.as_ref().map(|commit| (short(commit).to_string(), links.commit(commit))),
         reason: words::plain(&reason.to_string()),
-        compare: address::compare(&base.id, &run.id),
+        compare: links.compare(&base.id, &run.id),
         headline: body.headline.clone(),
         body: Some(body),
-        ..Page::of(Frame::new(&app, &asked, &title, "/commits"), &run, &summary, commit)
+        ..Page::of((Frame::new(&app, &asked, &title, "/commits"), links), &run, &summary, commit)
     })
 }
 
@@ -95,12 +96,12 @@ fn alone(app: &App, asked: &Asked, run: &Run, summary: &Summary, commit: &str) -
     let frame = Frame::new(app, asked, &format!("Commit {}", short(commit)), "/commits");
     page(&Page {
         headline: words::plain(&report.headline),
-        ..Page::of(frame, run, summary, commit.to_string())
+        ..Page::of((frame, app.links()), run, summary, commit.to_string())
     })
 }
 
 impl Page {
-    fn of(frame: Frame, run: &Run, summary: &Summary, commit: String) -> Page {
+    fn of((frame, links): (Frame, &Links), run: &Run, summary: &Summary, commit: String) -> Page {
         let source = run.source.clone().unwrap_or_default();
         let at = source.committed.unwrap_or(run.started);
         Page {
@@ -113,9 +114,9 @@ impl Page {
             branch: source
                 .branch
                 .filter(|branch| source.default_branch.as_ref() != Some(branch))
-                .map(|branch| (address::pull(&branch), branch)),
+                .map(|branch| (links.pull(&branch), branch)),
             tags: source.tags,
-            run: (summary.title.clone(), address::run(&run.id)),
+            run: (summary.title.clone(), links.run(&run.id)),
             before: None,
             reason: String::new(),
             compare: String::new(),

@@ -8,7 +8,7 @@ use invar_store::Listing;
 
 use super::frame::Frame;
 use super::runs::{BRANCHES, cursor, cursor_text};
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -60,7 +60,7 @@ pub struct Row {
 
 impl Row {
     /// The row of a commit.
-    pub fn of(judgement: &Judgement) -> Row {
+    pub fn of(judgement: &Judgement, links: &Links) -> Row {
         let run = &judgement.run;
         let name = |run: &invar_core::run::Summary| match &run.commit {
             Some(commit) => short(commit).to_string(),
@@ -72,10 +72,10 @@ impl Row {
             moment: moment(run.started),
             datetime: rfc3339(run.started),
             href: match &run.commit {
-                Some(commit) if !run.dirty => address::commit(commit),
-                _ => address::run(&run.id),
+                Some(commit) if !run.dirty => links.commit(commit),
+                _ => links.run(&run.id),
             },
-            compare: judgement.base.as_ref().map(|base| address::compare(&base.id, &run.id)),
+            compare: judgement.base.as_ref().map(|base| links.compare(&base.id, &run.id)),
             base: judgement.base.as_ref().map(name).unwrap_or_default(),
             brief: judgement.brief.clone(),
             measured: run.measured,
@@ -111,7 +111,7 @@ pub async fn commits(app: App, asked: Asked) -> Answer {
     }
     page(&Page {
         frame: Frame::new(&app, &asked, "Commits", "/commits"),
-        rows: judgements.iter().map(Row::of).collect(),
+        rows: judgements.iter().map(|judgement| Row::of(judgement, app.links())).collect(),
         branches: app.store().branches(BRANCHES).await?,
         branch: branch.unwrap_or_default(),
         next,

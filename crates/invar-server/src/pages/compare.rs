@@ -10,6 +10,7 @@ use super::comparison::Body;
 use super::flame;
 use super::frame::Frame;
 use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, elsewhere, page};
 use crate::app::App;
 use crate::asked::Asked;
@@ -46,16 +47,16 @@ pub struct SideShown {
 
 impl SideShown {
     /// Both sides.
-    pub fn both(base: &Summary, head: &Summary) -> [SideShown; 2] {
-        [SideShown::of("Baseline", base), SideShown::of("Candidate", head)]
+    pub fn both(base: &Summary, head: &Summary, links: &Links) -> [SideShown; 2] {
+        [SideShown::of("Baseline", base, links), SideShown::of("Candidate", head, links)]
     }
 
     /// One.
-    pub fn of(role: &'static str, run: &Summary) -> SideShown {
+    pub fn of(role: &'static str, run: &Summary, links: &Links) -> SideShown {
         SideShown {
             role,
             title: run.title.clone(),
-            href: address::run(&run.id),
+            href: links.run(&run.id),
             message: run.message.clone().unwrap_or_default(),
             moment: moment(run.started),
         }
@@ -74,7 +75,7 @@ struct ChoosePage {
 /// Lets two runs be chosen, or goes to those that were.
 pub async fn choose(app: App, asked: Asked) -> Answer {
     if let (Some(base), Some(head)) = (asked.value("base"), asked.value("head")) {
-        return elsewhere(StatusCode::SEE_OTHER, &address::compare(base, head));
+        return elsewhere(StatusCode::SEE_OTHER, &app.links().compare(base, head));
     }
     let runs = app.store().runs(&Listing { limit: CHOICE, ..Listing::default() }).await?;
     let choice = |run: &invar_core::run::Summary| {
@@ -116,14 +117,15 @@ pub async fn compare(app: App, asked: Asked) -> Answer {
     if let Some(twin) = body.twin(asked.form) {
         return twin;
     }
-    let permalink = address::compare(&base.id, &head.id);
-    let is_permalink = asked.path == permalink;
+    let links = app.links();
+    let permalink = links.compare(&base.id, &head.id);
+    let is_permalink = asked.address() == permalink;
     let title = format!("{} compared with {}", body.report.head_name, body.report.base_name);
     page(&Page {
         frame: Frame::new(&app, &asked, &title, "/compare"),
-        sides: SideShown::both(&base, &head),
+        sides: SideShown::both(&base, &head, links),
         permalink: (!is_permalink).then_some(permalink),
-        swapped: address::compare(&head.id, &base.id),
+        swapped: links.compare(&head.id, &base.id),
         body,
     })
 }

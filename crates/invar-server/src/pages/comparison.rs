@@ -14,7 +14,9 @@ use invar_core::run::Run;
 use invar_core::wire;
 use invar_core::wire::csv;
 
-use crate::address;
+use invar_store::Role;
+
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -54,6 +56,8 @@ pub struct Body {
     pub matter: usize,
     /// Where the filters lead.
     pub action: String,
+    /// Both runs, for what is sent about them.
+    pub runs: [String; 2],
 }
 
 /// A counter, which is a filter.
@@ -87,6 +91,18 @@ pub struct Row {
     pub diagnostics: Vec<(&'static str, &'static str)>,
     /// How far it was seen to move by itself.
     pub noise: Option<String>,
+    /// May who looks acknowledge it?
+    pub may_acknowledge: bool,
+    /// Who acknowledged it, when and why.
+    pub acknowledged: Option<Said>,
+}
+
+/// An acknowledgement.
+pub struct Said {
+    pub sentence: String,
+    pub reason: String,
+    /// Names it for who may take it back.
+    pub number: Option<i64>,
 }
 
 /// A function that pays for a change.
@@ -156,7 +172,8 @@ impl Body {
         if asked.form == Form::Html {
             let profiled = [app.store().profiled(&base.id).await?, app.store().profiled(&head.id).await?];
             let shown = report.rows[first..last].iter().zip(&whys);
-            rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled)).collect();
+            rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled, app.links())).collect();
+            acknowledge(app, asked, head, &report.rows[first..last], &mut rows).await?;
         }
         Ok(Body {
             headline: words::plain(&report.headline),
@@ -170,7 +187,8 @@ impl Body {
             before: (page_number > 1).then(|| asked.with("page", &(page_number - 1).to_string())),
             next: (last < found).then(|| asked.with("page", &(page_number + 1).to_string())),
             matter: report.environment_that_matters().len(),
-            action: asked.path.clone(),
+            action: asked.address(),
+            runs: [base.id.clone(), head.id.clone()],
             report,
         })
     }
@@ -183,6 +201,29 @@ impl Body {
             Form::Html => None,
         }
     }
+}
+
+/// Says of rows what whoever looks may do about them.
+async fn acknowledge(
+    app: &App,
+    asked: &Asked,
+    head: &Run,
+    shown: &[ReportRow],
+    rows: &mut [Row],
+) -> Result<(), Problem> {
+    let role = asked.visitor.as_ref().and_then(|visitor| visitor.role);
+    if role < Some(Role::Writer) || app.acknowledgeable(head).await?.is_none() {
+        return Ok(());
+    }
+    let held = app.acknowledged(head).await?;
+    for (row, shown) in rows.iter_mut().zip(shown) {
+        row.may_acknowledge = shown.judged.verdict == Verdict::Regressed && shown.judged.blocking;
+        if let Some(said) = &mut row.acknowledged {
+            let found = held.iter().find(|held| held.benchmark == row.full_name);
+            said.number = found.map(|found| found.number);
+        }
+    }
+    Ok(())
 }
 
 /// The class of what came out.
@@ -213,17 +254,23 @@ fn chips(report: &Report, asked: &Asked, pressed: Option<Verdict>) -> Vec<Chip> 
 }
 
 impl Row {
-    fn of(row: &ReportRow, (base, head): (&Run, &Run), why: &str, profiled: &[BTreeSet<String>; 2]) -> Row {
+    fn of(
+        row: &ReportRow,
+        (base, head): (&Run, &Run),
+        why: &str,
+        profiled: &[BTreeSet<String>; 2],
+        links: &Links,
+    ) -> Row {
         let judged = &row.judged;
         let has = |side: &BTreeSet<String>| side.contains(&judged.benchmark.id);
         let picture = match [has(&profiled[0]), has(&profiled[1])] {
             [true, true] => Some((
                 "Flame graph of the difference",
-                address::difference(&base.id, &head.id, &judged.benchmark.id),
+                links.difference(&base.id, &head.id, &judged.benchmark.id),
             )),
-            [false, true] => Some(("Flame graph", address::flame(&head.id, &judged.benchmark.id))),
+            [false, true] => Some(("Flame graph", links.flame(&head.id, &judged.benchmark.id))),
             [true, false] => {
-                Some(("Flame graph of the baseline", address::flame(&base.id, &judged.benchmark.id)))
+                Some(("Flame graph of the baseline", links.flame(&base.id, &judged.benchmark.id)))
             }
             [false, false] => None,
         };
@@ -254,7 +301,7 @@ impl Row {
             file: judged.benchmark.file.clone().filter(|_| name != judged.benchmark.id).unwrap_or_default(),
             name,
             full_name: judged.benchmark.id.clone(),
-            href: address::benchmark(&judged.benchmark.id),
+            href: links.benchmark(&judged.benchmark.id),
             source: row.link.clone(),
             class: verdict.name(),
             base: time(judged.base.as_ref()),
@@ -272,6 +319,12 @@ impl Row {
             events: events(row),
             diagnostics: diagnostics.collect(),
             noise: judged.noise.map(noise_floor),
+            may_acknowledge: false,
+            acknowledged: judged.acknowledged.as_ref().map(|said| Said {
+                sentence: format!("Acknowledged by {}, {}", said.who, words::moment(said.at)),
+                reason: said.reason.clone(),
+                number: None,
+            }),
         }
     }
 }

@@ -6,7 +6,7 @@ use invar_core::report::Judgement;
 use invar_core::run::Timestamp;
 use invar_store::Listing;
 
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, typed};
 use crate::app::App;
 use crate::asked::Asked;
@@ -37,14 +37,19 @@ pub async fn atom(app: App, asked: Asked) -> Answer {
     let listing = Listing { branch: app.branch().await?, limit: COMMITS + 1, ..Listing::default() };
     let commits = app.store().commits(&listing).await?;
     let judgements = app.judgements(&commits, None).await?;
-    let root = asked.host.as_ref().map_or_else(String::new, |host| format!("http://{host}"));
-    let entries: Vec<Entry> = judgements.iter().filter_map(|judgement| entry(judgement, &root)).collect();
+    let root = match &asked.visitor {
+        Some(visitor) => visitor.server.clone(),
+        None => asked.host.as_ref().map_or_else(String::new, |host| format!("http://{host}")),
+    };
+    let entries: Vec<Entry> =
+        judgements.iter().filter_map(|judgement| entry(judgement, &root, app.links())).collect();
     let updated = commits.first().map_or(Timestamp(0), |run| run.started);
+    let root = format!("{root}{}", app.links().root());
     let feed = Feed { project: for_xml(app.project()), root, updated: rfc3339(updated), entries };
     Ok(typed("application/atom+xml; charset=utf-8", feed.render()?))
 }
 
-fn entry(judgement: &Judgement, root: &str) -> Option<Entry> {
+fn entry(judgement: &Judgement, root: &str, links: &Links) -> Option<Entry> {
     let (base, brief) = (judgement.base.as_ref()?, judgement.brief.as_ref()?);
     let counts = brief.counts;
     if counts.regressed + counts.improved == 0 {
@@ -60,7 +65,7 @@ fn entry(judgement: &Judgement, root: &str) -> Option<Entry> {
             counts.regressed,
             short(commit)
         )),
-        link: for_xml(&format!("{root}{}", address::compare(&base.id, &judgement.run.id))),
+        link: for_xml(&format!("{root}{}", links.compare(&base.id, &judgement.run.id))),
         updated: rfc3339(judgement.run.started),
         text: for_xml(&format!(
             "{}. Of {} {} improved and {} regressed against {}.",

@@ -137,13 +137,14 @@ pub async fn of_run(app: &App, asked: &Asked) -> Option<Answer> {
 }
 
 async fn one(app: &App, asked: &Asked, name: &str, benchmark: &str, format: Option<&Format>) -> Answer {
+    let links_of = app.links();
     let run = match app.run(name).await {
         Ok(run) => run,
         Err(Problem::NotFound(_)) => {
             let found = app.pick(name, None).await?;
             let place = match format {
-                Some(format) => address::export(&found.id, benchmark, format.name),
-                None => address::flame(&found.id, benchmark) + asked.form.ending(),
+                Some(format) => links_of.export(&found.id, benchmark, format.name),
+                None => links_of.flame(&found.id, benchmark) + asked.form.ending(),
             };
             return elsewhere(StatusCode::SEE_OTHER, &place);
         }
@@ -169,24 +170,24 @@ async fn one(app: &App, asked: &Asked, name: &str, benchmark: &str, format: Opti
         let cell = |number: u64| Cell { text: number::count(number), class: "" };
         Row::of(function, "", [cost.own_cost, cost.inclusive_cost, cost.calls].map(cell))
     });
-    let mut links = vec![("Run", address::run(&run.id)), ("History", address::benchmark(benchmark))];
+    let mut links = vec![("Run", links_of.run(&run.id)), ("History", links_of.benchmark(benchmark))];
     if let Some((base, _)) = baseline::choose(app.store(), &run).await? {
         if app.store().profiled(&base.id).await?.contains(benchmark) {
             links.push((
                 "Flame graph of the difference from the baseline",
-                address::difference(&base.id, &run.id, benchmark),
+                links_of.difference(&base.id, &run.id, benchmark),
             ));
         }
-        links.push(("Comparison", address::compare(&base.id, &run.id)));
+        links.push(("Comparison", links_of.compare(&base.id, &run.id)));
     }
     let summary = Summary::of(&run);
     let formats = FORMATS.iter();
     page(&Page {
-        sides: vec![SideShown::of("Run", &summary)],
+        sides: vec![SideShown::of("Run", &summary, links_of)],
         links,
         cost: words_of(measure, measure.of(&profile.total())),
         exports: formats
-            .map(|format| (format.title, address::export(&run.id, benchmark, format.name)))
+            .map(|format| (format.title, links_of.export(&run.id, benchmark, format.name)))
             .collect(),
         more: costs.len().saturating_sub(FUNCTIONS),
         ..Page::of(app, asked, benchmark, (measure, machine), ["Own", "Total", "Calls"], rows.collect())?
@@ -235,20 +236,21 @@ pub async fn difference(
     });
     let total = [&base, &head].map(|side| words_of(measure, measure.of(&side.total())));
     let [base_id, head_id] = [&base_run.id, &head_run.id];
-    let permalink = address::difference(base_id, head_id, benchmark);
+    let links_of = app.links();
+    let permalink = links_of.difference(base_id, head_id, benchmark);
     let mut links = vec![
-        ("Comparison", address::compare(base_id, head_id)),
-        ("Flame graph of the baseline", address::flame(base_id, benchmark)),
-        ("Flame graph of the candidate", address::flame(head_id, benchmark)),
-        ("History", address::benchmark(benchmark)),
-        ("Swap the sides", address::difference(head_id, base_id, benchmark)),
+        ("Comparison", links_of.compare(base_id, head_id)),
+        ("Flame graph of the baseline", links_of.flame(base_id, benchmark)),
+        ("Flame graph of the candidate", links_of.flame(head_id, benchmark)),
+        ("History", links_of.benchmark(benchmark)),
+        ("Swap the sides", links_of.difference(head_id, base_id, benchmark)),
     ];
-    if asked.path != permalink {
+    if asked.address() != permalink {
         links.push(("Permalink of these two runs", permalink));
     }
     let summaries = [base_run, head_run].map(Summary::of);
     page(&Page {
-        sides: SideShown::both(&summaries[0], &summaries[1]).into(),
+        sides: SideShown::both(&summaries[0], &summaries[1], links_of).into(),
         links,
         change: judged.and_then(|judged| words::change(judged.change(), Some(judged.verdict))),
         cost: format!("{} → {}", total[0], total[1]),
@@ -393,7 +395,7 @@ impl Page {
             exports: Vec::new(),
             measure: measure.name(),
             measures: measures.map(|measure| (measure.name(), measure.name().replace('_', " "))).collect(),
-            action: asked.path.clone(),
+            action: asked.address(),
             picture: crate::flame::markup(&heads, &Rows { rows }.render()?),
             more: 0,
         })
@@ -422,6 +424,9 @@ mod tests {
         check("r/b/x/flame/nothing", None);
         check("feature/x", None);
         let name = "a/b/flame/b/flame";
-        check(address::flame(name, name).strip_prefix("/runs/").unwrap(), Some((name, name, None)));
+        check(
+            address::Links::below("").flame(name, name).strip_prefix("/runs/").unwrap(),
+            Some((name, name, None)),
+        );
     }
 }

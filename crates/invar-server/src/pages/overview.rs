@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use invar_core::benchmark::Benchmark;
+use invar_core::config::Policy;
 use invar_core::history::{Level, Series, levels};
 use invar_core::number;
 use invar_core::number::plural;
@@ -16,7 +17,7 @@ use invar_store::Listing;
 use super::benchmarks::{self, COMMITS, moved};
 use super::commits;
 use super::frame::Frame;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::{App, Recent};
 use crate::asked::{Asked, Form};
@@ -44,13 +45,19 @@ struct Page {
 }
 
 /// The newest run of all.
-struct Newest {
-    run: Summary,
-    href: String,
-    moment: String,
-    datetime: String,
-    brief: Option<Brief>,
-    headline: String,
+pub struct Newest {
+    /// The run.
+    pub run: Summary,
+    /// Where it is shown.
+    pub href: String,
+    /// When it started, for people.
+    pub moment: String,
+    /// The same for machines.
+    pub datetime: String,
+    /// How it did.
+    pub brief: Option<Brief>,
+    /// The same as a sentence.
+    pub headline: String,
     mood: &'static str,
     base: Option<(Summary, String)>,
     compare: Option<String>,
@@ -76,6 +83,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
         None => Vec::new(),
     };
     let levels = recent.as_ref().map(|recent| levels(&series, &recent.runs)).unwrap_or_default();
+    let policy = app.policy_of(recent.as_ref()).await?;
     let newest = newest(&app).await?;
     match asked.form {
         Form::Json => {
@@ -84,8 +92,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
                 base: newest.base.map(|base| base.0),
                 brief: newest.brief,
             });
-            let text =
-                wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, app.policy());
+            let text = wire::history::overview(branch.as_deref(), newest.as_ref(), &levels, &series, &policy);
             return json_text(text);
         }
         Form::Csv => return csv_text(csv::levels(&levels)),
@@ -102,16 +109,16 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
     page(&Page {
         frame: Frame::new(&app, &asked, "Overview", "/"),
         branch: branch.unwrap_or_default(),
-        attention: attention(&app, recent.as_ref(), &series).await?,
-        chart: chart(&chart_points(&levels), Floor::Values, |value| {
+        attention: attention(&app, recent.as_ref(), &series, &policy).await?,
+        chart: chart(&chart_points(&levels, app.links()), Floor::Values, |value| {
             number::change(((value - 1.0) * 1000.0).round() / 1000.0)
         }),
         chart_words: chart_words(&levels),
-        commits: judgements.iter().map(commits::Row::of).collect(),
+        commits: judgements.iter().map(|judgement| commits::Row::of(judgement, app.links())).collect(),
         most_changed: most
             .into_iter()
             .take(MOST_CHANGED)
-            .map(|series| benchmarks::Row::of(series, newest_id.as_deref(), &app))
+            .map(|series| benchmarks::Row::of(series, newest_id.as_deref(), &policy, app.links()))
             .collect(),
         benchmarks: series.len(),
         window: plural(levels.len(), "commit"),
@@ -120,7 +127,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
 }
 
 /// The newest run of any branch, judged by its own baseline.
-async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
+pub async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
     let newest = app.store().runs(&Listing { limit: 1, ..Listing::default() }).await?;
     let Some(run) = newest.into_iter().next() else { return Ok(None) };
     let whole = app.run_if_readable(&run.id).await?;
@@ -144,14 +151,15 @@ async fn newest(app: &App) -> Result<Option<Newest>, crate::problem::Problem> {
         Some(counts) if counts.improved > 0 => "improved",
         _ => "unchanged",
     };
+    let links = app.links();
     Ok(Some(Newest {
-        href: address::run(&run.id),
+        href: links.run(&run.id),
         moment: moment(run.started),
         datetime: rfc3339(run.started),
         brief,
         headline,
         mood,
-        compare: base.as_ref().map(|(base, _)| address::compare(&base.id, &run.id)),
+        compare: base.as_ref().map(|(base, _)| links.compare(&base.id, &run.id)),
         base: base.map(|(base, reason)| (base, words::plain(&reason.to_string()))),
         run,
     }))
@@ -162,10 +170,12 @@ async fn attention(
     app: &App,
     recent: Option<&Recent>,
     series: &[Series],
+    policy: &Policy,
 ) -> Result<Vec<Attention>, crate::problem::Problem> {
     let Some(newest) = recent.and_then(|recent| recent.runs.last()) else { return Ok(Vec::new()) };
+    let links = app.links();
     let mut standing: Vec<_> =
-        series.iter().filter_map(|series| Some((series, series.standing(app.policy())?))).collect();
+        series.iter().filter_map(|series| Some((series, series.standing(policy)?))).collect();
     standing.sort_by(|a, b| b.1.change.factor().total_cmp(&a.1.change.factor()));
     let mut all: Vec<Attention> = standing
         .into_iter()
@@ -177,12 +187,12 @@ async fn attention(
                 sign: "▼",
                 what: number::change(standing.change.ratio()),
                 name: Benchmark::named(&series.benchmark).short_name().to_string(),
-                href: address::benchmark(&series.benchmark),
+                href: links.benchmark(&series.benchmark),
                 since: format!(
                     "slower since {}",
                     since.commit.as_deref().map_or(since.title.as_str(), short)
                 ),
-                since_href: address::compare(&before.id, &since.id),
+                since_href: links.compare(&before.id, &since.id),
             }
         })
         .collect();
@@ -195,9 +205,9 @@ async fn attention(
         sign,
         what: what.to_string(),
         name: Benchmark::named(benchmark).short_name().to_string(),
-        href: address::benchmark(benchmark),
+        href: links.benchmark(benchmark),
         since,
-        since_href: address::run(&newest.id),
+        since_href: links.run(&newest.id),
     };
     all.extend(failed.keys().map(|name| of_newest("✗", "failed", name, format!("in {}", newest.title))));
     let missing = series.iter().filter(|series| {
@@ -210,7 +220,7 @@ async fn attention(
     Ok(all)
 }
 
-fn chart_points(levels: &[Level]) -> Vec<ChartPoint> {
+fn chart_points(levels: &[Level], links: &Links) -> Vec<ChartPoint> {
     let point = |level: &Level| {
         let message = level.run.message.as_deref().unwrap_or_default();
         ChartPoint {
@@ -221,8 +231,8 @@ fn chart_points(levels: &[Level]) -> Vec<ChartPoint> {
                 number::change(level.step)
             ),
             href: match &level.run.commit {
-                Some(commit) if !level.run.dirty => address::commit(commit),
-                _ => address::run(&level.run.id),
+                Some(commit) if !level.run.dirty => links.commit(commit),
+                _ => links.run(&level.run.id),
             },
             label: match &level.run.commit {
                 Some(commit) => format!("{} · {}", short(commit), day(level.run.started)),

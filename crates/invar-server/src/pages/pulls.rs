@@ -15,7 +15,7 @@ use super::compare::SideShown;
 use super::comparison::{Body, mood};
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -97,7 +97,7 @@ pub async fn pulls(app: App, asked: Asked) -> Answer {
             continue;
         }
         let judgement = judged(&app, run).await?;
-        rows.push(Row::of(&judgement, branch, is_merged));
+        rows.push(Row::of(&judgement, branch, is_merged, app.links()));
         judgements.push(judgement);
     }
     match asked.form {
@@ -137,11 +137,11 @@ async fn judged(app: &App, run: Summary) -> Result<Judgement, Problem> {
 }
 
 impl Row {
-    fn of(judgement: &Judgement, branch: String, merged: bool) -> Row {
+    fn of(judgement: &Judgement, branch: String, merged: bool, links: &Links) -> Row {
         let run = &judgement.run;
         let brief = judgement.brief.clone();
         Row {
-            href: address::pull(&branch),
+            href: links.pull(&branch),
             message: run.message.clone().unwrap_or_default(),
             headline: brief.as_ref().map_or_else(String::new, |brief| words::plain(&brief.headline)),
             blocks: brief.as_ref().is_some_and(|brief| brief.blocks),
@@ -196,6 +196,7 @@ pub async fn pull(app: App, asked: Asked) -> Answer {
         Form::Csv => return csv_text(csv::run(&run)),
         Form::Html => {}
     }
+    let links = app.links();
     let source = run.source.clone().unwrap_or_default();
     page(&Page {
         frame: Frame::new(&app, &asked, &format!("Pull request {branch}"), "/pulls"),
@@ -203,9 +204,9 @@ pub async fn pull(app: App, asked: Asked) -> Answer {
         message: source.message.unwrap_or_default(),
         reason: base.as_ref().map_or_else(String::new, |(_, reason)| words::plain(&reason.to_string())),
         strip: strip(&app, &asked, &run, base.as_ref().map(|(base, _)| base), &branch).await?,
-        sides: base.iter().flat_map(|(base, _)| SideShown::both(base, &head)).collect(),
-        compare: base.as_ref().map_or_else(String::new, |(base, _)| address::compare(&base.id, &head.id)),
-        run: (head.title.clone(), address::run(&head.id)),
+        sides: base.iter().flat_map(|(base, _)| SideShown::both(base, &head, links)).collect(),
+        compare: base.as_ref().map_or_else(String::new, |(base, _)| links.compare(&base.id, &head.id)),
+        run: (head.title.clone(), links.run(&head.id)),
         headline: body.as_ref().map_or(words::plain(&without.headline), |body| body.headline.clone()),
         measured: head.measured,
         body,

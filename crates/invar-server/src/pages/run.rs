@@ -16,7 +16,7 @@ use invar_core::wire::{csv, v1};
 
 use super::flame;
 use super::frame::Frame;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -89,12 +89,13 @@ pub async fn run(app: App, asked: Asked) -> Answer {
     if let Some(answer) = flame::of_run(&app, &asked).await {
         return answer;
     }
+    let links = app.links();
     let name = asked.after("/runs/");
     let run = match app.run(&name).await {
         Ok(run) => run,
         Err(Problem::NotFound(_)) => {
             let found = app.pick(&name, None).await?;
-            let address = format!("{}{}", address::run(&found.id), asked.form.ending());
+            let address = format!("{}{}", links.run(&found.id), asked.form.ending());
             return elsewhere(StatusCode::SEE_OTHER, &address);
         }
         Err(problem) => return Err(problem),
@@ -114,9 +115,9 @@ pub async fn run(app: App, asked: Asked) -> Answer {
             Some(Judged {
                 headline: headline.unwrap_or_else(|| "It cannot be compared with its baseline".to_string()),
                 brief,
-                base_href: address::run(&base.id),
+                base_href: links.run(&base.id),
                 reason: words::plain(&reason.to_string()),
-                href: address::compare(&base.id, &run.id),
+                href: links.compare(&base.id, &run.id),
                 base,
             })
         }
@@ -142,17 +143,17 @@ pub async fn run(app: App, asked: Asked) -> Answer {
         groups: groups(&run, base_run.as_deref()),
         rows: {
             let profiled = app.store().profiled(&run.id).await?;
-            let row = |measurement: &Measurement| Row::of(measurement, &run.id, &profiled);
+            let row = |measurement: &Measurement| Row::of(measurement, &run.id, &profiled, links);
             run.measurements.iter().map(row).collect()
         },
         judged,
-        commit: summary.commit.as_deref().filter(|_| !summary.dirty).map(address::commit),
+        commit: summary.commit.as_deref().filter(|_| !summary.dirty).map(|commit| links.commit(commit)),
         run: summary,
     })
 }
 
 impl Row {
-    fn of(measurement: &Measurement, run: &str, profiled: &BTreeSet<String>) -> Row {
+    fn of(measurement: &Measurement, run: &str, profiled: &BTreeSet<String>, links: &Links) -> Row {
         let reading = Reading::of(measurement);
         let cost = reading.cost;
         let benchmark = &measurement.benchmark;
@@ -161,8 +162,8 @@ impl Row {
         Row {
             name: benchmark.short_name().to_string(),
             file: benchmark.file.clone().unwrap_or_default(),
-            href: address::benchmark(&benchmark.id),
-            flame: profiled.contains(&benchmark.id).then(|| address::flame(run, &benchmark.id)),
+            href: links.benchmark(&benchmark.id),
+            flame: profiled.contains(&benchmark.id).then(|| links.flame(run, &benchmark.id)),
             time: number::time(reading.time),
             cold: cold.map_or_else(|| "–".to_string(), |cold| number::time(cold.time)),
             instructions: number::count(reading.events.get(Event::Instructions)),

@@ -7,7 +7,7 @@ use invar_core::wire::csv;
 use invar_store::{Cursor, Listing};
 
 use super::frame::Frame;
-use crate::address;
+use crate::address::Links;
 use crate::answer::{Answer, csv_text, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -44,9 +44,9 @@ pub struct Row {
 
 impl Row {
     /// The row of a run.
-    pub fn of(run: Summary) -> Row {
+    pub fn of(run: Summary, links: &Links) -> Row {
         let (moment, datetime) = (moment(run.started), rfc3339(run.started));
-        Row { href: address::run(&run.id), moment, datetime, run }
+        Row { href: links.run(&run.id), moment, datetime, run }
     }
 }
 
@@ -67,7 +67,7 @@ pub async fn runs(app: App, asked: Asked) -> Answer {
     let next = runs.last().filter(|_| more).map(|last| asked.with("after", &cursor_text(last)));
     page(&Page {
         frame: Frame::new(&app, &asked, "Runs", "/runs"),
-        rows: runs.into_iter().map(Row::of).collect(),
+        rows: runs.into_iter().map(|run| Row::of(run, app.links())).collect(),
         branches: app.store().branches(BRANCHES).await?,
         branch: branch.unwrap_or_default(),
         next,

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::frame::Frame;
 use super::runs::BRANCHES;
-use crate::address;
 use crate::answer::{Answer, json_text, page};
 use crate::app::App;
 use crate::asked::{Asked, Form};
@@ -48,31 +47,26 @@ pub async fn search(app: App, asked: Asked) -> Answer {
         let found: Vec<_> = found.collect();
         return json_text(format!("{}\n", json!({"invar_search": 1, "query": query, "found": found})));
     }
-    if asked.form == Form::Csv {
-        return Err(Problem::NotFound("What is found is a page or JSON.".to_string()));
-    }
     let mut frame = Frame::new(&app, &asked, "Search", "");
     frame.twins.truncate(1);
     page(&Page { frame, nothing: kinds.iter().all(|(_, found)| found.is_empty()), query, kinds })
 }
 
 async fn find(app: &App, query: &str, limit: u32) -> Result<Vec<(&'static str, Vec<Found>)>, Problem> {
+    let links = app.links();
     let benchmarks = app.store().benchmarks_with(query, limit).await?;
-    let benchmarks = benchmarks.into_iter().map(|name| Found {
-        href: address::benchmark(&name),
-        about: String::new(),
-        name,
-    });
+    let benchmarks =
+        benchmarks.into_iter().map(|name| Found { href: links.benchmark(&name), about: String::new(), name });
     let commits = app.store().commits_with(query, Trees::Clean, limit).await?;
     let commits = commits.into_iter().filter_map(|run| {
         let commit = run.commit?;
-        let href = address::commit(&commit);
+        let href = links.commit(&commit);
         Some(Found { name: short(&commit).to_string(), about: run.message.unwrap_or_default(), href })
     });
     let lower = query.to_lowercase();
     let branches = app.store().branches(BRANCHES).await?.into_iter();
     let branches = branches.filter(|branch| branch.to_lowercase().contains(&lower)).take(limit as usize);
-    let branches = branches.map(|name| Found { href: address::pull(&name), about: String::new(), name });
+    let branches = branches.map(|name| Found { href: links.pull(&name), about: String::new(), name });
     Ok(vec![
         ("benchmark", benchmarks.collect()),
         ("commit", commits.collect()),

@@ -1,17 +1,16 @@
 //! Light or dark, remembered in a cookie.
 
-use axum::extract::State;
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::frame::Frame;
 use crate::answer;
-use crate::app::App;
 use crate::asked::{Asked, THEME_COOKIE, Theme};
 use crate::problem::Problem;
 
 /// Remembers the choice and goes back to the page where it was made.
-pub async fn choose(State(app): State<App>, asked: Asked, body: String) -> Response {
+pub async fn choose(asked: Asked, body: String) -> Response {
     let mut theme = None;
     let mut back = None;
     for (name, value) in form_urlencoded::parse(body.as_bytes()) {
@@ -23,7 +22,8 @@ pub async fn choose(State(app): State<App>, asked: Asked, body: String) -> Respo
     }
     let Some(theme) = theme else {
         let problem = Problem::Unusable("A theme is `auto`, `light` or `dark`.".to_string());
-        return answer::problem(&app, &asked, &problem);
+        let frame = Frame::of_server(&asked, problem.title(), "");
+        return answer::problem_in(frame, &asked, &problem);
     };
     let back = back.filter(|back| is_here(back)).and_then(|back| HeaderValue::from_str(&back).ok());
     let location = back.unwrap_or_else(|| HeaderValue::from_static("/"));
@@ -32,7 +32,7 @@ pub async fn choose(State(app): State<App>, asked: Asked, body: String) -> Respo
 }
 
 /// Is it an address of this server? `//other.example` and `/\other.example` are not.
-fn is_here(address: &str) -> bool {
+pub(crate) fn is_here(address: &str) -> bool {
     let mut characters = address.chars();
     characters.next() == Some('/') && !matches!(characters.next(), Some('/' | '\\'))
 }

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, header};
 use invar_core::run::Timestamp;
-use invar_store::{Store, Visibility};
+use invar_store::{Account, Store, Visibility};
 
 use super::problem::ApiProblem;
 use super::token::{Scope, Secret};
@@ -16,6 +16,8 @@ pub enum Asker {
     Anonymous,
     /// Who holds a token.
     Holder(Holder),
+    /// Who has signed in. Programs never are: their interface asks for no cookie.
+    Person(Account),
 }
 
 /// Who holds a token.
@@ -77,7 +79,7 @@ impl Asker {
             _ if !is_public => Err(ApiProblem::NoProject),
             _ if scope == Scope::Read => Ok(project),
             Asker::Anonymous => Err(ApiProblem::Token),
-            Asker::Holder(_) => Err(ApiProblem::Foreign),
+            Asker::Holder(_) | Asker::Person(_) => Err(ApiProblem::Foreign),
         }
     }
 
@@ -86,6 +88,7 @@ impl Asker {
         match self {
             Asker::Anonymous => "somebody".to_string(),
             Asker::Holder(holder) => format!("the token {}", holder.name),
+            Asker::Person(account) => account.name.clone(),
         }
     }
 

@@ -4,13 +4,22 @@
 //! the store keeps it in one transaction. What is answered with 2xx is durable.
 
 pub(crate) mod access;
+mod acknowledge;
+mod admin;
 mod api;
 pub mod collector;
 pub(crate) mod memory;
+pub mod password;
+mod people;
 mod problem;
+mod session;
+mod settings;
+mod site;
 pub mod token;
 pub mod upload;
+mod visit;
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -23,16 +32,31 @@ use axum::routing::{MethodRouter, delete, get, post};
 use invar_store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::asked::Asked;
 use crate::pages::health;
+use crate::problem::Problem;
+use crate::router::with_assets;
 use crate::router::with_headers;
 use collector::Removed;
 use memory::Memory;
+use password::Attempts;
 use problem::ApiProblem;
+use site::Apps;
 use upload::Limits;
+use visit::{looking, sending};
+
+pub use people::first_link;
+pub use session::Cookies;
 
 /// Owners that no project can have: their addresses are the server's own.
-const RESERVED: [&str; 8] =
-    ["api", "assets", "healthz", "readyz", "sign-in", "sign-out", "theme", "projects"];
+const RESERVED: [&str; 12] = [
+    "account", "admin", "api", "assets", "healthz", "metrics", "projects", "readyz", "setup", "sign-in",
+    "sign-out", "theme",
+];
+
+/// Where a request comes from, as far as the server's edge knows. Stands in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub Option<IpAddr>);
 
 /// What the interface for programs is described by.
 pub const OPENAPI: &str = include_str!("../../assets/openapi.json");
@@ -44,6 +68,9 @@ pub struct Team(Arc<Inner>);
 struct Inner {
     store: Store,
     limits: Limits,
+    cookies: Cookies,
+    attempts: Attempts,
+    apps: Apps,
     memory: Memory,
     removed: Removed,
     /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
@@ -59,11 +86,39 @@ impl Team {
         Team(Arc::new(Inner {
             store,
             limits,
+            cookies: Cookies::Secure,
+            attempts: Attempts::default(),
+            apps: Apps::default(),
             memory,
             removed: Removed::default(),
             readers: Arc::new(Semaphore::new(readers)),
             log,
         }))
+    }
+
+    /// The same, whose browsers keep cookies in this way.
+    #[must_use]
+    pub fn with(mut self, cookies: Cookies) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.cookies = cookies;
+        }
+        self
+    }
+
+    fn cookies(&self) -> Cookies {
+        self.0.cookies
+    }
+
+    fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    fn apps(&self) -> &Apps {
+        &self.0.apps
+    }
+
+    fn logs_to(&self) -> fn(&str) {
+        self.0.log
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -120,15 +175,43 @@ pub fn addresses() -> Vec<(&'static str, &'static str)> {
     routes().into_iter().map(|(method, address, _)| (method, address)).collect()
 }
 
+/// Method, address and handler of everything that people may ask. What is sent, a form of this site has to send.
+fn site_routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
+    vec![
+        ("GET", "/", looking(site::projects)),
+        ("GET", "/sign-in", looking(people::sign_in)),
+        ("POST", "/sign-in", sending(people::signs_in)),
+        ("POST", "/sign-out", sending(people::signs_out)),
+        ("GET", "/setup", looking(people::setup)),
+        ("POST", "/setup", sending(people::sets_up)),
+        ("GET", "/account", looking(people::account)),
+        ("POST", "/account", sending(people::changes_password)),
+        ("GET", "/admin", looking(admin::admin)),
+        ("POST", "/admin", sending(admin::acts)),
+        ("GET", "/{owner}/{name}/settings", looking(settings::settings)),
+        ("GET", "/{owner}/{name}/settings/{section}", looking(settings::settings)),
+        ("POST", "/{owner}/{name}/settings/{section}", sending(settings::changes)),
+        ("POST", "/{owner}/{name}/acknowledge", sending(acknowledge::acknowledge)),
+        ("GET", "/{owner}/{name}", looking(site::project)),
+        ("GET", "/{owner}/{name}/{*rest}", looking(site::project)),
+    ]
+}
+
+/// Method and address of everything that people may ask.
+pub fn site_addresses() -> Vec<(&'static str, &'static str)> {
+    site_routes().into_iter().map(|(method, address, _)| (method, address)).collect()
+}
+
 /// The site of many projects.
 pub fn router(team: Team) -> Router {
     let mut router = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(ready));
-    for (_, address, handler) in routes() {
+    for (_, address, handler) in routes().into_iter().chain(site_routes()) {
         router = router.route(address, handler);
     }
-    router
+    with_assets(router)
+        .route("/theme", post(site::theme))
         .fallback(nowhere)
-        .method_not_allowed_fallback(async || ApiProblem::Method)
+        .method_not_allowed_fallback(wrong_method)
         // Handlers read bodies up to limits of their own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(team.clone(), told))
@@ -145,8 +228,18 @@ async fn ready(State(team): State<Team>) -> Result<Response, ApiProblem> {
     Ok("ready\n".into_response())
 }
 
-async fn nowhere() -> ApiProblem {
-    ApiProblem::NotFound("There is nothing at this address.".to_string())
+async fn nowhere(State(team): State<Team>, asked: Asked) -> Response {
+    if asked.path.starts_with("/api/") {
+        return ApiProblem::NotFound(visit::NOWHERE.to_string()).into_response();
+    }
+    visit::problem(&team, &asked, &Problem::NotFound(visit::NOWHERE.to_string()))
+}
+
+async fn wrong_method(State(team): State<Team>, asked: Asked) -> Response {
+    if asked.path.starts_with("/api/") {
+        return ApiProblem::Method.into_response();
+    }
+    visit::problem(&team, &asked, &Problem::Method)
 }
 
 /// What is wrong on this side, between a handler and the log.

@@ -58,6 +58,7 @@ impl Asking {
         let site = Site {
             store: store.clone(),
             project: "demo".to_string(),
+            root: String::new(),
             policy: Policy::default(),
             default_branch: None,
             log,

@@ -125,7 +125,9 @@ async fn a_store_that_cannot_be_read_is_not_ready() {
     asking.page("/readyz").await;
     asking.store.clone().close().await;
     assert_eq!(asking.page("/healthz").await, "ok\n");
-    for page in ["/readyz", "/", "/runs.json"] {
+    let not_ready = asking.get("/readyz").await;
+    assert_eq!(not_ready.status, StatusCode::SERVICE_UNAVAILABLE, "{}", not_ready.body);
+    for page in ["/", "/runs.json"] {
         let said = asking.get(page).await;
         assert_eq!(said.status, StatusCode::INTERNAL_SERVER_ERROR, "{page}");
         assert!(said.body.contains("The store could not be read."), "{page}: {}", said.body);

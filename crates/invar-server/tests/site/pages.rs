@@ -34,6 +34,8 @@ async fn a_change_within_the_noise_floor_is_none_as_soon_as_it_was_verified() {
     let address = format!("/compare/{}...{}", runs[0].id, runs[1].id);
     assert!(asking.page(&address).await.contains("blocks the merge"));
     assert!(asking.page(&format!("/runs/{}", runs[1].id)).await.contains("degrades"));
+    let attends = async || asking.page("/").await.contains("slower since");
+    assert!(attends().await && asking.page("/b/a").await.contains("+8.0 % since"));
     let (machine, instrument) = (runs[0].machine.clone(), runs[0].instrument);
     let command = vec!["pytest".to_string()];
     let mut verification = Verification::begin(&id(9), runs[0].started, command, machine, instrument);
@@ -45,6 +47,10 @@ async fn a_change_within_the_noise_floor_is_none_as_soon_as_it_was_verified() {
     assert!(page.contains("threshold raised from 5.0 % to 10.0 %: its noise floor"), "{page}");
     assert!(page.contains("Noise floor, as verified: 10.0 %"), "{page}");
     assert!(asking.page(&format!("/runs/{}", runs[1].id)).await.contains("does not change"));
+    assert!(!attends().await && !asking.page("/b/a").await.contains("% since"));
+    for twin in ["/benchmarks.json", "/b/a.json"] {
+        assert!(!asking.page(twin).await.contains("regressed"), "{twin}");
+    }
 }
 
 #[tokio::test]

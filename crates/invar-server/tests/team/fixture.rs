@@ -12,6 +12,7 @@ use invar_core::machine::Machine;
 use invar_core::measurement::Measurement;
 use invar_core::profile::Builder;
 use invar_core::run::{Run, Timestamp};
+use invar_core::source::Source;
 use invar_core::wire::parcel;
 use invar_server::team::token::Secret;
 use invar_server::team::upload::Limits;
@@ -46,6 +47,8 @@ pub struct Said {
     pub content_type: String,
     /// Where else to look.
     pub location: String,
+    /// The cookies that a browser is told to keep.
+    pub cookies: Vec<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -97,9 +100,11 @@ impl Asking {
         };
         let (content_type, location) = (header("content-type"), header("location"));
         assert_eq!(header("x-content-type-options"), "nosniff");
+        let cookies = response.headers().get_all("set-cookie").iter();
+        let cookies = cookies.map(|cookie| cookie.to_str().unwrap().to_string()).collect();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
-        Said { status, content_type, location, body }
+        Said { status, content_type, location, cookies, body }
     }
 
     /// Asks with a token.
@@ -121,6 +126,11 @@ impl Asking {
 pub fn run(number: u32) -> Run {
     let id = format!("0190f3c2-7b1e-7cc3-9a54-0000{number:08x}");
     let mut run = Run::started(&id, Timestamp(1_721_908_800_000_000), Machine::reference_1());
+    run.source = Some(Source {
+        commit: Some(format!("{number:040x}")),
+        branch: Some("main".to_string()),
+        ..Source::default()
+    });
     run.measurements.push(Measurement {
         benchmark: Benchmark::named("t.py::a"),
         instrument: Instrument::Simulation,

@@ -1,12 +1,13 @@
-//! `invar admin`: projects and tokens, by who has the server's data.
+//! `invar admin`: projects, tokens and accounts, by who has the server's data.
 
 use std::time::Duration;
 
 use invar_core::run::Timestamp;
-use invar_server::team::is_reserved;
 use invar_server::team::token::{Scope, Secret};
-use invar_store::{By, NewToken, Store, Visibility};
+use invar_server::team::{is_reserved, password};
+use invar_store::{By, NewAccount, NewToken, Role, Store, Visibility};
 
+use super::login::read_secret;
 use crate::args::{Admin, AdminAct, Common};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
@@ -39,6 +40,14 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             let visibility = if public { Visibility::Public } else { Visibility::Private };
             make(&name, visibility, &store, &place).await?;
         }
+        AdminAct::Users => {
+            for account in store.accounts().await.map_err(|error| place.database(&error))? {
+                let kind = if account.admin { "  administrator" } else { "" };
+                print(format!("  {}{kind}\n", account.name))?;
+            }
+        }
+        AdminAct::User { name, admin } => user(&name, admin, &store, &place).await?,
+        AdminAct::Member { project, name, role } => member(&project, &name, &role, &store, &place).await?,
         AdminAct::Collect { older_than_hours } => {
             let collected = store.collect(Duration::from_secs(older_than_hours * 3600)).await;
             let collected = collected.map_err(|error| Failure::of(Code::Storage, &error))?;
@@ -82,6 +91,58 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     }
     store.close().await;
     Ok(Code::Well)
+}
+
+/// Makes an account, or chooses the password of one that is there.
+async fn user(name: &str, admin: bool, store: &Store, place: &Place) -> Result<(), Failure> {
+    let read = read_secret("Password: ");
+    let line = read.map_err(|error| Failure::new(Code::Usage, "no password can be read").because(&error))?;
+    let text = line.trim_end_matches(['\r', '\n']);
+    if let Some(refusal) = password::refusal(text, name) {
+        return Err(Failure::new(Code::Usage, refusal.trim_end_matches('.')));
+    }
+    let hash = password::hash(text)
+        .ok_or_else(|| Failure::new(Code::Storage, "the system has no randomness to give"))?;
+    match store.account(name).await.map_err(|error| place.database(&error))? {
+        Some((account, _)) => {
+            let done = store.set_password(&account, &hash, by(now())).await;
+            done.map_err(|error| place.database(&error))?;
+            if admin && !account.admin {
+                let done = store.set_admin(&account, true, by(now())).await;
+                done.map_err(|error| place.database(&error))?;
+            }
+            print(format!("  Changed the password of {}, who is signed out everywhere.\n", account.name))
+        }
+        None => {
+            let new = NewAccount { name, password: &hash, admin };
+            let made = store.create_account(new, by(now())).await;
+            made.map_err(|error| Failure::of(Code::Usage, &error))?;
+            print(format!("  Made the account {name}.\n"))
+        }
+    }
+}
+
+/// Says what an account may do in a project.
+async fn member(project: &str, name: &str, role: &str, store: &Store, place: &Place) -> Result<(), Failure> {
+    let within = store.project(project).await.map_err(|error| place.database(&error))?;
+    let account = store.account(name).await.map_err(|error| place.database(&error))?;
+    let (Some(within), Some((account, _))) = (within, account) else {
+        let error =
+            format!("there is no project `{}`, or no account `{}`", one_line(project), one_line(name));
+        return Err(
+            Failure::new(Code::Usage, error).help("list them: invar admin projects, invar admin users")
+        );
+    };
+    if role == "none" {
+        within.remove_member(&account, by(now())).await.map_err(|error| place.database(&error))?;
+        return print(format!("  {} is no member of {project}.\n", account.name));
+    }
+    let Some(role) = Role::from_name(role) else {
+        return Err(Failure::new(Code::Usage, format!("`{}` is no role", one_line(role)))
+            .help("roles are reader, writer and admin; none takes the account out"));
+    };
+    within.set_member(&account, role, by(now())).await.map_err(|error| place.database(&error))?;
+    print(format!("  {} is {} of {project}.\n", account.name, role.name()))
 }
 
 async fn make(name: &str, visibility: Visibility, store: &Store, place: &Place) -> Result<(), Failure> {

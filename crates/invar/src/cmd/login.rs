@@ -17,7 +17,8 @@ pub async fn login(arguments: Login, common: &Common) -> Result<Code, Failure> {
         Some(url) => url.trim_end_matches('/').to_string(),
         None => address(&Place::find(common)?)?,
     };
-    let token = read().map_err(|error| Failure::new(Code::Usage, "no token can be read").because(&error))?;
+    let token = read_secret("Token: ")
+        .map_err(|error| Failure::new(Code::Usage, "no token can be read").because(&error))?;
     let token = token.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(
@@ -33,14 +34,14 @@ pub async fn login(arguments: Login, common: &Common) -> Result<Code, Failure> {
 }
 
 /// A line of standard input; of a terminal without showing it.
-fn read() -> std::io::Result<String> {
+pub fn read_secret(prompt: &str) -> std::io::Result<String> {
     let stdin = std::io::stdin();
     let mut line = String::new();
     if !stdin.is_terminal() {
         stdin.lock().read_line(&mut line)?;
         return Ok(line);
     }
-    say("Token: ");
+    say(prompt);
     let shown = tcgetattr(&stdin)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);

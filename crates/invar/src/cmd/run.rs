@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use invar_core::compare::Comparison;
 use invar_core::config::Policy;
 use invar_core::instrument::Instrument;
-use invar_core::layouts::mean;
+use invar_core::layouts::Spend;
 use invar_core::machine::Machine;
 use invar_core::run::{Exit, Run, Timestamp};
 use invar_core::wire::{explain, v1};
-use invar_runner::{Event, Options, Outcome, Output, RunError};
+use invar_runner::{Event, Options, Outcome, Output, RunError, run_in_layouts};
 use invar_store::{Comparable, Profiles};
 
 use crate::args::{self, Common};
@@ -56,6 +56,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         profile: !arguments.no_profile,
         pass_env: place.config.run.pass_env.clone(),
         layout: 0,
+        only: None,
         shared_process: place.config.run.shared_process,
         default_branch: place.config.default_branch.clone(),
         id: None,
@@ -90,7 +91,8 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     let mut progress = if arguments.quiet { Progress::quiet(said) } else { Progress::new(said) };
     options.output = progress.output();
     let mut integration = Integration::Silent;
-    let outcome = measure(&arguments, &options, &mut |event| {
+    let spend = arguments.layouts.or(place.config.run.layouts).unwrap_or(Spend::Count(1));
+    let outcome = run_in_layouts(&arguments.command, &options, spend, &place.config.policy, &mut |event| {
         if let Event::Process { .. } = event {
             integration = Integration::Spoke;
         }
@@ -123,26 +125,6 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         upload(&run, &profiles, remote, &arguments).await?;
     }
     ended(&run, &arguments.command, integration)
-}
-
-/// Measures the suite: once, or once in each layout. Profiles are those of the first.
-fn measure(
-    arguments: &args::Run,
-    options: &Options,
-    on_event: &mut dyn FnMut(Event),
-) -> Result<Outcome, RunError> {
-    let first = invar_runner::run(&arguments.command, options, on_event)?;
-    if arguments.layouts < 2 {
-        return Ok(first);
-    }
-    let Outcome { run, profiles } = first;
-    let mut runs = vec![run];
-    for layout in 1..arguments.layouts {
-        let options = Options { layout, profile: false, ..options.clone() };
-        runs.push(invar_runner::run(&arguments.command, &options, on_event)?.run);
-    }
-    let run = mean(runs).expect("the first run is there");
-    Ok(Outcome { run, profiles })
 }
 
 /// Sends what was measured. Unless it was required, a failure is said and is none of the run's.

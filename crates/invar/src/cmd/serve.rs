@@ -9,7 +9,7 @@ use invar_server::edge::watch::{self, Watched};
 use invar_server::edge::{Access, Edge, Settings};
 use invar_server::team::collector;
 use invar_server::team::upload::Limits;
-use invar_server::team::{self, Team};
+use invar_server::team::{self, Cookies, Team, first_link};
 use invar_store::Location;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,7 +62,11 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     // Before anybody is told that the server is there: who is told may stop it at once.
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
-    let team = arguments.team.then(|| Team::new(store.clone(), Limits::default(), log));
+    let by_tls = arguments.public_url.iter().any(|url| url.starts_with("https:"));
+    // Whoever reaches it from elsewhere has a proxy in between, which does TLS.
+    let cookies = if address.ip().is_loopback() && !by_tls { Cookies::Plain } else { Cookies::Secure };
+    let public = arguments.public_url.first().map(|url| url.trim_end_matches('/').to_string());
+    let team = arguments.team.then(|| Team::new(store.clone(), Limits::default(), log).with(cookies));
     let router = match &team {
         Some(team) => team::router(team.clone()),
         None => invar_server::router(Site {
@@ -71,6 +75,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
                 Some(database) => project_at(database),
                 None => project(&place.store),
             },
+            root: String::new(),
             policy: place.config.policy.clone(),
             default_branch: place.config.default_branch.clone(),
             log,
@@ -83,6 +88,12 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         tokio::spawn(async move { Edge::new(settings).serve(listener, router, std::future::pending()).await })
     });
     print(format!("http://{address}/\n"))?;
+    if arguments.team
+        && let Some(link) = first_link(&store).await.map_err(|error| place.database(&error))?
+    {
+        let server = public.unwrap_or_else(|| format!("http://{address}"));
+        say(&format!("Nobody can sign in yet. Make the first account, within a day: {server}{link}\n"));
+    }
     say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
     let ended = edge.serve(listener, router, stop).await;
     if let Some(watched) = watched {

@@ -41,7 +41,7 @@ pub async fn verify(arguments: Verify, common: &Common) -> Result<Code, Failure>
             say(&render::verify::begins(number + 1, chosen.len(), circumstance.says, said));
         }
         let Some(seen) = &mut seen else {
-            let outcome = suite.measure(circumstance)?;
+            let outcome = suite.measure(circumstance, None)?;
             seen = Some(Seen::first(&suite, circumstance, outcome));
             continue;
         };
@@ -96,8 +96,8 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Measures it once.
-    fn measure(&self, circumstance: &Disturbance) -> Result<Outcome, Failure> {
+    /// Measures it once, or some of its benchmarks.
+    fn measure(&self, circumstance: &Disturbance, only: Option<Vec<String>>) -> Result<Outcome, Failure> {
         let options = Options {
             directory: self.place.directory.clone(),
             machine: self.machine.clone(),
@@ -106,6 +106,7 @@ impl Suite<'_> {
             profile: true,
             pass_env: self.place.config.run.pass_env.clone(),
             layout: 0,
+            only,
             shared_process: self.place.config.run.shared_process,
             default_branch: self.place.config.default_branch.clone(),
             id: None,
@@ -151,7 +152,7 @@ impl Suite<'_> {
             let files: BTreeSet<PathBuf> = files.map(PathBuf::from).collect();
             circumstance.edits = files.into_iter().collect();
         }
-        self.measure(&circumstance).map(|outcome| (outcome, None))
+        self.measure(&circumstance, None).map(|outcome| (outcome, None))
     }
 
     fn alone(
@@ -166,7 +167,7 @@ impl Suite<'_> {
         let mut all: Option<Outcome> = None;
         for name in &sample {
             let only = Some(vec![name.to_string()]);
-            let outcome = self.measure(&Disturbance { only, ..circumstance.clone() })?;
+            let outcome = self.measure(circumstance, only)?;
             match &mut all {
                 None => all = Some(outcome),
                 Some(all) => {

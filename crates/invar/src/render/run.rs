@@ -161,9 +161,10 @@ fn results(run: &Run, comparison: Option<&Comparison>, view: View) -> String {
 /// How sure a mean over layouts is: `± 0.0123 % over 4 layouts`.
 fn standard_error(run: &Run, measurement: &Measurement) -> Option<String> {
     let layouts = run.layouts.as_ref()?;
-    let error = *layouts.standard_errors.get(&measurement.benchmark.id)? as f64;
+    let mean = layouts.means.get(&measurement.benchmark.id)?;
     let cycles = measurement.cycles().0.max(1) as f64;
-    Some(format!("± {:.4} % over {} layouts", 100.0 * error / cycles, layouts.count))
+    let percent = 100.0 * mean.standard_error as f64 / cycles;
+    Some(format!("± {percent:.4} % over {}", plural(mean.layouts as usize, "layout")))
 }
 
 fn figures(measurement: &Measurement, caches: bool) -> Vec<Cell> {

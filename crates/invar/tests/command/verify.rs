@@ -68,6 +68,39 @@ fn a_mean_over_layouts_says_how_sure_it_is_and_is_kept() {
     assert!(sandbox.invar(&["show", "--json"]).stdout.contains("\"count\": 4"));
 }
 
+/// A suite whose `small` takes more instructions the higher its layout's seed is, 1 in 1350 each time.
+fn by_layout(sandbox: &Sandbox) -> String {
+    let scripts = [0, 1, 2, 3].map(|more| {
+        let mut suite = SUITE;
+        suite[1].1 += more;
+        sandbox.suite(&suite, &Manner::default()).display().to_string()
+    });
+    let choose = "seed=$(sed -n 's/.*\"layout\":\\([0-9]*\\).*/\\1/p' \"$INVAR_RUN_DIR/request.json\")\n\
+                  echo $seed >> seeds\n";
+    let cases: String = (0..4).map(|seed| format!("{seed}) . {};;\n", scripts[seed])).collect();
+    sandbox.write("by_layout.sh", &format!("{choose}case $((seed % 4)) in\n{cases}esac\n"));
+    "by_layout.sh".to_string()
+}
+
+#[test]
+fn layouts_are_spent_until_a_mean_is_sure() {
+    let sandbox = Sandbox::empty();
+    let suite = by_layout(&sandbox);
+    sandbox.write("invar.toml", "[threshold]\ncycles = \"0.3%\"\n[run]\nlayouts = \"auto\"\n");
+    let said = sandbox.invar(&["run", "--", "sh", &suite]);
+    insta::assert_snapshot!(said.whole());
+    let seeds = || std::fs::read_to_string(sandbox.path().join("seeds")).unwrap().lines().count();
+    let spent = seeds();
+    let json = sandbox.invar(&["show", "--json"]).stdout;
+    assert!(json.contains("\"auto\": true") && json.contains("\"spent\""), "{json}");
+    // The command line goes before the file.
+    assert_eq!(sandbox.invar(&["run", "--layouts", "1", "--", "sh", &suite]).status, 0);
+    assert_eq!(seeds(), spent + 1);
+    let said = sandbox.invar(&["run", "--layouts", "some", "--", "sh", &suite]);
+    assert_eq!(said.status, 2);
+    assert!(said.stderr.contains("it is neither `auto` nor a number from 1 to 64"), "{}", said.stderr);
+}
+
 #[test]
 fn circumstances_can_be_chosen_and_an_unknown_one_is_refused() {
     let sandbox = Sandbox::empty();

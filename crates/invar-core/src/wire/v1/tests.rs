@@ -73,6 +73,16 @@ fn sources() -> impl Strategy<Value = Source> {
 }
 
 prop_compose! {
+    fn layouts()(
+        count in proptest::option::of(any::<u32>()),
+        means in proptest::collection::btree_map(".{0,8}", any::<(u32, u64)>(), 0..3),
+    ) -> Layouts {
+        let mean = |(name, (layouts, standard_error))| (name, Mean { layouts, standard_error });
+        Layouts { asked: count.map_or(Spend::Auto, Spend::Count), means: means.into_iter().map(mean).collect() }
+    }
+}
+
+prop_compose! {
     fn runs()(
         measurements in proptest::collection::vec(measurements(), 0..4),
         source in proptest::option::of(sources()),
@@ -87,7 +97,7 @@ prop_compose! {
             any::<i32>().prop_map(Exit::Signal),
         ]),
         words in proptest::collection::vec(".{0,8}", 0..3),
-        layouts in proptest::option::of((any::<u32>(), proptest::collection::btree_map(".{0,8}", any::<u64>(), 0..3))),
+        layouts in proptest::option::of(layouts()),
     ) -> Run {
         let mut run = Run::started("0190f3c2-1111-7000-8000-00000000abcd", Timestamp(started), machine);
         run.environment.0.insert("runtime".to_string(), facts);
@@ -100,8 +110,7 @@ prop_compose! {
         run.failed = failed;
         run.took_micros = took_micros;
         run.exit = exit;
-        run.layouts =
-            layouts.map(|(count, standard_errors)| crate::layouts::Layouts { count, standard_errors });
+        run.layouts = layouts;
         run.sort();
         run
     }
