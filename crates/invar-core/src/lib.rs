@@ -9,8 +9,8 @@
 extern crate alloc;
 
 #[cfg(feature = "std")]
-#[cfg(feature = "std")]
 pub mod acknowledge;
+#[cfg(feature = "std")]
 pub mod benchmark;
 #[cfg(feature = "std")]
 pub mod compare;
