@@ -30,6 +30,7 @@ use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
 use core::sync::atomic::Ordering::*;
+use waits::operation;
 
 /// A thread goes on for so many instructions, and then until the next look at the trace, if others can go on.
 const QUANTUM: u64 = 1 << 20;
@@ -44,21 +45,6 @@ const EFAULT: i64 = -14;
 const EINVAL: i64 = -22;
 const ENOSYS: i64 = -38;
 const ETIMEDOUT: i64 = -110;
-
-/// Operations of `futex`.
-mod operation {
-    pub const WAIT: u64 = 0;
-    pub const WAKE: u64 = 1;
-    pub const REQUEUE: u64 = 3;
-    pub const CMP_REQUEUE: u64 = 4;
-    pub const WAKE_OP: u64 = 5;
-    pub const UNLOCK_PI: u64 = 7;
-    pub const WAIT_BITSET: u64 = 9;
-    pub const WAKE_BITSET: u64 = 10;
-    /// The word is of this process alone.
-    pub const PRIVATE: u64 = 128;
-    pub const CLOCK_REALTIME: u64 = 256;
-}
 
 /// What a thread waits for inside.
 #[derive(Debug, Clone, Copy)]

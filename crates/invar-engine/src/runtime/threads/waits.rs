@@ -4,6 +4,21 @@
 
 use super::*;
 
+/// Operations of `futex`.
+pub(super) mod operation {
+    pub const WAIT: u64 = 0;
+    pub const WAKE: u64 = 1;
+    pub const REQUEUE: u64 = 3;
+    pub const CMP_REQUEUE: u64 = 4;
+    pub const WAKE_OP: u64 = 5;
+    pub const UNLOCK_PI: u64 = 7;
+    pub const WAIT_BITSET: u64 = 9;
+    pub const WAKE_BITSET: u64 = 10;
+    /// The word is of this process alone.
+    pub const PRIVATE: u64 = 128;
+    pub const CLOCK_REALTIME: u64 = 256;
+}
+
 impl Engine {
     /// Sleeps until a time: `flags`, `time` and `left` are those of `clock_nanosleep`.
     pub(super) fn sleep(
