@@ -187,9 +187,21 @@ def test_classes_test_cases_and_coroutines(pytester, invar):
     assert all(measurement["warm"]["instructions"] > 0 for measurement in told.run["measurements"])
 
 
+def differences(run, other):
+    """What two runs differ in, count by count; equal runs have none."""
+    return [
+        f"{one['benchmark']['id']}: {part} {name} {count} instead of {another[part].get(name)}"
+        for one, another in zip(run.run["measurements"], other.run["measurements"])
+        for part in ("cold", "warm")
+        for name, count in one[part].items()
+        if count != another[part].get(name)
+    ]
+
+
 def test_two_runs_are_equal_to_the_last_count(pytester, invar):
     pytester.makepyfile(test_suite=SUITE)
     first = invar(sys.executable, "-m", "pytest", "-q")
     check(first)
     again = invar("env", "-i", sys.executable, "-m", "pytest", "-q")
+    assert differences(again, first) == []
     assert again.run["measurements"] == first.run["measurements"]

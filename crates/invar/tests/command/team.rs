@@ -88,6 +88,31 @@ fn an_upload_that_fails_is_no_failure_unless_it_was_required() {
 }
 
 #[test]
+fn accounts_and_members_are_made_where_the_data_is() {
+    let team = Team::start();
+    let admin = |words: &[&str], password: &str| {
+        let mut command = team.sandbox.command(env!("CARGO_BIN_EXE_invar"));
+        command.args(["admin", "--data", "data"]).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let whole = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(whole).unwrap())
+    };
+    let made = admin(&["user", "ada", "--admin"], "correct horse battery\n");
+    assert_eq!(made, (Some(0), "  Made the account ada.\n".to_string()));
+    let (status, said) = admin(&["user", "bob"], "short");
+    assert!(status != Some(0) && said.starts_with("error: "), "{said}");
+    let made = admin(&["member", "acme/fib", "ada", "writer"], "");
+    assert_eq!(made, (Some(0), "  ada is writer of acme/fib.\n".to_string()));
+    let (status, said) = admin(&["member", "acme/fib", "nobody", "writer"], "");
+    assert!(status != Some(0) && said.starts_with("error: "), "{said}");
+    let (status, said) = admin(&["users"], "");
+    assert!(status == Some(0) && said.contains("ada") && !said.contains("bob"), "{said}");
+}
+
+#[test]
 fn a_backup_is_served_like_the_store_that_it_is_of() {
     let team = Team::start();
     let here = team.checkout();
