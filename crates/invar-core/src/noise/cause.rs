@@ -141,11 +141,10 @@ fn named(payer: &Payer) -> String {
 
 /// What the engine noted that may be the cause.
 fn told(diagnostics: Diagnostics) -> Option<String> {
-    const TELLING: [Diagnostic; 6] = [
+    const TELLING: [Diagnostic; 5] = [
         Diagnostic::ReadRandom,
         Diagnostic::ReadClock,
         Diagnostic::OtherThreadsRan,
-        Diagnostic::OutsideOrder,
         Diagnostic::StartedProcess,
         Diagnostic::LeftTranslation,
     ];

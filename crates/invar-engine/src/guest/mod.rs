@@ -4,4 +4,3 @@
 pub mod maps;
 pub mod processor;
 pub mod system_call;
-pub mod vdso;
