@@ -21,8 +21,6 @@ MACHINES = ("reference-1", "callgrind")
 # Clocks, random numbers and the addresses of gathers, which are approximate, make no difference here.
 HARMLESS = 1 << 3 | 1 << 6 | 1 << 7
 
-CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
 
 class Result(ctypes.Structure):
     """`struct invar_result`."""

@@ -8,7 +8,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -32,7 +31,7 @@ mod server;
 
 /// Who asks at the same time.
 const CLIENTS: usize = 16;
-/// How often each address is asked by each client.
+/// How often each address is asked, for each client.
 const TIMES: usize = 5;
 /// Benchmarks of a run that is uploaded, and how many such runs.
 const UPLOADED: usize = 5000;
@@ -212,56 +211,52 @@ impl Served {
     fn ask_often(&self, name: &str, address: &str, wanted: Option<f64>) -> Result<Value> {
         let (status, body) = self.connect()?.ask("GET", address, &[])?;
         ensure!(status == 200, "{address}: {status} {}", String::from_utf8_lossy(&body));
-        let times = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|_| {
-                    scope.spawn(|| -> Result<()> {
-                        let mut client = self.connect()?;
-                        for _ in 0..TIMES {
-                            let started = Instant::now();
-                            let (status, _) = client.ask("GET", address, &[])?;
-                            ensure!(status == 200, "{address}: {status}");
-                            times
-                                .lock()
-                                .expect("nobody panics")
-                                .push(started.elapsed().as_secs_f64() * 1000.0);
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            clients.into_iter().try_for_each(|client| client.join().expect("it does not panic"))
+        let times = self.timed(CLIENTS, CLIENTS * TIMES, |client, _| {
+            let (status, _) = client.ask("GET", address, &[])?;
+            ensure!(status == 200, "{address}: {status}");
+            Ok(())
         })?;
-        Ok(row(name, body.len(), times.into_inner()?, wanted))
+        Ok(row(name, body.len(), times, wanted))
     }
 
     /// Uploads runs, some at a time.
     fn upload(&self) -> Result<Value> {
         let bodies: Vec<Vec<u8>> = (0..UPLOADS).map(uploaded).collect();
-        let (next, times) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..2)
-                .map(|_| {
-                    scope.spawn(|| -> Result<()> {
-                        let mut client = self.connect()?;
-                        while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                            let started = Instant::now();
-                            let (status, said) =
-                                client.ask("POST", "/api/v1/projects/acme/bench/runs", body)?;
-                            ensure!(status < 300, "{status}: {}", String::from_utf8_lossy(&said));
-                            times
-                                .lock()
-                                .expect("nobody panics")
-                                .push(started.elapsed().as_secs_f64() * 1000.0);
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            clients.into_iter().try_for_each(|client| client.join().expect("it does not panic"))
+        let times = self.timed(2, UPLOADS, |client, number| {
+            let (status, said) = client.ask("POST", "/api/v1/projects/acme/bench/runs", &bodies[number])?;
+            ensure!(status < 300, "{status}: {}", String::from_utf8_lossy(&said));
+            Ok(())
         })?;
-        Ok(row("API: upload of 5,000, by 2 clients", bodies[0].len(), times.into_inner()?, Some(2000.0)))
+        Ok(row("API: upload of 5,000, by 2 clients", bodies[0].len(), times, Some(2000.0)))
+    }
+
+    /// The milliseconds of each of `count` requests that are made by so many clients at once, each on its connection;
+    /// `ask` is given the request's number.
+    fn timed(
+        &self,
+        clients: usize,
+        count: usize,
+        ask: impl Fn(&mut Client, usize) -> Result<()> + Sync,
+    ) -> Result<Vec<f64>> {
+        let next = AtomicUsize::new(0);
+        let client = || -> Result<Vec<f64>> {
+            let (mut client, mut times) = (self.connect()?, Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok(times);
+                }
+                let started = Instant::now();
+                ask(&mut client, number)?;
+                times.push(started.elapsed().as_secs_f64() * 1000.0);
+            }
+        };
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+            let times: Result<Vec<_>> =
+                clients.into_iter().map(|client| client.join().expect("it does not panic")).collect();
+            Ok(times?.concat())
+        })
     }
 }
 

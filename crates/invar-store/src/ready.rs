@@ -53,7 +53,7 @@ pub struct Connections {
 impl Store {
     /// Can it be read? Asks the database, and lists the top of where the blobs are.
     pub async fn ready(&self) -> Result<(), NotReadyError> {
-        self.database.all(&Statement::new("SELECT number FROM project LIMIT 1"), |row| row.number(0)).await?;
+        self.answers().await?;
         let shelf = self.blobs.shelf();
         let listed = shelf.objects.list_with_delimiter(Some(&shelf.prefix)).await;
         listed.map(drop).map_err(|error| self.no_blobs(error))
@@ -61,7 +61,7 @@ impl Store {
 
     /// Can it be read, and can runs be kept in it?
     pub async fn ready_to_take(&self) -> Result<(), NotReadyError> {
-        self.database.all(&Statement::new("SELECT number FROM project LIMIT 1"), |row| row.number(0)).await?;
+        self.answers().await?;
         let shelf = self.blobs.shelf();
         let mark = shelf.prefix.clone().join(MARK);
         match shelf.objects.head(&mark).await {
@@ -89,6 +89,12 @@ impl Store {
     /// How many connections there are to the database; of SQLite those that read.
     pub fn connections(&self) -> Connections {
         self.database.connections()
+    }
+
+    /// Asks the database for a row, whichever.
+    async fn answers(&self) -> Result<(), DatabaseError> {
+        let statement = Statement::new("SELECT number FROM project LIMIT 1");
+        self.database.one(&statement, |row| row.number(0)).await.map(drop)
     }
 
     async fn write_mark(&self, mark: &Name) -> object_store::Result<()> {

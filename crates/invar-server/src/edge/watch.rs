@@ -55,8 +55,6 @@ async fn metrics(State(watched): State<Watched>) -> Response {
             "The most that they may hold.",
             memory.most(),
         );
-    }
-    if let Some(team) = &watched.team {
         let removed = team.removed();
         let (blobs, bytes) = (removed.blobs.load(Ordering::Relaxed), removed.bytes.load(Ordering::Relaxed));
         number(

@@ -46,17 +46,10 @@ impl Frame {
     /// The frame of a page.
     pub fn new(app: &App, asked: &Asked, title: &str, section: &'static str) -> Frame {
         Frame {
-            title: title.to_string(),
             project: app.project().to_string(),
             root: app.links().root().to_string(),
-            visitor: asked.visitor.clone(),
-            theme: asked.theme,
-            css: assets::CSS.address(),
-            icon: assets::ICON.address(),
-            islands: assets::islands().map(|(script, css)| (script.address(), css.address())),
-            section,
-            here: asked.here(),
             twins: vec![("JSON", asked.twin(Form::Json)), ("CSV", asked.twin(Form::Csv))],
+            ..Frame::of_server(asked, title, section)
         }
     }
 

@@ -14,7 +14,7 @@ use super::Team;
 use super::access::now;
 use super::password::{self, FEWEST};
 use super::session::Secret;
-use super::visit::{Fields, Visit, field};
+use super::visit::{Fields, Visit, field, no_randomness};
 use crate::answer::{Answer, elsewhere, page};
 use crate::pages::frame::Frame;
 use crate::pages::theme::is_here;
@@ -63,10 +63,6 @@ fn lasting(digest: &str, seconds: i64) -> NewSecret<'_> {
     NewSecret { digest, created, expires: Timestamp(created.0 + seconds * 1_000_000) }
 }
 
-fn draw() -> Result<Secret, Problem> {
-    Secret::draw().ok_or_else(|| Problem::Inside("the system has no randomness to give".to_string()))
-}
-
 /// With another status than that it is well.
 fn unwell(answer: Answer) -> Answer {
     answer.map(|mut response| {
@@ -88,7 +84,7 @@ pub async fn first_link(store: &Store) -> Result<Option<String>, DatabaseError> 
 
 /// Makes a link by which somebody chooses the password of an account.
 pub async fn password_link(team: &Team, of: &Account, by: By<'_>) -> Result<String, Problem> {
-    let secret = draw()?;
+    let secret = Secret::draw().ok_or_else(no_randomness)?;
     team.store().create_link(Some(of), lasting(&secret.digest(), LINK_S), by).await?;
     Ok(format!("/setup?secret={}", secret.text()))
 }
@@ -96,7 +92,7 @@ pub async fn password_link(team: &Team, of: &Account, by: By<'_>) -> Result<Stri
 /// Lets somebody in: with another secret than they had before.
 async fn let_in(team: &Team, visit: &Visit, account: &Account, back: &str) -> Answer {
     team.store().end_session(&visit.secret.digest()).await?;
-    let secret = draw()?;
+    let secret = Secret::draw().ok_or_else(no_randomness)?;
     team.store().create_session(account, lasting(&secret.digest(), SESSION_S)).await?;
     let mut response = elsewhere(StatusCode::SEE_OTHER, if is_here(back) { back } else { "/" })?;
     response.headers_mut().insert(SET_COOKIE, team.cookies().keep(&secret, Some(SESSION_S)));

@@ -15,7 +15,7 @@ use super::access::now;
 use super::people::{sentence, unkept};
 use super::site::project_of;
 use super::token::{Scope, Secret};
-use super::visit::{Entered, Fields, NOWHERE, Right, Visit, field};
+use super::visit::{Entered, Fields, NOWHERE, Right, Visit, field, no_randomness};
 use crate::answer::{Answer, elsewhere, page};
 use crate::pages::frame::Frame;
 use crate::problem::Problem;
@@ -309,8 +309,8 @@ async fn token(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said
     if name.is_empty() || name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
         return wrong(format!("A token has a name, of {TOKEN_NAME_BYTES} bytes at most."));
     }
-    let scopes: Vec<&str> =
-        Scope::ALL.into_iter().map(Scope::name).filter(|scope| fields.contains_key(*scope)).collect();
+    let scopes: Vec<Scope> =
+        Scope::ALL.into_iter().filter(|scope| fields.contains_key(scope.name())).collect();
     if scopes.is_empty() {
         return wrong("A token permits something: choose a scope.");
     }
@@ -321,9 +321,8 @@ async fn token(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said
             None => return wrong("The days are a whole number, from 1 to 65535."),
         },
     };
-    let secret =
-        Secret::draw().ok_or_else(|| Problem::Inside("the system has no randomness to give".to_string()))?;
-    let token = NewToken { name, digest: &secret.digest(), scopes: &scopes.join(" "), expires };
+    let secret = Secret::draw().ok_or_else(no_randomness)?;
+    let token = NewToken { name, digest: &secret.digest(), scopes: &Scope::text(&scopes), expires };
     entered.store.create_token(&token, visit.by()).await?;
     let well = format!("The token “{name}” was made. It is shown this once: copy it now.");
     Ok(Said { well, token: Some(secret.text().to_string()), ..Said::default() })

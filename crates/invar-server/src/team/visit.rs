@@ -74,9 +74,7 @@ impl Visit {
         let cookies = team.cookies();
         let kept = cookies.secret(&parts.headers);
         let is_new = kept.is_none();
-        let secret = kept.or_else(Secret::draw);
-        let secret =
-            secret.ok_or_else(|| Problem::Inside("the system has no randomness to give".to_string()))?;
+        let secret = kept.or_else(Secret::draw).ok_or_else(no_randomness)?;
         let asker = asker(&parts.headers, &secret, is_new, team).await?;
         let account = match &asker {
             Asker::Person(account) => Some(account),
@@ -183,6 +181,11 @@ impl Visit {
         });
         Ok(projects)
     }
+}
+
+/// No secret can be drawn.
+pub fn no_randomness() -> Problem {
+    Problem::Inside("the system has no randomness to give".to_string())
 }
 
 /// Who asks: by a token, if one is shown, else by a session.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use invar_core::number::plural;
 use invar_core::run::Timestamp;
 use invar_server::team::token::{Scope, Secret};
 use invar_server::team::{is_reserved, password};
@@ -53,14 +54,14 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             let collected = collected.map_err(|error| Failure::of(Code::Storage, &error))?;
             print(format!(
                 "  Removed {} that nothing named, of {} bytes.\n",
-                count(collected.removed, "blob"),
+                plural(collected.removed as usize, "blob"),
                 collected.bytes
             ))?;
         }
         AdminAct::Backup { directory } => {
             let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error))?;
             let rows = if done.rows { "all rows and " } else { "" };
-            let blobs = count(done.blobs, "blob");
+            let blobs = plural(done.blobs as usize, "blob");
             print(format!("  Copied {rows}{blobs}; {} were there already.\n", done.already_there))?;
             if !done.rows {
                 say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
@@ -172,9 +173,4 @@ const fn by(at: Timestamp) -> By<'static> {
 
 fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_microsecond())
-}
-
-/// `1 blob`, `2 blobs`.
-fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
