@@ -58,6 +58,7 @@ const PAGES: [(&str, &str, Option<f64>); 15] = [
 
 /// Prints tables, or the same as JSON.
 pub fn server(measurements: u64, json: bool) -> Result<()> {
+    ensure!(measurements >= 1000, "a run of the branch that is filled has a thousand measurements");
     eprintln!("building for release ...");
     prepare::run(prepare::cargo().args(["build", "--release", "--quiet", "-p", "invar", "--bin", "invar"]))?;
     let fill = ["build", "--release", "--quiet", "-p", "invar-store", "--example", "fill"];
@@ -114,11 +115,12 @@ fn database(database: &str, blobs: &Path, measurements: u64) -> Result<Value> {
         ["--database".to_string(), database.to_string(), "--blobs".to_string(), blobs.display().to_string()];
     let site = Served::start(&store, &[])?;
     let newest = site.first("/runs.json", "id")?;
-    let wide = format!("{:040x}...{:040x}", 2 * measurements / 1000, 2 * measurements / 1000 + 1);
+    // As the filler numbers them: those of `main` end where the two of `wide` begin.
+    let wide = 2 * (measurements / 1000);
+    let (last, wide) = (format!("{:040x}", wide - 1), format!("{wide:040x}...{:040x}", wide + 1));
     let mut pages = Vec::new();
     for (name, address, wanted) in PAGES {
-        let address =
-            address.replace("{newest}", if address.starts_with("/runs") { &newest } else { "main" });
+        let address = address.replace("{newest}", if address.starts_with("/runs") { &newest } else { &last });
         let address = address.replace("{wide}", &wide);
         eprintln!("asking for {address} ...");
         pages.push(site.ask_often(name, &address, wanted)?);
