@@ -1,20 +1,20 @@
-//! One layout of memory for a program, whatever the kernel, the file system, the environment and the caller.
+//! Where a program and its memory lie, whatever the kernel, the file system, the environment and the caller.
 //!
 //! Where a program, its libraries, its heap and its stack lie decides what hashes by address find, and which lines share a
 //! set of a cache. With randomisation off a kernel places them the same way each time, but another kernel otherwise: the
 //! auxiliary vector has other entries, the clock's pages are more, large mappings are aligned on one file system and not on
-//! another. So the places are ours ([`begin`]):
+//! another. So the placement is ours ([`begin`]):
 //!
 //! 1. The program is started by the kernel as ever, with this library preloaded. Before anything of it runs, it is loaded a
 //!    second time, at addresses of ours, with a stack and an auxiliary vector of ours; what the kernel had loaded is
 //!    unmapped, and the program's interpreter begins anew ([`process`]).
 //! 2. From then on the system calls that place memory come to a handler, which decides the address ([`trap`], [`places`]).
 //!
-//! It is no sandbox and translates nothing: the program runs natively. [docs/decisions/0012](../../../docs/decisions/0012-one-layout.md) has the
-//! reasons and the limits.
+//! It is no sandbox and translates nothing: the program runs natively. docs/decisions/0012-placement.md has the reasons and the
+//! limits.
 //!
-//! What always holds: `no_std`, no allocation, and nothing of libc is called, since libc is among what is unmapped;
-//! children that execute another program have the kernel's layout.
+//! What always holds: `no_std`, no allocation, and nothing of libc is called once the program has begun, since the libc
+//! that was there is unmapped; children that execute another program are placed by the kernel.
 #![cfg_attr(not(test), no_std)]
 
 pub mod elf;
@@ -26,8 +26,8 @@ mod trap;
 
 pub use process::begin;
 
-/// The variable that asks for the layout, with any value. The program does not see it.
-pub const ASK: &[u8] = b"INVAR_LAYOUT=";
+/// The variable that asks for it, with any value. The program does not see it.
+pub const ASK: &[u8] = b"INVAR_PLACEMENT=";
 
 /// Addresses whose uppermost four of 48 bits are these are ours.
 pub const AREA: u64 = 0x6;
@@ -44,14 +44,14 @@ pub const STACK_BYTES: u64 = 8 << 20;
 /// A page.
 pub const PAGE: u64 = 4096;
 
-/// Is `address` one of this layout's?
+/// Is `address` one of this placement's?
 pub const fn is_ours(address: u64) -> bool {
     address >> 44 == AREA
 }
 
-/// Does the caller run in this layout?
-pub fn is_one() -> bool {
-    is_ours(is_one as *const () as u64)
+/// Is the caller's code placed by this?
+pub fn is_placed() -> bool {
+    is_ours(is_placed as *const () as u64)
 }
 
 /// `address`, up to the next page.

@@ -1,6 +1,6 @@
 //! The system calls that place memory, answered: a filter of the kernel's (seccomp) sends them to a handler of SIGSYS.
 //!
-//! The filter looks at where a call comes from: only calls from code of this layout are sent, so those of programs that a
+//! The filter looks at where a call comes from: only calls from code that is placed by this are sent, so those of programs that a
 //! child executes, which inherit the filter, are not. Besides the calls that place memory these are:
 //!
 //! - `rt_sigprocmask` and `rt_sigaction`: SIGSYS is never blocked, since a call of the first kind would then end the process,

@@ -1,4 +1,4 @@
-//! Loading the program a second time, at places of this layout, and going over to it.
+//! Loading the program a second time, where it is to lie, and going over to it.
 #![expect(unsafe_code, reason = "maps memory at addresses, builds a stack, jumps to a program")]
 
 use core::arch::naked_asm;
@@ -20,7 +20,7 @@ const FIXED_NOREPLACE: u64 = 0x10_0000;
 /// Room for the list of mappings, and for what of it is to be unmapped.
 const SCRATCH_BYTES: u64 = 4 << 20;
 
-/// Goes over to the layout if [`ASK`] is in the environment, and then does not return. Where that cannot be, the program goes on
+/// Places the program if [`ASK`] is in the environment, and then does not return. Where that cannot be, the program goes on
 /// as the kernel has loaded it; in either case neither `ASK` nor `LD_PRELOAD` is left in its environment.
 ///
 /// # Safety
@@ -44,7 +44,7 @@ struct Given {
 }
 
 impl Given {
-    /// `None` if the layout is not asked for.
+    /// `None` if that is not asked for.
     ///
     /// # Safety
     ///
