@@ -9,6 +9,8 @@
 //!    second time, at addresses of ours, with a stack and an auxiliary vector of ours; what the kernel had loaded is
 //!    unmapped, and the program's interpreter begins anew ([`process`]).
 //! 2. From then on the system calls that place memory come to a handler, which decides the address ([`trap`], [`places`]).
+//!    So do those that list a directory, whose order is the file system's otherwise ([`listing`]), and those that
+//!    say what is known of a file ([`facts`]).
 //!
 //! It is no sandbox and translates nothing: the program runs natively. docs/decisions/0012-placement.md has the reasons and the
 //! limits.
@@ -18,6 +20,8 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod elf;
+pub mod facts;
+pub mod listing;
 pub mod maps;
 pub mod places;
 pub mod process;

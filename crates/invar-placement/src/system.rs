@@ -7,6 +7,9 @@ use core::arch::asm;
 pub mod number {
     pub const READ: u64 = 0;
     pub const OPEN: u64 = 2;
+    pub const STAT: u64 = 4;
+    pub const FSTAT: u64 = 5;
+    pub const LSTAT: u64 = 6;
     pub const CLOSE: u64 = 3;
     pub const MMAP: u64 = 9;
     pub const MUNMAP: u64 = 11;
@@ -23,6 +26,9 @@ pub mod number {
     pub const GETTID: u64 = 186;
     pub const TGKILL: u64 = 234;
     pub const GETPID: u64 = 39;
+    pub const GETDENTS64: u64 = 217;
+    pub const NEWFSTATAT: u64 = 262;
+    pub const STATX: u64 = 332;
     pub const SECCOMP: u64 = 317;
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - `rt_sigprocmask` and `rt_sigaction`: SIGSYS is never blocked, since a call of the first kind would then end the process,
 //!   and its handler is never replaced. The program is told that it is.
+//! - `getdents64` and the calls of `stat`: see [`crate::listing`] and [`facts`].
 //! - `fork`, and `clone` as a fork: made while no other thread is within the table of places.
 //!
 //! What always holds: code that the handler runs calls nothing of another library; what it works on lies in this one.
@@ -14,6 +15,8 @@ use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::facts;
+use crate::listing::Room;
 use crate::places::Places;
 use crate::system::{call, number};
 use crate::{AREA, HEAP_BYTES, MAPPINGS, is_ours, page_down, page_up};
@@ -33,6 +36,7 @@ struct State {
     heap: [u64; 2],
     /// The program's own action for SIGSYS.
     action: Action,
+    listing: Room,
 }
 
 /// The kernel's `struct sigaction`.
@@ -62,6 +66,7 @@ static LOCKED: Locked = Locked {
         places: Places::new(MAPPINGS.start, MAPPINGS.end),
         heap: [0; 2],
         action: DEFAULT,
+        listing: Room::new(),
     }),
 };
 
@@ -173,32 +178,53 @@ const ALLOW: u32 = 0x7fff_0000;
 const TRAP: u32 = 0x0003_0000;
 const CLONE_VM: u32 = 0x100;
 
-/// The filter. Jumps are relative to the next instruction.
-static FILTER: [Instruction; 21] = [
-    load(data::ARCHITECTURE),
-    jump_if(X86_64, 0, 17), // to 19, allow
-    load(data::CALL),
-    jump_if(number::MMAP as u32, 12, 0), // to 16
-    jump_if(number::MUNMAP as u32, 11, 0),
-    jump_if(number::RT_SIGPROCMASK as u32, 10, 0),
-    jump_if(number::RT_SIGACTION as u32, 9, 0),
-    jump_if(number::BRK as u32, 8, 0),
-    jump_if(number::MREMAP as u32, 7, 0),
-    jump_if(number::FORK as u32, 6, 0),
-    jump_if(number::CLONE as u32, 0, 8), // to 19
-    // A clone with memory or with a stack of its own returns elsewhere.
-    load(data::FIRST),
-    jump_if_bits(CLONE_VM, 6, 0), // to 19
-    load(data::SECOND),
-    jump_if(0, 0, 4), // to 19
-    load(data::SECOND + 4),
-    // 16: from where? After the check of the stack's upper half the accumulator is loaded anew in any case.
-    load(data::FROM_HIGH),
-    and(0xf000),
-    jump_if((AREA as u32) << 12, 1, 0), // to 20
-    answer(ALLOW),
-    answer(TRAP),
+/// Calls that are answered wherever they come from in the program.
+const ANSWERED: [u64; 13] = [
+    number::MMAP,
+    number::NEWFSTATAT,
+    number::MUNMAP,
+    number::RT_SIGPROCMASK,
+    number::RT_SIGACTION,
+    number::FSTAT,
+    number::STATX,
+    number::GETDENTS64,
+    number::BRK,
+    number::STAT,
+    number::LSTAT,
+    number::MREMAP,
+    number::FORK,
 ];
+
+/// The filter. Jumps are relative to the next instruction.
+static FILTER: [Instruction; ANSWERED.len() + 14] = {
+    const N: u8 = ANSWERED.len() as u8;
+    const FROM: u8 = 3 + N + 6;
+    const ALLOWED: u8 = 3 + N + 9;
+    let mut filter = [answer(ALLOW); N as usize + 14];
+    filter[0] = load(data::ARCHITECTURE);
+    filter[1] = jump_if(X86_64, 0, ALLOWED - 2);
+    filter[2] = load(data::CALL);
+    let mut at = 3;
+    while at < 3 + N {
+        filter[at as usize] = jump_if(ANSWERED[at as usize - 3] as u32, FROM - (at + 1), 0);
+        at += 1;
+    }
+    filter[at as usize] = jump_if(number::CLONE as u32, 0, ALLOWED - (at + 1));
+    // A clone with memory or with a stack of its own returns elsewhere.
+    filter[at as usize + 1] = load(data::FIRST);
+    filter[at as usize + 2] = jump_if_bits(CLONE_VM, ALLOWED - (at + 3), 0);
+    filter[at as usize + 3] = load(data::SECOND);
+    filter[at as usize + 4] = jump_if(0, 0, ALLOWED - (at + 5));
+    filter[at as usize + 5] = load(data::SECOND + 4);
+    // FROM
+    filter[at as usize + 6] = load(data::FROM_HIGH);
+    filter[at as usize + 7] = and(0xf000);
+    filter[at as usize + 8] = jump_if((AREA as u32) << 12, 1, 0);
+    // ALLOWED
+    filter[at as usize + 9] = answer(ALLOW);
+    filter[at as usize + 10] = answer(TRAP);
+    filter
+};
 
 /// The kernel's `struct sock_fprog`.
 #[repr(C)]
@@ -263,6 +289,10 @@ extern "C" fn handler(signal: u64, information: *const i32, context: *mut u64) {
         number::MUNMAP => unmap(arguments),
         number::MREMAP => remap(arguments),
         number::BRK => set_break(arguments[0]),
+        number::GETDENTS64 => list(arguments),
+        call @ (number::STAT | number::FSTAT | number::LSTAT) => status(call, arguments, arguments[1]),
+        call @ number::NEWFSTATAT => status(call, arguments, arguments[2]),
+        number::STATX => extended_status(arguments),
         number::RT_SIGACTION => set_action(arguments),
         number::RT_SIGPROCMASK => {
             let (result, mask) = set_mask(word(frame::MASK), arguments);
@@ -438,6 +468,62 @@ fn set_break(wanted: u64) -> i64 {
     }
     guard.state().heap = [start, wanted];
     wanted as i64
+}
+
+fn list(arguments: [u64; 6]) -> i64 {
+    let result = real(number::GETDENTS64, arguments);
+    if result > 0 {
+        // SAFETY: the kernel has just written so many bytes there, for this thread.
+        let records = unsafe { core::slice::from_raw_parts_mut(arguments[1] as *mut u8, result as usize) };
+        Guard::take().state().listing.sort(records);
+    }
+    result
+}
+
+/// `place` is where the kernel writes a `struct stat`.
+fn status(call: u64, arguments: [u64; 6], place: u64) -> i64 {
+    let result = real(call, arguments);
+    if result == 0 {
+        let words = place as *mut u64;
+        let change = |index: usize, by: &dyn Fn(u64) -> u64| {
+            // SAFETY: the kernel has just written all of the struct there, which is longer.
+            let word = unsafe { words.add(index) };
+            // SAFETY: as above.
+            unsafe { word.write_unaligned(by(word.read_unaligned())) };
+        };
+        // SAFETY: as above.
+        let mode = unsafe { words.add(3).cast::<u32>().read_unaligned() };
+        change(0, &facts::device);
+        change(1, &facts::file);
+        change(6, &|bytes| facts::bytes(mode, bytes));
+    }
+    result
+}
+
+/// The same for `struct statx`.
+fn extended_status(arguments: [u64; 6]) -> i64 {
+    let result = real(number::STATX, arguments);
+    if result == 0 {
+        let bytes = arguments[4] as *mut u8;
+        let word = |at: usize| {
+            // SAFETY: the kernel has just written all of the struct there, which is longer.
+            unsafe { bytes.add(at).cast::<u64>() }
+        };
+        let half = |at: usize| word(at).cast::<u32>();
+        // SAFETY: as above.
+        let mode = u32::from(unsafe { word(28).cast::<u16>().read_unaligned() });
+        // SAFETY: as above.
+        let (file, size) = unsafe { (word(32).read_unaligned(), word(40).read_unaligned()) };
+        // SAFETY: as above.
+        let (major, minor) = unsafe { (half(136).read_unaligned(), half(140).read_unaligned()) };
+        // SAFETY: as above.
+        unsafe { word(32).write_unaligned(facts::file(file)) };
+        // SAFETY: as above.
+        unsafe { word(40).write_unaligned(facts::bytes(mode, size)) };
+        // SAFETY: as above.
+        unsafe { half(136).write_unaligned(facts::major(major, minor)) };
+    }
+    result
 }
 
 /// The kernel reads and writes the program's structs, so that a bad address is an error of the call's. The mask is looked at
