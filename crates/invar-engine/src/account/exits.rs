@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
 
-use super::rows::Shift;
+use crate::host::following;
 use crate::translate::block::Path;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
 
@@ -57,16 +57,39 @@ pub(super) struct Way {
     pub block: u32,
     pub instructions: u8,
     pub branches: u8,
-    pub slots: u8,
-    pub shift: Shift,
-    /// Slot of the Python frame that its last instruction may have stored.
-    pub watched: Option<u8>,
-    /// Which of `shifts` say so: where they start, and how many they are.
+    /// Which of `shifts` it has: where they start, and how many they are.
     pub first_shift: u32,
     pub shifts: u8,
-    /// Where the first of them finds the stack pointer, if that is a slot and a constant.
+    /// What a thunk must know.
+    pub follow: Follow,
+}
+
+/// What there is to follow at an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follow {
+    /// What it leaves the stack of calls like.
+    pub shift: Shift,
+    /// Slot of what the stack pointer is a constant away from, at the call or return.
     pub pointer_slot: u8,
+    /// That constant.
     pub pointer_constant: u64,
+    /// Slot of the Python frame that its last instruction may have stored.
+    pub watched: Option<u8>,
+}
+
+/// What an exit leaves the stack of calls like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift {
+    /// As it was.
+    Nothing,
+    /// With one call more, of known code.
+    Call,
+    /// With one call more, of whatever comes next.
+    IndirectCall,
+    /// With one call less.
+    Return,
+    /// With some calls more, or by a stack pointer that is not a slot and a constant.
+    Other,
 }
 
 /// Everything that was translated.
@@ -136,7 +159,7 @@ impl Exits {
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
         if let Some(last) = self.ways.last_mut() {
-            last.watched = translation.watched;
+            last.follow.watched = translation.watched;
         }
     }
 
@@ -170,20 +193,11 @@ impl Exits {
         let shift = if is_simple { shift } else { Shift::Other };
         self.shifts.extend(returns);
         self.shifts.extend(open);
-        let &Exit { slots, instructions, branches, .. } = exit;
+        let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
-        self.ways.push(Way {
-            block,
-            instructions,
-            branches,
-            slots,
-            shift,
-            watched: None,
-            first_shift,
-            shifts,
-            pointer_slot,
-            pointer_constant,
-        });
+        following::blocks()[self.ways.len() - self.base] = block;
+        let follow = Follow { shift, pointer_slot, pointer_constant, watched: None };
+        self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
     }
 
     /// The moves of a superblock's first so many instructions.

@@ -18,16 +18,16 @@ const ABSENT: u32 = u32::MAX;
 impl Ledger {
     /// The region by call paths. `maps` are the executable mappings of the process.
     pub fn call_paths(&mut self, maps: String) -> CallPaths {
-        let rows: Vec<Row> = self.rows.all().to_vec();
+        let rows = self.rows.take(self.exits.base, &mut self.calls);
         let (instructions, numbers) = self.instructions(&rows);
         let charged = self.charged();
         let mut charged = charged.as_slice();
         let mut stretches = Vec::new();
         let mut extras = Vec::new();
-        for (number, row) in rows.iter().enumerate() {
-            self.calls[row.call as usize].calls += row.entered;
-            let (of_row, rest) =
-                charged.split_at(charged.partition_point(|charge| charge.payer.row <= number as u32));
+        for row in &rows {
+            let is_of_row =
+                |charge: &Charge| (charge.payer.call, charge.payer.exit) <= (row.call, row.exit);
+            let (of_row, rest) = charged.split_at(charged.partition_point(is_of_row));
             charged = rest;
             self.tell(row, of_row, &numbers, &mut stretches, &mut extras);
         }
@@ -138,6 +138,7 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::translate::block::{self, trace_path};
+    use crate::host::memory::arena;
     use crate::translate::testing::{AT, Bytes};
     use crate::translate::{Mode, Numbers, Options, emit};
 
@@ -161,6 +162,13 @@ mod tests {
         (ledger, last)
     }
 
+    /// Follows records of one slot each.
+    fn follow(ledger: &mut Ledger, trace: &[u64]) {
+        for record in trace.chunks(2) {
+            ledger.step(record[0] as u32, &record[1..], 0);
+        }
+    }
+
     /// Instructions that each call has executed itself, by callee, and how often it was called.
     fn costs(paths: &CallPaths) -> Vec<(Callee, u64, u64)> {
         let own = |index: u32| {
@@ -173,9 +181,10 @@ mod tests {
     #[test]
     fn a_call_that_a_superblock_follows_is_charged_to_its_callee() {
         // call 6; ret; 6: nop; ret
+        let _arena = arena();
         let (mut ledger, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
         let trace = [last[0], STACK, last[0], STACK];
-        ledger.follow(&trace, trace.len(), 0);
+        follow(&mut ledger, &trace);
         let paths = ledger.call_paths(String::new());
         assert_eq!(costs(&paths), [(Callee::Address(AT), 1, 4), (Callee::Address(AT + 6), 2, 4)]);
         assert_eq!(paths.total().get(Event::BranchesTaken), 6);
@@ -184,11 +193,12 @@ mod tests {
     #[test]
     fn calls_below_the_stack_pointer_are_over() {
         // 0: call rax; 2: call rax; 4: ret
+        let _arena = arena();
         let (mut ledger, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
         let [first, second, returns] = [last[0], last[1], last[2]];
         // 0 calls 2, which calls 4, which has gone to 0 by a jump: its call is at the place of the first.
         let trace = [first, STACK, second, STACK - 8, first, STACK, returns, STACK - 8, returns, STACK];
-        ledger.follow(&trace, trace.len(), 0);
+        follow(&mut ledger, &trace);
         let paths = ledger.call_paths(String::new());
         let callers: Vec<(u32, Callee)> = paths.calls.iter().map(|call| (call.parent, call.callee)).collect();
         let expected = [

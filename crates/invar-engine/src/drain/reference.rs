@@ -58,9 +58,12 @@ pub fn drain(
             exactness = Exactness::Approximate;
         }
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
-        let row = ledger.as_mut().map(|ledger| ledger.follow(trace, trace.len() - rest.len(), fs_base));
+        let first = ledger.as_mut().map(|ledger| {
+            let call = ledger.step(head as u32, slots, fs_base);
+            ledger.payer(call, head as u32)
+        });
         for (op, number) in ops.iter().zip(0..) {
-            let payer = row.map(|row| Payer { row, op: number });
+            let payer = first.map(|first| Payer { op: number, ..first });
             if let Some(payer) = payer {
                 caches.set_payer(payer.number());
             }
