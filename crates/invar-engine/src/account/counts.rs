@@ -66,7 +66,7 @@ impl Counts {
         let mut counts: Vec<Count> = taken
             .map(|&Place { key, tally }| Count { key, kind: (tally & KIND) as u8, count: tally >> KIND_BITS })
             .collect();
-        counts.sort_unstable();
+        counts.sort_unstable_by_key(|one| u128::from(one.key) << 8 | u128::from(one.kind));
         self.clear();
         counts
     }

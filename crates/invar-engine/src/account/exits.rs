@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
 
-use crate::host::following;
+use crate::host::following::{self, LEADS_PER_ROW};
 use crate::translate::block::Path;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
 
@@ -64,15 +64,11 @@ pub(super) struct Way {
     pub follow: Follow,
 }
 
-/// What there is to follow at an exit.
+/// What a thunk follows at an exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follow {
-    /// What it leaves the stack of calls like.
-    pub shift: Shift,
-    /// Slot of what the stack pointer is a constant away from, at the call or return.
-    pub pointer_slot: u8,
-    /// That constant.
-    pub pointer_constant: u64,
+    /// What the exit leaves the stack of calls like; `None` where a thunk cannot say.
+    pub shift: Option<Shift>,
     /// Slot of the Python frame that its last instruction may have stored.
     pub watched: Option<u8>,
 }
@@ -80,16 +76,58 @@ pub struct Follow {
 /// What an exit leaves the stack of calls like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shift {
-    /// As it was.
-    Nothing,
-    /// With one call more, of known code.
-    Call,
-    /// With one call more, of whatever comes next.
-    IndirectCall,
     /// With one call less.
-    Return,
-    /// With some calls more, or by a stack pointer that is not a slot and a constant.
-    Other,
+    Return(Pointer),
+    /// With some calls more, or as it was where there are none.
+    Calls {
+        /// Where return addresses are written, the outermost call first.
+        pointers: [Pointer; OPEN_MAX],
+        /// How many calls are of known code.
+        direct: usize,
+        /// One more is of whatever comes next.
+        indirect: bool,
+    },
+}
+
+/// Calls that an exit leaves open, as far as thunks follow them.
+pub const OPEN_MAX: usize = LEADS_PER_ROW + 1;
+
+/// Where a return address is: a constant away from what a slot holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pointer {
+    /// The slot.
+    pub slot: u8,
+    /// The constant.
+    pub constant: u64,
+}
+
+impl Pointer {
+    fn of(reference: &Reference) -> Option<Pointer> {
+        let &Reference { base, index, constant, short, fs, .. } = reference;
+        (index == NO_SLOT && base != NO_SLOT && !short && !fs).then_some(Pointer { slot: base, constant })
+    }
+}
+
+impl Shift {
+    fn of(returns: Option<Move>, open: &[Move]) -> Option<Shift> {
+        if let Some(one) = returns {
+            return Pointer::of(&one.pointer).map(Shift::Return);
+        }
+        let direct = open.iter().take_while(|one| matches!(one.kind, MoveKind::Call(_))).count();
+        let indirect = match open.get(direct..) {
+            Some([]) => false,
+            Some([Move { kind: MoveKind::IndirectCall, .. }]) => true,
+            _ => return None,
+        };
+        let mut pointers = [Pointer::default(); OPEN_MAX];
+        if direct > LEADS_PER_ROW {
+            return None;
+        }
+        for (pointer, one) in pointers.iter_mut().zip(open) {
+            *pointer = Pointer::of(&one.pointer)?;
+        }
+        Some(Shift::Calls { pointers, direct, indirect })
+    }
 }
 
 /// Everything that was translated.
@@ -179,24 +217,13 @@ impl Exits {
                 open.push(*one);
             }
         }
-        let shift = match (returns, open.as_slice()) {
-            (Some(_), _) => Shift::Return,
-            (None, []) => Shift::Nothing,
-            (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
-            (None, [_]) => Shift::IndirectCall,
-            (None, _) => Shift::Other,
-        };
-        let pointer = returns.or(open.first().copied()).map(|one| one.pointer);
-        let (pointer_slot, pointer_constant) = pointer.map_or((0, 0), |one| (one.base, one.constant));
-        let is_simple =
-            pointer.is_none_or(|one| one.index == NO_SLOT && one.base != NO_SLOT && !one.short && !one.fs);
-        let shift = if is_simple { shift } else { Shift::Other };
+        let shift = Shift::of(returns, &open);
         self.shifts.extend(returns);
         self.shifts.extend(open);
         let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
         following::blocks()[self.ways.len() - self.base] = block;
-        let follow = Follow { shift, pointer_slot, pointer_constant, watched: None };
+        let follow = Follow { shift, watched: None };
         self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
     }
 

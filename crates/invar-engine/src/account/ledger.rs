@@ -226,10 +226,18 @@ impl Ledger {
                 self.look_at(first);
                 self.leave_while(|frame| frame.pointer <= first);
                 let call = self.count(exit);
-                for index in first_shift..first_shift + usize::from(shifts) {
-                    let Move { kind, pointer, .. } = self.exits.shifts[index];
+                for number in 0..usize::from(shifts) {
+                    let Move { kind, pointer, .. } = self.exits.shifts[first_shift + number];
                     let pointer = reference::address(&pointer, slots, fs_base);
-                    self.open(exit, kind, pointer);
+                    let target = match kind {
+                        MoveKind::Call(target) => {
+                            let callee = self.child(self.stack.call, Callee::Address(target));
+                            self.rows.lead(call, exit, number, callee);
+                            Some(callee)
+                        }
+                        _ => None,
+                    };
+                    self.open(target, pointer);
                 }
                 call
             }
@@ -269,22 +277,15 @@ impl Ledger {
         self.stack.call
     }
 
-    /// An exit has called.
-    fn open(&mut self, exit: u32, kind: MoveKind, pointer: u64) {
-        let caller = self.stack.call;
-        let callee = match kind {
-            MoveKind::Call(target) => Some(self.child(caller, Callee::Address(target))),
-            _ => None,
-        };
-        if let Some(callee) = callee {
-            self.rows.lead(caller, exit, callee);
-        }
+    /// A call is open: of `callee`, or of whatever comes next.
+    fn open(&mut self, callee: Option<u32>, pointer: u64) {
         if self.depth + 1 == FRAMES {
             // The caller pays: nobody would find the way back.
             return;
         }
         self.depth += 1;
-        following::frames()[self.depth] = Frame { pointer, caller: u64::from(caller) + 1 };
+        let caller = u64::from(self.stack.call) + 1;
+        following::frames()[self.depth] = Frame { pointer, caller };
         match callee {
             Some(callee) => self.stack.call = callee,
             None => self.called = true,

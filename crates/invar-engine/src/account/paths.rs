@@ -25,15 +25,18 @@ impl Ledger {
         let mut stretches = Vec::new();
         let mut extras = Vec::new();
         for row in &rows {
-            let is_of_row =
-                |charge: &Charge| (charge.payer.call, charge.payer.exit) <= (row.call, row.exit);
+            let is_of_row = |charge: &Charge| (charge.payer.call, charge.payer.exit) <= (row.call, row.exit);
             let (of_row, rest) = charged.split_at(charged.partition_point(is_of_row));
             charged = rest;
             self.tell(row, of_row, &numbers, &mut stretches, &mut extras);
         }
-        let of_stretch = |stretch: &Stretch| (stretch.call, stretch.first, stretch.instructions);
+        // Keys in one number: what is compared without branches is sorted in half of the time.
+        let key = |[first, second, third]: [u32; 3]| {
+            u128::from(first) << 64 | u128::from(second) << 32 | u128::from(third)
+        };
+        let of_stretch = |stretch: &Stretch| key([stretch.call, stretch.first, stretch.instructions]);
         unite(&mut stretches, of_stretch, |known, next| known.times += next.times);
-        let of_extra = |extra: &Extra| (extra.call, extra.instruction, extra.event);
+        let of_extra = |extra: &Extra| key([extra.call, extra.instruction, extra.event as u32]);
         unite(&mut extras, of_extra, |known, next| known.count += next.count);
         let (python, calls) = (self.functions.clone(), self.calls.clone());
         CallPaths { maps, instructions, python, calls, stretches, extras }
@@ -137,8 +140,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::block::{self, trace_path};
     use crate::host::memory::arena;
+    use crate::translate::block::{self, trace_path};
     use crate::translate::testing::{AT, Bytes};
     use crate::translate::{Mode, Numbers, Options, emit};
 

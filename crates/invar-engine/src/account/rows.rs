@@ -68,10 +68,12 @@ impl Rows {
         self.taken[place / PAGE] = true;
     }
 
-    /// The exit's row leads into `callee` from now on.
-    pub fn lead(&mut self, call: u32, exit: u32, callee: u32) {
-        if (exit as usize) < ROWS_MAX {
-            following::leads()[place(call, exit)] = callee + 1;
+    /// The exit's row leads into `callee`, as its direct call of this number.
+    pub fn lead(&mut self, call: u32, exit: u32, number: usize, callee: u32) {
+        if (exit as usize) < ROWS_MAX
+            && let Some(lead) = following::leads()[place(call, exit)].get_mut(number)
+        {
+            *lead = callee + 1;
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Child {
     pub times: u32,
 }
 
+/// Direct calls that a row can lead into.
+pub const LEADS_PER_ROW: usize = 4;
+
 /// Open calls that there is room for, and one more in front of them that is none.
 pub const FRAMES: usize = layout::FRAMES_BYTES as usize / size_of::<Frame>();
 
@@ -78,13 +81,16 @@ pub fn discard() {
 /// Rows, at their places. The slice must be gone before thunks run on.
 pub fn rows() -> &'static mut [Row] {
     // SAFETY: mapped, valid whatever it holds; thunks, which write it, do not run while a callback of theirs does.
-    unsafe { core::slice::from_raw_parts_mut((ARENA + u64::from(layout::ROWS)) as *mut Row, layout::ROWS_MAX) }
+    unsafe {
+        core::slice::from_raw_parts_mut((ARENA + u64::from(layout::ROWS)) as *mut Row, layout::ROWS_MAX)
+    }
 }
 
-/// The calls that the rows of direct calls lead into, at the rows' places.
-pub fn leads() -> &'static mut [u32] {
+/// The calls that the rows of direct calls lead into, the outermost first, at the rows' places.
+pub fn leads() -> &'static mut [[u32; LEADS_PER_ROW]] {
+    let start = (ARENA + u64::from(layout::LEADS)) as *mut [u32; LEADS_PER_ROW];
     // SAFETY: as in `rows`.
-    unsafe { core::slice::from_raw_parts_mut((ARENA + u64::from(layout::LEADS)) as *mut u32, layout::ROWS_MAX) }
+    unsafe { core::slice::from_raw_parts_mut(start, layout::ROWS_MAX) }
 }
 
 /// Children, at their places.

@@ -62,7 +62,7 @@ pub const ROWS_MAX: usize = 1 << 19;
 /// Offset of the calls that rows lead into.
 pub const LEADS: u32 = 0x6040_0000;
 /// Offset of the places that say who was called indirectly.
-pub const CHILDREN: u32 = 0x6060_0000;
+pub const CHILDREN: u32 = 0x60c0_0000;
 /// How many of these there are; a power of two.
 pub const CHILDREN_MAX: usize = 1 << 16;
 /// Offset of the numbers of superblocks, by exits.

@@ -5,12 +5,13 @@
 //! ([`crate::account`]).
 
 use alloc::vec::Vec;
+use core::mem::offset_of;
 
-use crate::account::exits::{Follow, Shift};
+use crate::account::exits::{Follow, OPEN_MAX, Pointer, Shift};
 use crate::account::ledger::ONE_STACK;
 use crate::account::rows::{CALL_STRIDE, CHILD_STRIDE};
 use crate::host::context::at;
-use crate::host::following::Frame;
+use crate::host::following::{Child, Frame, LEADS_PER_ROW, Position, Row};
 use crate::host::layout;
 use crate::translate::assemble::Assembler;
 use crate::translate::emit::NO_FRAME;
@@ -23,10 +24,14 @@ const NOT_EQUAL: u8 = 5;
 const RAX: u8 = 0;
 const RDX: u8 = 2;
 
-const CALL: u32 = at::POSITION;
-const TOP: u32 = at::POSITION + 8;
-const FLOOR: u32 = at::POSITION + 16;
-const POINTER: u32 = at::POSITION + 24;
+const CALL: u32 = at::POSITION + offset_of!(Position, call) as u32;
+const TOP: u32 = at::POSITION + offset_of!(Position, top) as u32;
+const FLOOR: u32 = at::POSITION + offset_of!(Position, floor) as u32;
+const POINTER: u32 = at::POSITION + offset_of!(Position, pointer) as u32;
+const LEADS_LOG: u8 = size_of::<[u32; LEADS_PER_ROW]>().trailing_zeros() as u8;
+const CHILD_LOG: u8 = size_of::<Child>().trailing_zeros() as u8;
+const _: () =
+    assert!(1 << LEADS_LOG == size_of::<[u32; LEADS_PER_ROW]>() && 1 << CHILD_LOG == size_of::<Child>());
 const FRAME_BYTES: u8 = size_of::<Frame>() as u8;
 
 /// Jumps to what is not usual behind a record's data.
@@ -39,7 +44,7 @@ pub(super) struct Asides {
 
 /// Can a thunk follow this exit at all?
 pub(super) fn is_usual(follow: &Follow, number: u32) -> bool {
-    follow.shift != Shift::Other && (number as usize) < layout::ROWS_MAX
+    follow.shift.is_some() && (number as usize) < layout::ROWS_MAX
 }
 
 impl Assembler {
@@ -54,10 +59,9 @@ impl Assembler {
     pub(super) fn count_row(&mut self, follow: &Follow, number: u32) -> Vec<u32> {
         let mut unusual = Vec::new();
         match follow.shift {
-            Shift::Nothing | Shift::Other => {}
-            Shift::Return => {
+            Some(Shift::Return(pointer)) => {
                 self.load_top();
-                self.load_pointer(follow);
+                self.load_pointer(pointer);
                 self.raw(&[0x48, 0x39, 0x46, FRAME_BYTES.wrapping_neg()]); // cmp [rsi - 16], rax
                 unusual.push(self.jump_if(NOT_EQUAL));
                 self.raw(&[0x48, 0x8d, 0x56, FRAME_BYTES.wrapping_neg()]); // lea rdx, [rsi - 16]
@@ -65,10 +69,11 @@ impl Assembler {
                 self.raw(&FLOOR.to_le_bytes());
                 unusual.push(self.jump_if(BELOW));
             }
-            Shift::Call | Shift::IndirectCall => {
-                const LAST: u32 = layout::FRAMES + layout::FRAMES_BYTES - FRAME_BYTES as u32;
+            Some(Shift::Calls { pointers, direct, indirect }) if direct > 0 || indirect => {
+                const LAST: u32 =
+                    layout::FRAMES + layout::FRAMES_BYTES - OPEN_MAX as u32 * FRAME_BYTES as u32;
                 self.load_top();
-                self.load_pointer(follow);
+                self.load_pointer(pointers[0]);
                 self.raw(&[0x81, 0xfe]); // cmp esi, ...: the arena's address has no low bits
                 self.raw(&LAST.to_le_bytes());
                 unusual.push(self.jump_if(NOT_BELOW));
@@ -79,13 +84,14 @@ impl Assembler {
                 self.raw(&(ONE_STACK - 1).to_le_bytes());
                 unusual.push(self.jump_if(NOT_BELOW));
             }
+            _ => {}
         }
         self.place_of_row(number);
         self.raw(&[0x41, 0x39, 0x9c, 0xc6]); // cmp [r14 + rax * 8 + ...], ebx
         self.raw(&layout::ROWS.to_le_bytes());
         unusual.push(self.jump_if(NOT_EQUAL));
         self.raw(&[0x41, 0xff, 0x84, 0xc6]); // inc dword ptr [r14 + rax * 8 + ...]
-        self.raw(&(layout::ROWS + 4).to_le_bytes());
+        self.raw(&(layout::ROWS + offset_of!(Row, times) as u32).to_le_bytes());
         unusual
     }
 
@@ -93,8 +99,7 @@ impl Assembler {
     pub(super) fn change_call(&mut self, follow: &Follow, number: u32, bytes: u32) -> Asides {
         let mut asides = Asides { enter: Vec::new(), look: Vec::new() };
         match follow.shift {
-            Shift::Nothing | Shift::Other => {}
-            Shift::Return => {
+            Some(Shift::Return(_)) => {
                 self.load_top();
                 self.raw(&[0x48, 0x8b, 0x56, FRAME_BYTES.wrapping_neg()]); // mov rdx, [rsi - 16]
                 self.raw(&[0x48, 0x8b, 0x5e, (FRAME_BYTES - 8).wrapping_neg()]); // mov rbx, [rsi - 8]
@@ -103,35 +108,34 @@ impl Assembler {
                 self.raw(&[0x49, 0x89, 0x96]); // mov [r14 + ...], rdx
                 self.raw(&POINTER.to_le_bytes());
             }
-            Shift::Call => {
-                self.push_call(follow);
-                self.place_of_row(number);
-                self.raw(&[0x41, 0x8b, 0x9c, 0x86]); // mov ebx, [r14 + rax * 4 + ...]
-                self.raw(&layout::LEADS.to_le_bytes());
+            Some(Shift::Calls { pointers, direct, indirect }) if direct > 0 || indirect => {
+                if direct > 0 {
+                    self.place_of_row(number);
+                    self.raw(&[0x89, 0xc7, 0xc1, 0xe7, LEADS_LOG]); // mov edi, eax; shl edi, ...
+                }
+                self.load_top();
+                let open = direct + usize::from(indirect);
+                for (&pointer, index) in pointers[..open].iter().zip(0..) {
+                    let place = index * FRAME_BYTES;
+                    self.load_pointer(pointer);
+                    self.raw(&[0x48, 0x89, 0x46, place]); // mov [rsi + ...], rax
+                    self.raw(&[0x48, 0x89, 0x5e, place + 8]); // mov [rsi + ...], rbx
+                    if index == 0 {
+                        self.raw(&[0x49, 0x89, 0x86]); // mov [r14 + ...], rax
+                        self.raw(&POINTER.to_le_bytes());
+                    }
+                    if usize::from(index) < direct {
+                        self.raw(&[0x41, 0x8b, 0x9c, 0x3e]); // mov ebx, [r14 + rdi + ...]
+                        self.raw(&(layout::LEADS + 4 * u32::from(index)).to_le_bytes());
+                    }
+                }
+                self.raw(&[0x48, 0x83, 0xc6, open as u8 * FRAME_BYTES]); // add rsi, ...
+                self.store_top();
+                if indirect {
+                    self.find_child(bytes, &mut asides.enter);
+                }
             }
-            Shift::IndirectCall => {
-                self.push_call(follow);
-                self.raw(&[0x41, 0x8b, 0x84, 0x24]); // mov eax, [r12 + ...]: the next record's exit
-                self.raw(&bytes.to_le_bytes());
-                self.raw(&[0x41, 0x8b, 0x84, 0x86]); // mov eax, [r14 + rax * 4 + ...]
-                self.raw(&layout::BLOCKS.to_le_bytes());
-                self.raw(&[0x69, 0xd3]); // imul edx, ebx, ...
-                self.raw(&CHILD_STRIDE.to_le_bytes());
-                self.raw(&[0x01, 0xc2]); // add edx, eax
-                self.raw(&[0x81, 0xe2]); // and edx, ...
-                self.raw(&(layout::CHILDREN_MAX as u32 - 1).to_le_bytes());
-                self.raw(&[0xc1, 0xe2, 4]); // shl edx, 4
-                self.raw(&[0x41, 0x39, 0x9c, 0x16]); // cmp [r14 + rdx + ...], ebx
-                self.raw(&layout::CHILDREN.to_le_bytes());
-                asides.enter.push(self.jump_if(NOT_EQUAL));
-                self.raw(&[0x41, 0x39, 0x84, 0x16]); // cmp [r14 + rdx + ...], eax
-                self.raw(&(layout::CHILDREN + 4).to_le_bytes());
-                asides.enter.push(self.jump_if(NOT_EQUAL));
-                self.raw(&[0x41, 0xff, 0x84, 0x16]); // inc dword ptr [r14 + rdx + ...]
-                self.raw(&(layout::CHILDREN + 12).to_le_bytes());
-                self.raw(&[0x41, 0x8b, 0x9c, 0x16]); // mov ebx, [r14 + rdx + ...]
-                self.raw(&(layout::CHILDREN + 8).to_le_bytes());
-            }
+            _ => {}
         }
         if let Some(slot) = follow.watched {
             const { assert!(NO_FRAME == u64::MAX) };
@@ -188,14 +192,14 @@ impl Assembler {
     }
 
     /// `rax` = where the return address is.
-    fn load_pointer(&mut self, follow: &Follow) {
-        self.load_slot(RAX, follow.pointer_slot);
-        let constant = follow.pointer_constant as i64;
+    fn load_pointer(&mut self, pointer: Pointer) {
+        self.load_slot(RAX, pointer.slot);
+        let constant = pointer.constant as i64;
         if let Ok(constant) = i32::try_from(constant) {
             self.raw(&[0x48, 0x05]); // add rax, ...
             self.raw(&constant.to_le_bytes());
         } else {
-            self.load_immediate(RDX, follow.pointer_constant);
+            self.load_immediate(RDX, pointer.constant);
             self.raw(&[0x48, 0x01, 0xd0]); // add rax, rdx
         }
     }
@@ -210,15 +214,27 @@ impl Assembler {
         self.raw(&(layout::ROWS_MAX as u32 - 1).to_le_bytes());
     }
 
-    /// One call more is open, made by the call at work.
-    fn push_call(&mut self, follow: &Follow) {
-        self.load_top();
-        self.load_pointer(follow);
-        self.raw(&[0x48, 0x89, 0x06]); // mov [rsi], rax
-        self.raw(&[0x48, 0x89, 0x5e, 0x08]); // mov [rsi + 8], rbx
-        self.raw(&[0x48, 0x83, 0xc6, FRAME_BYTES]); // add rsi, 16
-        self.store_top();
-        self.raw(&[0x49, 0x89, 0x86]); // mov [r14 + ...], rax
-        self.raw(&POINTER.to_le_bytes());
+    /// `ebx` = the call that is at work in the record behind this one of so many bytes, where the call at work has called it.
+    fn find_child(&mut self, bytes: u32, unusual: &mut Vec<u32>) {
+        self.raw(&[0x41, 0x8b, 0x84, 0x24]); // mov eax, [r12 + ...]: the exit
+        self.raw(&bytes.to_le_bytes());
+        self.raw(&[0x41, 0x8b, 0x84, 0x86]); // mov eax, [r14 + rax * 4 + ...]: its superblock
+        self.raw(&layout::BLOCKS.to_le_bytes());
+        self.raw(&[0x69, 0xd3]); // imul edx, ebx, ...
+        self.raw(&CHILD_STRIDE.to_le_bytes());
+        self.raw(&[0x01, 0xc2]); // add edx, eax
+        self.raw(&[0x81, 0xe2]); // and edx, ...
+        self.raw(&(layout::CHILDREN_MAX as u32 - 1).to_le_bytes());
+        self.raw(&[0xc1, 0xe2, CHILD_LOG]); // shl edx, ...
+        self.raw(&[0x41, 0x39, 0x9c, 0x16]); // cmp [r14 + rdx + ...], ebx
+        self.raw(&layout::CHILDREN.to_le_bytes());
+        unusual.push(self.jump_if(NOT_EQUAL));
+        self.raw(&[0x41, 0x39, 0x84, 0x16]); // cmp [r14 + rdx + ...], eax
+        self.raw(&(layout::CHILDREN + offset_of!(Child, block) as u32).to_le_bytes());
+        unusual.push(self.jump_if(NOT_EQUAL));
+        self.raw(&[0x41, 0xff, 0x84, 0x16]); // inc dword ptr [r14 + rdx + ...]
+        self.raw(&(layout::CHILDREN + offset_of!(Child, times) as u32).to_le_bytes());
+        self.raw(&[0x41, 0x8b, 0x9c, 0x16]); // mov ebx, [r14 + rdx + ...]
+        self.raw(&(layout::CHILDREN + offset_of!(Child, child) as u32).to_le_bytes());
     }
 }
