@@ -72,15 +72,3 @@ impl Charges {
 }
 
 const _: () = assert!(Event::COUNT <= 16, "an event is a kind of count");
-
-/// Sorts a list by its items' keys, and of those with one key makes one.
-pub(super) fn unite<T, K: Ord>(list: &mut Vec<T>, key: impl Fn(&T) -> K, add: impl Fn(&mut T, &T)) {
-    list.sort_unstable_by_key(&key);
-    list.dedup_by(|next, known| {
-        let alike = key(next) == key(known);
-        if alike {
-            add(known, next);
-        }
-        alike
-    });
-}
