@@ -238,18 +238,25 @@ fn united<T: Copy>(
 
 #[cfg(test)]
 mod tests {
+    use invar_core::event::Events;
+    use invar_core::machine::Machine;
+    use invar_sim::Hierarchy;
+
     use super::*;
-    use crate::host::memory::arena;
+    use crate::account::exits::Shift;
+    use crate::drain::generated::Generated;
+    use crate::drain::reference::{self, Meanings};
+    use crate::host::memory::{self, arena};
     use crate::translate::block::{self, trace_path};
     use crate::translate::testing::{AT, Bytes};
     use crate::translate::{Mode, Numbers, Options, emit};
 
     const STACK: u64 = 0x7fff_0000;
 
-    /// A ledger that knows the superblocks at some offsets in `code`, and the number of the last exit of each.
-    fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Vec<u64>) {
+    /// A ledger that knows the superblocks at some offsets in `code`, their meanings, and the number of the last exit of each.
+    fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Meanings, Vec<u64>) {
         let mut ledger = Ledger::new(None);
-        let (mut exits, mut last) = (0, Vec::new());
+        let (mut meanings, mut last) = (Meanings::default(), Vec::new());
         for head in heads {
             let path =
                 trace_path(&Bytes(code), AT + head, block::SHORT, |_, _| false).expect("there is code");
@@ -257,11 +264,101 @@ mod tests {
             let options = Options { mode: Mode::Simulation, rorx: true };
             let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, None);
             ledger.add_block(AT + head, &path, &translation);
-            exits += translation.exits.len() as u64;
-            last.push(exits - 1);
+            let first_op = meanings.ops.len() as u32;
+            meanings.ops.extend(translation.ops);
+            let paths = translation.exits.into_iter().map(|exit| reference::Path { first_op, exit });
+            meanings.paths.extend(paths);
+            last.push(meanings.paths.len() as u64 - 1);
         }
         ledger.begin(AT, true);
-        (ledger, last)
+        (ledger, meanings, last)
+    }
+
+    /// Superblocks that call, also each other, and return: what a compiler makes of small functions.
+    const FUNCTIONS: &[u8] = &[
+        0xe8, 0x1b, 0, 0, 0, // 0: call 20
+        0xff, 0xd0, // 5: call rax
+        0xc3, // 7: ret
+        0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, //
+        0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, //
+        0x74, 8, // 20: jz 2a
+        0xe8, 9, 0, 0, 0, // 22: call 30
+        0x90, 0xc3, // 27: nop; ret
+        0x90, // 29
+        0x8b, 0x07, // 2a: mov eax, [rdi]
+        0xff, 0xd0, // 2c: call rax
+        0xc3, // 2e: ret
+        0x90, // 2f
+        0x74, 2, // 30: jz 34
+        0x90, 0xc3, // 32: nop; ret
+        0xff, 0xd0, // 34: call rax
+        0xc3, // 36: ret
+    ];
+    const HEADS: [u64; 9] = [0, 5, 7, 0x20, 0x27, 0x2a, 0x2e, 0x30, 0x36];
+
+    /// Records of all exits, as a program would leave them that mostly returns to where it was called from.
+    fn course(ledger: &Ledger, meanings: &Meanings, mut chance: u64) -> Vec<u64> {
+        let mut below = |end: u64| {
+            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (chance >> 33) % end
+        };
+        let (mut trace, mut open) = (Vec::new(), vec![STACK]);
+        while trace.len() < 20_000 {
+            let exit = below(meanings.paths.len() as u64);
+            let inner = open.last().copied().unwrap_or(STACK);
+            let shift = ledger.follow(exit as u32).shift.expect("they are simple");
+            // Some have left their callers by a jump, some are on another stack.
+            let jump = [0, 0, 0, 0, 0, 0, 0, 0x40, 0x4000_0000][below(9) as usize];
+            let slot = match shift {
+                Shift::Return(pointer) => (inner + jump).wrapping_sub(pointer.constant),
+                Shift::Calls { pointers, .. } => (inner + jump - 0x20).wrapping_sub(pointers[0].constant),
+            };
+            match shift {
+                Shift::Return(_) if open.len() > 1 => drop(open.pop()),
+                Shift::Calls { pointers, direct, indirect } if open.len() < 12 => {
+                    let opened = pointers[..direct + usize::from(indirect)].iter();
+                    open.extend(opened.map(|pointer| slot.wrapping_add(pointer.constant)));
+                }
+                _ => {}
+            }
+            trace.push(exit);
+            trace.extend(vec![slot; usize::from(meanings.paths[exit as usize].exit.slots)]);
+        }
+        trace
+    }
+
+    #[test]
+    fn thunks_follow_calls_as_the_ledger_does_record_by_record() {
+        let _arena = arena();
+        let machine = Machine::parse(
+            "tiny;l1i=1024/2/bit-plru;l1d=512/8/bit-plru;l2=4096/4/lru;l3=8192/2/lru;latency=1/2/3/4;mhz=1",
+        )
+        .unwrap();
+        for seed in 0..8 {
+            let (mut plain, meanings, _) = translated(FUNCTIONS, &HEADS);
+            let traces: Vec<Vec<u64>> =
+                (0..3).map(|part| course(&plain, &meanings, 3 * seed + part)).collect();
+            let mut caches = Hierarchy::new(&machine);
+            caches.note_payers(true);
+            for trace in &traces {
+                reference::drain(&meanings, trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
+                plain.charge_misses(&mut caches);
+            }
+            let expected = plain.call_paths(String::new());
+
+            let (mut followed, meanings, _) = translated(FUNCTIONS, &HEADS);
+            let mut drain = Generated::new(&machine, true);
+            drain.add_exits(0..meanings.paths.len());
+            drain.caches().note_payers(true);
+            for trace in &traces {
+                drain.drain(&meanings, 0, memory::write_trace(trace), Some(&mut followed));
+                followed.charge_misses(drain.caches());
+                // What is counted in places is not lost, and counted on.
+                followed.followed(if seed % 2 == 0 { 1 << 40 } else { 0 });
+            }
+            assert_eq!(followed.call_paths(String::new()), expected, "seed {seed}");
+            assert!(expected.calls.len() > 50 && expected.total().get(Event::L1dReadMisses) > 0);
+        }
     }
 
     /// Follows records of one slot each.
@@ -284,7 +381,7 @@ mod tests {
     fn a_call_that_a_superblock_follows_is_charged_to_its_callee() {
         // call 6; ret; 6: nop; ret
         let _arena = arena();
-        let (mut ledger, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
+        let (mut ledger, _, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
         let trace = [last[0], STACK, last[0], STACK];
         follow(&mut ledger, &trace);
         let paths = ledger.call_paths(String::new());
@@ -296,7 +393,7 @@ mod tests {
     fn calls_below_the_stack_pointer_are_over() {
         // 0: call rax; 2: call rax; 4: ret
         let _arena = arena();
-        let (mut ledger, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
+        let (mut ledger, _, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
         let [first, second, returns] = [last[0], last[1], last[2]];
         // 0 calls 2, which calls 4, which has gone to 0 by a jump: its call is at the place of the first.
         let trace = [first, STACK, second, STACK - 8, first, STACK, returns, STACK - 8, returns, STACK];
