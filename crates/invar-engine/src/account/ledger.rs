@@ -20,7 +20,7 @@ use invar_sim::Hierarchy;
 
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
-use super::rows::{Numbers, Rows};
+use super::rows::{Numbers, Rows, name, named};
 use crate::drain::reference;
 use crate::host::following::{self, CALLED, FRAMES, Frame, Position};
 use crate::host::layout::EXIT_END;
@@ -34,6 +34,7 @@ pub const ONE_STACK: u32 = 1 << 20;
 
 /// Calls that are met when there are so many are charged to their callers.
 const CALLS_MAX: usize = 1 << 20;
+const _: () = assert!(named(CALLED as u32) as usize > CALLS_MAX, "that is no call's name");
 
 /// After so many words of trace no place of a row is near to counting more than it can.
 const WORDS_MAX: usize = 1 << 31;
@@ -169,7 +170,7 @@ impl Ledger {
     pub fn position(&self) -> Position {
         let inner = self.stack.python.last().map_or(0, |python| python.depth);
         Position {
-            call: if self.called { CALLED } else { u64::from(self.stack.call) + 1 },
+            call: if self.called { CALLED } else { u64::from(name(self.stack.call)) },
             top: following::top(self.depth),
             floor: following::top(inner),
             pointer: self.stack.pointer,
@@ -180,7 +181,7 @@ impl Ledger {
     pub fn resume(&mut self, position: &Position) {
         self.called = position.call == CALLED;
         if !self.called {
-            self.stack.call = position.call as u32 - 1;
+            self.stack.call = named(position.call as u32);
         }
         self.depth = following::depth(position.top);
         self.stack.pointer = position.pointer;
@@ -195,7 +196,7 @@ impl Ledger {
         }
     }
 
-    /// Who pays for what the first operation of a record does, if `call` is at work.
+    /// Who pays for what the first operation of a record does, if `call` is at work. The next operation's number is the next.
     #[inline]
     pub fn payer(&self, call: u32, exit: u32) -> Payer {
         Payer { call, exit: (self.exits.base + exit as usize) as u32, op: 0 }
@@ -284,7 +285,7 @@ impl Ledger {
             return;
         }
         self.depth += 1;
-        let caller = u64::from(self.stack.call) + 1;
+        let caller = u64::from(name(self.stack.call));
         following::frames()[self.depth] = Frame { pointer, caller };
         match callee {
             Some(callee) => self.stack.call = callee,
@@ -307,7 +308,7 @@ impl Ledger {
     fn leave(&mut self) {
         if let Some(Frame { caller, .. }) = self.innermost() {
             self.depth -= 1;
-            self.stack.call = caller as u32 - 1;
+            self.stack.call = named(caller as u32);
             while self.stack.python.last().is_some_and(|python| python.depth > self.depth) {
                 self.stack.python.pop();
             }
@@ -444,10 +445,10 @@ impl Ledger {
         call
     }
 
-    /// An operation did something besides.
-    pub fn charge(&mut self, payer: Payer, event: Event, count: u64) {
+    /// The operation whose payer has this number did something besides.
+    pub fn charge(&mut self, payer: u64, event: Event, count: u64) {
         if self.active && count > 0 {
-            self.charges.add(payer.number(), event, count);
+            self.charges.add(payer, event, count);
         }
     }
 

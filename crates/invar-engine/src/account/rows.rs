@@ -25,9 +25,21 @@ pub(super) struct Row {
 
 /// The rows of calls that follow each other start so many places apart: by the golden ratio, so that they are far from each
 /// other, while a call's exits, whose numbers are near each other, are side by side.
-pub const CALL_STRIDE: u32 = 324_027;
-/// The same of children.
-pub const CHILD_STRIDE: u32 = 40_503;
+const CALL_STRIDE: u32 = 324_027;
+/// What takes the stride back.
+const CALL_INVERSE: u32 = 238_496_627;
+/// The same of children, whose places start from names.
+pub const CHILD_STRIDE: u32 = 20_405;
+
+/// What thunks know a call by: where its rows start, in more bits than places have. Zero is no name.
+pub const fn name(call: u32) -> u32 {
+    (call + 1).wrapping_mul(CALL_STRIDE)
+}
+
+/// The call of a name.
+pub const fn named(name: u32) -> u32 {
+    name.wrapping_mul(CALL_INVERSE).wrapping_sub(1)
+}
 
 /// The end of a trace is in no superblock.
 const NO_BLOCK: u32 = u32::MAX;
@@ -60,9 +72,9 @@ impl Rows {
         }
         let place = place(call, exit);
         let row = &mut following::rows()[place];
-        if row.call != call + 1 {
+        if row.call != name(call) {
             put_aside(row, place, base, &mut self.aside);
-            row.call = call + 1;
+            row.call = name(call);
         }
         row.times += 1;
         self.taken[place / PAGE] = true;
@@ -73,16 +85,16 @@ impl Rows {
         if (exit as usize) < ROWS_MAX
             && let Some(lead) = following::leads()[place(call, exit)].get_mut(number)
         {
-            *lead = callee + 1;
+            *lead = name(callee);
         }
     }
 
     /// What `call` calls where it comes to a superblock by an indirect call: thunks find it from now on.
     pub fn adopt(&mut self, call: u32, block: u32, child: u32, calls: &mut [Call]) {
-        let place = (call + 1).wrapping_mul(CHILD_STRIDE).wrapping_add(block) as usize % CHILDREN_MAX;
+        let place = name(call).wrapping_mul(CHILD_STRIDE).wrapping_add(block) as usize % CHILDREN_MAX;
         let known = &mut following::children()[place];
         count_calls(known, calls);
-        *known = Child { call: call + 1, block, child: child + 1, times: 0 };
+        *known = Child { call: name(call), block, child: name(child), times: 0 };
         self.children_taken[place / PAGE] = true;
     }
 
@@ -131,14 +143,14 @@ fn key(call: u32, exit: usize) -> u64 {
 
 /// Where a call and an exit are counted. A place and a call have one exit between them.
 fn place(call: u32, exit: u32) -> usize {
-    (call + 1).wrapping_mul(CALL_STRIDE).wrapping_add(exit) as usize % ROWS_MAX
+    name(call).wrapping_add(exit) as usize % ROWS_MAX
 }
 
 fn put_aside(row: &mut following::Row, place: usize, base: usize, aside: &mut Counts) {
     let following::Row { call, times } = core::mem::take(row);
     if times > 0 {
-        let exit = (place as u32).wrapping_sub(call.wrapping_mul(CALL_STRIDE)) as usize % ROWS_MAX;
-        aside.add(key(call - 1, base + exit), 0, u64::from(times));
+        let exit = (place as u32).wrapping_sub(call) as usize % ROWS_MAX;
+        aside.add(key(named(call), base + exit), 0, u64::from(times));
     }
 }
 
@@ -146,12 +158,14 @@ fn count_calls(child: &mut Child, calls: &mut [Call]) {
     let Child { call, child, times, .. } = core::mem::take(child);
     // Where there were too many calls, callers pay for what they call.
     if child != call
-        && let Some(called) = calls.get_mut((child as usize).wrapping_sub(1))
+        && times > 0
+        && let Some(called) = calls.get_mut(named(child) as usize)
     {
         called.calls += u64::from(times);
     }
 }
 
+const _: () = assert!(CALL_STRIDE.wrapping_mul(CALL_INVERSE) == 1);
 const _: () = assert!(ROWS_MAX.is_power_of_two() && ROWS_MAX.is_multiple_of(PAGE));
 const _: () = assert!(CHILDREN_MAX.is_power_of_two() && CHILDREN_MAX.is_multiple_of(PAGE));
 

@@ -12,7 +12,6 @@ use invar_sim::{Hierarchy, Settling};
 use super::code_lines::CodeWords;
 use super::reference::{self, Exactness, Meanings};
 use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
-use crate::account::charges::Payer;
 use crate::account::ledger::Ledger;
 use crate::host::following::Position;
 use crate::host::layout::{self, ARENA};
@@ -221,11 +220,11 @@ impl Draining<'_> {
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
-        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, exit));
+        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, exit).number());
         for (op, number) in self.meanings.ops[ops.start as usize..ops.end as usize].iter().zip(start..) {
-            let payer = first.map(|first| Payer { op: number, ..first });
+            let payer = first.map(|first| first + u64::from(number));
             if let Some(payer) = payer {
-                caches.set_payer(payer.number());
+                caches.set_payer(payer);
             }
             match op {
                 Op::Fetch { .. } if code_is_settled => {}

@@ -8,7 +8,7 @@ use super::layout::{self, ARENA};
 use super::memory::{self, READ_WRITE};
 use super::syscall::{number, syscall};
 
-/// Where the trace has been followed to. Calls have numbers from 1 here: an empty place of a table is nobody's.
+/// Where the trace has been followed to. Calls go by names here, which are not zero: an empty place of a table is nobody's.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {

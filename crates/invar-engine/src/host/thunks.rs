@@ -8,6 +8,7 @@ use core::arch::naked_asm;
 use super::context::at;
 use super::layout::{self, ARENA};
 use super::memory;
+use crate::account::rows;
 use crate::drain::generated::Draining;
 use crate::drain::thunk;
 
@@ -88,7 +89,7 @@ extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32,
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
     let (exit, slots) = unsafe { read(draining, record) };
-    draining.record(exit, slots, told, call.wrapping_sub(1));
+    draining.record(exit, slots, told, rows::named(call));
 }
 
 /// A record whose call is not usual.

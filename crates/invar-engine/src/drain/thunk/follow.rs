@@ -9,7 +9,7 @@ use core::mem::offset_of;
 
 use crate::account::exits::{Follow, OPEN_MAX, Pointer, Shift};
 use crate::account::ledger::ONE_STACK;
-use crate::account::rows::{CALL_STRIDE, CHILD_STRIDE};
+use crate::account::rows::CHILD_STRIDE;
 use crate::host::context::at;
 use crate::host::following::{Child, Frame, LEADS_PER_ROW, Position, Row};
 use crate::host::layout;
@@ -206,9 +206,7 @@ impl Assembler {
 
     /// `eax` = the place of the row of the call at work and this exit.
     fn place_of_row(&mut self, number: u32) {
-        self.raw(&[0x69, 0xc3]); // imul eax, ebx, ...
-        self.raw(&CALL_STRIDE.to_le_bytes());
-        self.raw(&[0x05]); // add eax, ...
+        self.raw(&[0x8d, 0x83]); // lea eax, [rbx + ...]
         self.raw(&number.to_le_bytes());
         self.raw(&[0x25]); // and eax, ...
         self.raw(&(layout::ROWS_MAX as u32 - 1).to_le_bytes());
