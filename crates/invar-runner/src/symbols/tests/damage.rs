@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use object::{Object, ObjectSection};
 use proptest::prelude::*;
 
 use super::{BASE, paths};
@@ -99,4 +100,30 @@ fn functions_inlined_into_each_other_without_end_do_not_break_the_reader() {
     let paths = paths(&mapped.maps, &[(work.0, &[work])]);
     let named = named("a", &paths, None, &mut Cache::default());
     assert!(named.profile.functions.iter().any(|function| function.name == "work"), "its symbol has a name");
+}
+
+#[test]
+fn a_packed_section_that_claims_to_be_large_takes_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.c"), "int work(int x) { return x + 1; }").unwrap();
+    let flags = ["-O2", "-g", "-gz", "-shared", "-fPIC", "-nostdlib", "a.c", "-o", "a.so"];
+    assert!(Command::new("gcc").args(flags).current_dir(directory.path()).status().unwrap().success());
+    let path = directory.path().join("a.so");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let headers: Vec<usize> = {
+        let file = object::read::elf::ElfFile64::<object::Endianness>::parse(&*bytes).unwrap();
+        let packed = file.sections().filter(|section| {
+            matches!(section.flags(), object::SectionFlags::Elf { sh_flags } if sh_flags & u64::from(object::elf::SHF_COMPRESSED) != 0)
+        });
+        packed.filter_map(|section| Some(section.file_range()?.0 as usize)).collect()
+    };
+    assert!(!headers.is_empty(), "the compiler packs debug information");
+    for header in headers {
+        bytes[header + 8..header + 16].copy_from_slice(&(2_u64 << 30).to_le_bytes());
+    }
+    ask(&path, &bytes);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 1 << 20, "{kilobytes} kB were needed");
 }
