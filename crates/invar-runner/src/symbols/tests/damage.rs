@@ -110,16 +110,16 @@ fn a_packed_section_that_claims_to_be_large_takes_no_memory() {
     assert!(Command::new("gcc").args(flags).current_dir(directory.path()).status().unwrap().success());
     let path = directory.path().join("a.so");
     let mut bytes = std::fs::read(&path).unwrap();
-    let headers: Vec<usize> = {
-        let file = object::read::elf::ElfFile64::<object::Endianness>::parse(&*bytes).unwrap();
-        let packed = file.sections().filter(|section| {
-            matches!(section.flags(), object::SectionFlags::Elf { sh_flags } if sh_flags & u64::from(object::elf::SHF_COMPRESSED) != 0)
-        });
-        packed.filter_map(|section| Some(section.file_range()?.0 as usize)).collect()
+    // Where the packed bytes of sections start: behind a header, whose second word is how many they are unpacked.
+    let packed: Vec<usize> = {
+        let file = object::File::parse(&*bytes).unwrap();
+        let ranges = file.sections().filter_map(|section| section.compressed_file_range().ok());
+        let packed = ranges.filter(|range| range.format != object::CompressionFormat::None);
+        packed.map(|range| range.offset as usize).collect()
     };
-    assert!(!headers.is_empty(), "the compiler packs debug information");
-    for header in headers {
-        bytes[header + 8..header + 16].copy_from_slice(&(2_u64 << 30).to_le_bytes());
+    assert!(!packed.is_empty(), "the compiler packs debug information");
+    for start in packed {
+        bytes[start - 16..start - 8].copy_from_slice(&(2_u64 << 30).to_le_bytes());
     }
     ask(&path, &bytes);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
