@@ -166,13 +166,14 @@ pub fn end_trace(end: u64, exit: u32) {
     unsafe { (end as *mut u64).write(u64::from(exit)) };
 }
 
-/// The arena, mapped, for one test at a time.
+/// The arena, mapped and with nothing counted, for one test at a time.
 #[cfg(test)]
 pub fn arena() -> std::sync::MutexGuard<'static, ()> {
     static ARENA: std::sync::Mutex<()> = std::sync::Mutex::new(());
     static MAPPED: std::sync::Once = std::sync::Once::new();
     let guard = ARENA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     MAPPED.call_once(|| map_arena().expect("the tests' arena is free"));
+    discard(layout::COUNTERS, 8 * layout::COUNTERS_MAX as u64);
     guard
 }
 
