@@ -196,11 +196,11 @@ const ANSWERED: [u64; 13] = [
 ];
 
 /// The filter. Jumps are relative to the next instruction.
-static FILTER: [Instruction; ANSWERED.len() + 14] = {
+static FILTER: [Instruction; ANSWERED.len() + 13] = {
     const N: u8 = ANSWERED.len() as u8;
-    const FROM: u8 = 3 + N + 6;
-    const ALLOWED: u8 = 3 + N + 9;
-    let mut filter = [answer(ALLOW); N as usize + 14];
+    const FROM: u8 = 3 + N + 5;
+    const ALLOWED: u8 = 3 + N + 8;
+    let mut filter = [answer(ALLOW); N as usize + 13];
     filter[0] = load(data::ARCHITECTURE);
     filter[1] = jump_if(X86_64, 0, ALLOWED - 2);
     filter[2] = load(data::CALL);
@@ -215,14 +215,13 @@ static FILTER: [Instruction; ANSWERED.len() + 14] = {
     filter[at as usize + 2] = jump_if_bits(CLONE_VM, ALLOWED - (at + 3), 0);
     filter[at as usize + 3] = load(data::SECOND);
     filter[at as usize + 4] = jump_if(0, 0, ALLOWED - (at + 5));
-    filter[at as usize + 5] = load(data::SECOND + 4);
     // FROM
-    filter[at as usize + 6] = load(data::FROM_HIGH);
-    filter[at as usize + 7] = and(0xf000);
-    filter[at as usize + 8] = jump_if((AREA as u32) << 12, 1, 0);
+    filter[at as usize + 5] = load(data::FROM_HIGH);
+    filter[at as usize + 6] = and(0xf000);
+    filter[at as usize + 7] = jump_if((AREA as u32) << 12, 1, 0);
     // ALLOWED
-    filter[at as usize + 9] = answer(ALLOW);
-    filter[at as usize + 10] = answer(TRAP);
+    filter[at as usize + 8] = answer(ALLOW);
+    filter[at as usize + 9] = answer(TRAP);
     filter
 };
 
