@@ -73,7 +73,8 @@ impl Program {
             let (file_bytes, bytes) = (word(at + 32)?, word(at + 40)?);
             match kind {
                 LOAD => {
-                    let fits = |start: u64, bytes: u64| start.checked_add(bytes).is_some_and(|end| end < 1 << 40);
+                    let fits =
+                        |start: u64, bytes: u64| start.checked_add(bytes).is_some_and(|end| end < 1 << 40);
                     let alike = offset % crate::PAGE == address % crate::PAGE;
                     if !(fits(address, bytes) && fits(offset, file_bytes) && file_bytes <= bytes && alike) {
                         return None;

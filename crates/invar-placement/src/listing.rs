@@ -24,9 +24,7 @@ pub struct Room {
 
 impl Room {
     /// Nothing but zeros.
-    pub const fn new() -> Room {
-        Room { copy: [0; BYTES_MAX], places: [0; ENTRIES_MAX] }
-    }
+    pub const EMPTY: Room = Room { copy: [0; BYTES_MAX], places: [0; ENTRIES_MAX] };
 
     /// Sorts the records. What is longer than there is room, or no list of records, stays as it is.
     ///
@@ -54,7 +52,10 @@ impl Room {
             while byte < length {
                 let offset = (OFFSET..OFFSET + 8).contains(&byte);
                 // Record by record the lengths differ: offsets are put in below.
-                if !offset && let (Some(place), Some(&value)) = (records.get_mut(to + byte), self.copy.get(from + byte)) {
+                if !offset
+                    && let (Some(place), Some(&value)) =
+                        (records.get_mut(to + byte), self.copy.get(from + byte))
+                {
                     *place = value;
                 }
                 byte = core::hint::black_box(byte + 1);
@@ -68,7 +69,8 @@ impl Room {
         while index < count {
             let mut byte = OFFSET;
             while byte < OFFSET + 8 {
-                if let (Some(place), Some(&value)) = (records.get_mut(to + byte), self.copy.get(from + byte)) {
+                if let (Some(place), Some(&value)) = (records.get_mut(to + byte), self.copy.get(from + byte))
+                {
                     *place = value;
                 }
                 byte = core::hint::black_box(byte + 1);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     fn sorted(mut records: Vec<u8>) -> Vec<u8> {
-        let mut room = Room::new();
+        let mut room = Room::EMPTY;
         room.sort(&mut records);
         records
     }
@@ -223,8 +225,12 @@ mod tests {
         let all = read(&sorted(records(&["longer-than-eight", "b", ".", "a"])));
         // The number of a file is large, as `stat` says it.
         const FAR: u64 = 1 << 40;
-        let expected =
-            [(101 + FAR, 1, "."), (101 + FAR, 2, "a"), (101 + FAR, 3, "b"), (117 + FAR, 4, "longer-than-eight")];
+        let expected = [
+            (101 + FAR, 1, "."),
+            (101 + FAR, 2, "a"),
+            (101 + FAR, 3, "b"),
+            (117 + FAR, 4, "longer-than-eight"),
+        ];
         assert_eq!(all, expected.map(|(number, offset, name)| (number, offset, name.to_string())));
     }
 

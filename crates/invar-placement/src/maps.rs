@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn a_file_is_known_by_device_and_inode() {
-        let line = b"7ffff5bfc000-7ffff5c02000 r-xp 00002000 fe:00 326389                     /usr/lib/a b.so";
+        let line =
+            b"7ffff5bfc000-7ffff5c02000 r-xp 00002000 fe:00 326389                     /usr/lib/a b.so";
         let mapping = read(line).unwrap();
         assert_eq!((mapping.start, mapping.end), (0x7fff_f5bf_c000, 0x7fff_f5c0_2000));
         assert_eq!((mapping.file, mapping.name), (&b"fe:00 326389"[..], &b"/usr/lib/a b.so"[..]));

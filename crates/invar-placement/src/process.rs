@@ -336,8 +336,14 @@ fn load(file: &File, program: &Program, base: u64) -> Option<Memory> {
         let in_file = base + segment.address + segment.file_bytes;
         let end = page_up(base + segment.address + segment.bytes);
         if segment.file_bytes > 0 {
-            let arguments =
-                [start, in_file - start, segment.protection, PRIVATE | FIXED, file.0, page_down(segment.offset)];
+            let arguments = [
+                start,
+                in_file - start,
+                segment.protection,
+                PRIVATE | FIXED,
+                file.0,
+                page_down(segment.offset),
+            ];
             // SAFETY: replaces a part of the memory that was just mapped.
             if unsafe { call(number::MMAP, arguments) } != start as i64 {
                 return None;
@@ -403,8 +409,9 @@ impl Old {
         let mut count = 0;
         let mut kept_end = 0;
         for mapping in lines() {
-            let of_the_kernel =
-                [&b"[stack"[..], b"[vdso", b"[vvar", b"[vsyscall"].iter().any(|name| mapping.name.starts_with(name));
+            let of_the_kernel = [&b"[stack"[..], b"[vdso", b"[vvar", b"[vsyscall"]
+                .iter()
+                .any(|name| mapping.name.starts_with(name));
             // Behind the last part of a library's file is memory of its that the file does not hold.
             let own = mapping.file == own.file || mapping.name.is_empty() && mapping.start == kept_end;
             if own {

@@ -66,7 +66,7 @@ static LOCKED: Locked = Locked {
         places: Places::new(MAPPINGS.start, MAPPINGS.end),
         heap: [0; 2],
         action: DEFAULT,
-        listing: Room::new(),
+        listing: Room::EMPTY,
     }),
 };
 
@@ -274,10 +274,10 @@ mod frame {
 extern "C" fn handler(signal: u64, information: *const i32, context: *mut u64) {
     const SYS_SECCOMP: i32 = 1;
     // SAFETY: the third word of the information is its code.
-    let code = unsafe { information.add(2).read() };
+    let code = unsafe { information.wrapping_add(2).read() };
     let word = |index: usize| {
         // SAFETY: all of the indices are within the frame, which is nobody else's.
-        unsafe { context.add(index).read() }
+        unsafe { context.wrapping_add(index).read() }
     };
     if code != SYS_SECCOMP || !is_ours(word(frame::RIP)) {
         return pass_on(signal, information, context);
@@ -296,14 +296,14 @@ extern "C" fn handler(signal: u64, information: *const i32, context: *mut u64) {
         number::RT_SIGPROCMASK => {
             let (result, mask) = set_mask(word(frame::MASK), arguments);
             // SAFETY: within the frame; the kernel takes the mask from there.
-            unsafe { context.add(frame::MASK).write(mask) };
+            unsafe { context.wrapping_add(frame::MASK).write(mask) };
             result
         }
         call @ (number::FORK | number::CLONE) => fork(call, arguments),
         _ => return pass_on(signal, information, context),
     };
     // SAFETY: within the frame; the program finds the result there.
-    unsafe { context.add(frame::RAX).write(result as u64) };
+    unsafe { context.wrapping_add(frame::RAX).write(result as u64) };
 }
 
 /// A SIGSYS of the program's own: its handler's, or its end.
@@ -357,9 +357,10 @@ fn map(arguments: [u64; 6]) -> i64 {
         }
         return result;
     }
-    let at = |place: u64| real(number::MMAP, [place, bytes, protection, flags | FIXED_NOREPLACE, file, offset]);
+    let at =
+        |place: u64| real(number::MMAP, [place, bytes, protection, flags | FIXED_NOREPLACE, file, offset]);
     let wish = page_down(address);
-    let within = MAPPINGS.start <= wish && wish < MAPPINGS.end;
+    let within = MAPPINGS.contains(&wish);
     if wish != 0 && (!within || places.is_free(wish, wish.saturating_add(bytes_mapped))) {
         let result = at(wish);
         if result > 0 {
@@ -372,7 +373,8 @@ fn map(arguments: [u64; 6]) -> i64 {
     while let Some(place) = places.find(bytes_mapped, align) {
         let result = at(place);
         // Somebody else's: it is taken, and the next one is tried.
-        let taken = if result == EEXIST || result > 0 { places.take(place, place + bytes_mapped) } else { Ok(()) };
+        let taken =
+            if result == EEXIST || result > 0 { places.take(place, place + bytes_mapped) } else { Ok(()) };
         if result != EEXIST {
             return result;
         }
@@ -387,7 +389,8 @@ fn unmap(arguments: [u64; 6]) -> i64 {
     let mut guard = Guard::take();
     let result = real(number::MUNMAP, arguments);
     if result == 0 {
-        let _ = guard.state().places.give_back(arguments[0], arguments[0].saturating_add(page_up(arguments[1])));
+        let _ =
+            guard.state().places.give_back(arguments[0], arguments[0].saturating_add(page_up(arguments[1])));
     }
     result
 }
@@ -479,22 +482,29 @@ fn list(arguments: [u64; 6]) -> i64 {
     result
 }
 
+/// Changes a value of a struct that the kernel has just written to the program's memory.
+fn change<T>(place: *mut T, by: impl FnOnce(T) -> T) {
+    // SAFETY: the callers' places are within what the kernel has just written.
+    let value = unsafe { place.read_unaligned() };
+    // SAFETY: as above.
+    unsafe { place.write_unaligned(by(value)) };
+}
+
+/// Looks at such a value.
+fn look<T>(place: *const T) -> T {
+    // SAFETY: as in `change`.
+    unsafe { place.read_unaligned() }
+}
+
 /// `place` is where the kernel writes a `struct stat`.
 fn status(call: u64, arguments: [u64; 6], place: u64) -> i64 {
     let result = real(call, arguments);
     if result == 0 {
-        let words = place as *mut u64;
-        let change = |index: usize, by: &dyn Fn(u64) -> u64| {
-            // SAFETY: the kernel has just written all of the struct there, which is longer.
-            let word = unsafe { words.add(index) };
-            // SAFETY: as above.
-            unsafe { word.write_unaligned(by(word.read_unaligned())) };
-        };
-        // SAFETY: as above.
-        let mode = unsafe { words.add(3).cast::<u32>().read_unaligned() };
-        change(0, &facts::device);
-        change(1, &facts::file);
-        change(6, &|bytes| facts::bytes(mode, bytes));
+        let at = |offset: u64| (place + offset) as *mut u64;
+        let mode = look(at(24).cast::<u32>());
+        change(at(0), facts::device);
+        change(at(8), facts::file);
+        change(at(48), |bytes| facts::bytes(mode, bytes));
     }
     result
 }
@@ -503,24 +513,12 @@ fn status(call: u64, arguments: [u64; 6], place: u64) -> i64 {
 fn extended_status(arguments: [u64; 6]) -> i64 {
     let result = real(number::STATX, arguments);
     if result == 0 {
-        let bytes = arguments[4] as *mut u8;
-        let word = |at: usize| {
-            // SAFETY: the kernel has just written all of the struct there, which is longer.
-            unsafe { bytes.add(at).cast::<u64>() }
-        };
-        let half = |at: usize| word(at).cast::<u32>();
-        // SAFETY: as above.
-        let mode = u32::from(unsafe { word(28).cast::<u16>().read_unaligned() });
-        // SAFETY: as above.
-        let (file, size) = unsafe { (word(32).read_unaligned(), word(40).read_unaligned()) };
-        // SAFETY: as above.
-        let (major, minor) = unsafe { (half(136).read_unaligned(), half(140).read_unaligned()) };
-        // SAFETY: as above.
-        unsafe { word(32).write_unaligned(facts::file(file)) };
-        // SAFETY: as above.
-        unsafe { word(40).write_unaligned(facts::bytes(mode, size)) };
-        // SAFETY: as above.
-        unsafe { half(136).write_unaligned(facts::major(major, minor)) };
+        let at = |offset: u64| (arguments[4] + offset) as *mut u64;
+        let mode = u32::from(look(at(28).cast::<u16>()));
+        let minor = look(at(140).cast::<u32>());
+        change(at(32), facts::file);
+        change(at(40), |bytes| facts::bytes(mode, bytes));
+        change(at(136).cast::<u32>(), |major| facts::major(major, minor));
     }
     result
 }

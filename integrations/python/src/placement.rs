@@ -39,7 +39,8 @@ pub fn variables() -> Option<[CString; 2]> {
     let ask = [invar_placement::ASK, b"1"].concat();
     // The dynamic linker takes these for the end of a path.
     let is_one_path = !own.as_bytes().iter().any(|byte| b" :;$".contains(byte));
-    (is_one_path && cfg!(target_env = "gnu")).then_some([CString::new(preload).ok()?, CString::new(ask).ok()?])
+    (is_one_path && cfg!(target_env = "gnu"))
+        .then_some([CString::new(preload).ok()?, CString::new(ask).ok()?])
 }
 
 /// The path of this library.
