@@ -17,6 +17,7 @@ use invar_core::run::{Run, Summary};
 use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Wanted};
 
 use crate::address::Links;
+use crate::histories::Histories;
 use crate::problem::Problem;
 
 /// A project that is shown.
@@ -54,6 +55,7 @@ struct Inner {
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
     paid: Mutex<BTreeMap<[String; 3], Paid>>,
+    histories: Histories,
 }
 
 /// What has been verified and acknowledged so far, as numbers that grow: a judgement that is kept is of such a state.
@@ -80,6 +82,7 @@ impl App {
             runs: Mutex::default(),
             briefs: Mutex::default(),
             paid: Mutex::default(),
+            histories: Histories::default(),
         }))
     }
 
@@ -166,8 +169,8 @@ impl App {
     }
 
     /// What every benchmark did in these runs.
-    pub async fn histories(&self, recent: &Recent) -> Result<Vec<Series>, Problem> {
-        Ok(self.store().histories(&recent.runs, &recent.way).await?)
+    pub async fn histories(&self, recent: &Recent) -> Result<Arc<Vec<Series>>, Problem> {
+        Ok(self.0.histories.of(self.store(), recent).await?)
     }
 
     /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
