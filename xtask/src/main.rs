@@ -100,7 +100,7 @@ enum Command {
         measurements: Vec<u64>,
         /// Of `server`: another program than the one of this checkout, such as that of another commit.
         #[arg(long)]
-        invar: Option<PathBuf>,
+        invar: Option<std::path::PathBuf>,
     },
     /// Kill one of two replicas of a server again and again (`soak`), or ask it whatever its OpenAPI document permits (`api`).
     Server {

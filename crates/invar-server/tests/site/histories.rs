@@ -36,7 +36,7 @@ fn step(number: u32) -> Run {
     let costs: Vec<(&str, u64)> = costs.iter().map(|(name, cost)| (name.as_str(), *cost)).collect();
     let mut run = run(number, if number % 5 == 3 { "side" } else { "main" }, &costs);
     if number % 6 == 1 {
-        run.measurements[2].diagnostics.add(Diagnostic::Failed);
+        run.measurements[2].diagnostics.insert(Diagnostic::Failed);
     }
     run.source.as_mut().unwrap().dirty = number % 11 == 10;
     run

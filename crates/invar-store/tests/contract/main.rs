@@ -375,7 +375,7 @@ async fn a_history_is_of_one_branch_and_of_clean_trees(store: Store) {
     put(&store, &runs).await;
     let of = async |branch, trees| {
         let history = store.history("t.py::a", &way(), branch, trees, 9).await.unwrap();
-        history.points.into_iter().map(|point| point.run.commit.unwrap()).collect::<String>()
+        history.points.into_iter().map(|point| point.run.commit.clone().unwrap()).collect::<String>()
     };
     assert_eq!(of(Some("main"), Trees::Clean).await, "ad");
     assert_eq!(of(Some("main"), Trees::All).await, "abd");
