@@ -40,6 +40,7 @@ export async function pages(site) {
     benchmarks: "/benchmarks",
     benchmark: `/b/${path(benchmark)}`,
     "benchmark-instructions": `/b/${path(benchmark)}?metric=instructions&branch=*&y=zero`,
+    "benchmark-over": `/b/${path(benchmark)}?over=branch%3Afour-steps&over=branch%3Acheck-everything`,
     runs: "/runs",
     run: `/runs/${head}`,
     choose: "/compare",

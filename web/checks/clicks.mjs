@@ -86,6 +86,25 @@ const ways = {
     assert.ok(await page.locator("#headline").isVisible());
   },
 
+  async "other branches are laid over a history, and are there after a reload"(page) {
+    await page.goto(site + all.benchmark);
+    for (const branch of ["four-steps", "check-everything"]) {
+      await page.getByLabel("Lay over").selectOption(`branch:${branch}`);
+      await page.getByRole("button", { name: "Show", exact: true }).click();
+      await page.locator(".overlays li", { hasText: branch }).waitFor();
+    }
+    await page.reload();
+    assert.equal(await page.locator(".overlays li").count(), 2);
+    assert.equal(await page.locator("table.overlay").count(), 2);
+    // The newest places are those of the branches.
+    await page.locator(".zoomable").focus();
+    await page.keyboard.press("End");
+    assert.match(await page.locator(".point-tip").innerText(), /four-steps: |check-everything: /);
+    await page.getByRole("link", { name: "Remove four-steps" }).click();
+    await page.locator(".overlays li", { hasText: "four-steps" }).waitFor({ state: "detached" });
+    assert.doesNotMatch(page.url(), /four-steps/);
+  },
+
   async "a branch is looked at commit by commit"(page) {
     await page.goto(`${site}/pulls`);
     await page.getByRole("link", { name: "four-steps" }).click();

@@ -122,8 +122,45 @@ assert.equal((await bob.goto(site + project)).status(), 200);
 assert.equal(await bob.getByRole("link", { name: "Settings" }).count(), 0);
 done("somebody is invited, and becomes a member");
 
+// A repository is trusted.
+await page.goto(`${site}${project}/settings/publishers`);
+await page.getByLabel("Repository", { exact: true }).fill("acme/fib");
+await page.getByLabel(/^Branches and tags;/).fill("refs/heads/*");
+await page.getByRole("button", { name: "Trust it" }).click();
+await page.getByRole("button", { name: "Remove acme/fib" }).waitFor();
+done("a repository's CI is trusted");
+
+// A benchmark is renamed, which can be taken back, and another one archived.
+const names = `${site}${project}/settings/benchmarks`;
+await page.goto(names);
+const [old, given] = await page.locator("#known option").evaluateAll((options) => options.map(({ value }) => value));
+const history = (name) => `${site}${project}/b/${encodeURIComponent(name).replaceAll("%2F", "/")}`;
+await page.getByLabel("What runs have called it").fill(old);
+await page.getByLabel("What it is called from now on").fill(`${old}_renamed`);
+await page.getByRole("button", { name: "Rename it" }).click();
+await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: old }).waitFor();
+await page.goto(history(old));
+await page.waitForURL(/_renamed$/);
+await page.getByText("Before:").waitFor();
+await page.getByRole("link", { name: "Rename, merge or archive it" }).click();
+await page.getByLabel("Benchmark", { exact: true }).fill(given);
+await page.getByRole("button", { name: "Archive it" }).click();
+await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: given }).click();
+await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: given }).waitFor({ state: "detached" });
+done("a benchmark is renamed and its old address leads to the new one; another one is archived, and back");
+
+// What would not be kept.
+await page.goto(`${site}${project}/settings/retention`);
+await page.getByLabel(/^Days for runs/).fill("30");
+await page.getByLabel(/^Days for profiles/).fill("10");
+await page.getByRole("button", { name: "Show what would go" }).click();
+await page.getByText("What would go, if that were saved").waitFor();
+await page.getByRole("button", { name: "Save" }).click();
+await page.getByText("What goes the next time").waitFor();
+done("what is not to be kept is shown before it is saved");
+
 // What is left of the pages.
-const settings = ["general", "policy", "tokens", "members", "log"].map((name) => [`team-settings-${name}`, `${project}/settings/${name}`]);
+const settings = ["general", "policy", "benchmarks", "tokens", "publishers", "members", "retention", "log"].map((name) => [`team-settings-${name}`, `${project}/settings/${name}`]);
 await page.goto(`${site}${project}/settings/policy`);
 await page.locator("#settings").fill('default_branch = "main"\n\n[threshold]\ncycles = "5%"\ninstructions = "2%"\n\n[[benchmark]]\nmatch = "*iterative*"\nthreshold = "10%"\n');
 await page.getByRole("button", { name: "Save" }).click();

@@ -6,18 +6,34 @@ import uPlot from "uplot";
 import { element, token } from "./page";
 import { type Across, type Up, ends, named } from "./scale";
 
+/** A run, and what it says of each line. */
 interface Point {
   run: string;
-  value: number;
   seconds: number;
-  verdict: string;
   title: string;
   message: string;
-  text: string;
-  change: string;
   when: string;
   href: string;
+  cells: (Cell | null)[];
 }
+
+/** A result. */
+interface Cell {
+  value: number;
+  verdict: string;
+  text: string;
+  change: string;
+}
+
+/** What is drawn: the history itself, and what is laid over it. */
+interface Line {
+  name: string;
+  colour: string;
+  dash: number[];
+}
+
+/** Dashes by look, as in the site's style sheet. */
+const DASHES = [[7, 4], [2, 4], [10, 3, 2, 3], [4, 3], [12, 4], [1, 5]];
 
 /** More points than these are a line; only what is marked is a dot. */
 const DOTS_MOST = 160;
@@ -25,26 +41,43 @@ const HEIGHT = 300;
 
 /** Draws in place of what is in `place`. */
 export function history(place: HTMLElement): void {
-  const points = read();
+  const tables = [...document.querySelectorAll<HTMLTableElement>("#points, table.overlay")];
+  const lines = tables.map(({ dataset }): Line => dataset["look"] === undefined
+    ? { name: place.dataset["name"] ?? "", colour: "--history", dash: [] }
+    : { name: dataset["name"] ?? "", colour: `--over-${dataset["look"]}`, dash: DASHES[Number(dataset["look"])] ?? [] });
+  const points = read(tables);
   if (points.length < 2) return;
-  new Chart(place, points);
+  new Chart(place, points, lines);
 }
 
-function read(): Point[] {
-  const rows = [...document.querySelectorAll<HTMLTableRowElement>("#points > tbody > tr")].reverse();
+/** The runs of all tables, the oldest first. */
+function read(tables: HTMLTableElement[]): Point[] {
   const text = (row: HTMLElement, selector: string) => row.querySelector(selector)?.textContent?.trim().replace(/\s+/g, " ") ?? "";
-  return rows.map((row) => ({
-    run: row.dataset["run"] ?? "",
-    value: Number(row.dataset["value"]),
-    seconds: Number(row.dataset["seconds"]),
-    verdict: row.dataset["verdict"] ?? "",
-    title: text(row, "th"),
-    message: text(row, ".message"),
-    text: text(row, "td.number"),
-    change: text(row, "td.number + td.number"),
-    when: text(row, ".when"),
-    href: row.querySelector<HTMLAnchorElement>("th a")?.href ?? "",
-  }));
+  const points = new Map<string, Point>();
+  tables.forEach((table, line) => {
+    for (const row of [...table.querySelectorAll<HTMLTableRowElement>(":scope > tbody > tr")].reverse()) {
+      const run = row.dataset["run"] ?? "";
+      const point = points.get(run) ?? {
+        run,
+        seconds: Number(row.dataset["seconds"]),
+        title: text(row, "th"),
+        message: text(row, ".message"),
+        when: text(row, ".when"),
+        href: row.querySelector<HTMLAnchorElement>("th a")?.href ?? "",
+        cells: tables.map(() => null),
+      };
+      point.cells[line] = {
+        value: Number(row.dataset["value"]),
+        verdict: row.dataset["verdict"] ?? "",
+        text: text(row, "td.number"),
+        change: text(row, "td.number + td.number"),
+      };
+      points.set(run, point);
+    }
+  });
+  // Of one table the order is the table's: runs of one second are in it, too.
+  const all = [...points.values()];
+  return tables.length > 1 ? all.sort((a, b) => a.seconds - b.seconds) : all;
 }
 
 class Chart {
@@ -62,7 +95,7 @@ class Chart {
   private readonly bar = element("div", { className: "chart-bar" });
   private plot: uPlot | null = null;
 
-  constructor(private readonly place: HTMLElement, private readonly points: Point[]) {
+  constructor(private readonly place: HTMLElement, private readonly points: Point[], private readonly lines: Line[]) {
     this.metric = place.dataset["metric"] ?? "";
     this.at = points.length - 1;
     if (new URLSearchParams(location.search).get("y") === "zero") this.up = "zero";
@@ -89,11 +122,14 @@ class Chart {
   }
 
   private draw(): void {
-    const { points } = this;
+    const { points, lines } = this;
     this.plot?.destroy();
     this.frame.replaceChildren(this.tip);
     const xs = points.map((point, index) => (this.across === "date" ? point.seconds : index));
-    const ys = points.map(({ value }) => (this.up === "log" ? Math.max(value, 1) : value));
+    const ys = lines.map((_, line) => points.map(({ cells }) => {
+      const value = cells[line]?.value;
+      return value === undefined ? null : this.up === "log" ? Math.max(value, 1) : value;
+    }));
     const soft = token("--soft"), line = token("--line"), accent = token("--history");
     const grid = { stroke: line, width: 1 };
     const axis = { stroke: soft, grid, ticks: { ...grid, size: 4 }, font: "12px system-ui, sans-serif" };
@@ -116,10 +152,10 @@ class Chart {
       ],
       series: [
         {},
-        {
-          stroke: accent, width: 2, fill: token("--area"),
-          points: { show: points.length <= DOTS_MOST, size: 6, fill: accent, stroke: token("--card") },
-        },
+        ...lines.map(({ colour, dash }, line): uPlot.Series => ({
+          stroke: token(colour), width: 2, dash, spanGaps: true, ...(lines.length === 1 ? { fill: token("--area") } : {}),
+          points: { show: line === 0 ? points.length <= DOTS_MOST : false, size: 6, fill: token(colour), stroke: token("--card") },
+        })),
       ],
       hooks: {
         draw: [(plot) => this.marks(plot)],
@@ -127,7 +163,7 @@ class Chart {
         setCursor: [(plot) => { if (plot.cursor.left !== undefined && plot.cursor.left >= 0) this.hover(plot.cursor.idx ?? null); }],
         ready: [(plot) => this.listen(plot)],
       },
-    }, [xs, ys], this.frame);
+    }, [xs, ...ys], this.frame);
     this.zoomed();
   }
 
@@ -168,19 +204,20 @@ class Chart {
   /** Triangles for what changed, and letters for what was clicked. */
   private marks(plot: uPlot): void {
     const { ctx } = plot, scale = devicePixelRatio;
-    const place = (index: number): [number, number] => [
+    const place = (index: number, line: number): [number, number] => [
       plot.valToPos(plot.data[0][index] ?? 0, "x", true),
-      plot.valToPos(plot.data[1]?.[index] ?? 0, "y", true),
+      plot.valToPos(plot.data[line + 1]?.[index] ?? 0, "y", true),
     ];
     const { left, top, width, height } = plot.bbox;
     ctx.save();
     ctx.beginPath();
     ctx.rect(left - 8 * scale, top - 12 * scale, width + 16 * scale, height + 24 * scale);
     ctx.clip();
-    this.points.forEach((point, index) => {
-      const way = point.verdict === "improved" ? -1 : point.verdict === "regressed" ? 1 : 0;
+    const results = this.points.flatMap(({ cells }, index) => cells.map((cell, line) => ({ cell, line, index })));
+    results.forEach(({ cell, line, index }) => {
+      const way = cell?.verdict === "improved" ? -1 : cell?.verdict === "regressed" ? 1 : 0;
       if (way === 0) return;
-      const [x, y] = place(index);
+      const [x, y] = place(index, line);
       ctx.beginPath();
       ctx.moveTo(x, y + 8 * way * scale);
       ctx.lineTo(x - 7 * scale, y - 5 * way * scale);
@@ -193,7 +230,7 @@ class Chart {
       ctx.stroke();
     });
     this.pins.forEach((index, at) => {
-      const [x, y] = place(index);
+      const [x, y] = place(index, this.first(index));
       ctx.strokeStyle = token("--text");
       ctx.lineWidth = 1.5 * scale;
       ctx.setLineDash([4 * scale, 3 * scale]);
@@ -222,7 +259,7 @@ class Chart {
     this.at = index;
     this.tip.replaceChildren(
       element("p", {}, element("strong", { className: "mono", textContent: point.title }), ` ${point.message}`),
-      element("p", { textContent: `${point.text}${point.change ? ` · ${point.change}` : ""}` }),
+      ...this.words(point).map((textContent) => element("p", { textContent })),
       element("p", { className: "sub", textContent: point.when }));
     const x = this.plot.valToPos(this.plot.data[0][index] ?? 0, "x") + this.plot.bbox.left / devicePixelRatio;
     const most = this.frame.clientWidth - this.tip.offsetWidth - 4;
@@ -230,10 +267,24 @@ class Chart {
     this.say();
   }
 
+  /** The first line that a run is on. */
+  private first(index: number): number {
+    return Math.max(0, this.points[index]?.cells.findIndex((cell) => cell !== null) ?? 0);
+  }
+
+  /** What a run says of each line that it is on. */
+  private words({ cells }: Point): string[] {
+    return cells.flatMap((cell, line) => {
+      if (!cell) return [];
+      const name = this.lines.length > 1 ? `${this.lines[line]?.name ?? ""}: ` : "";
+      return [`${name}${cell.text}${cell.change ? ` · ${cell.change}` : ""}`];
+    });
+  }
+
   private say(): void {
     const point = this.points[this.at];
     this.frame.setAttribute("aria-valuenow", String(this.at + 1));
-    if (point) this.frame.setAttribute("aria-valuetext", `${point.title} ${point.message}: ${point.text} ${point.change}`);
+    if (point) this.frame.setAttribute("aria-valuetext", `${point.title} ${point.message}: ${this.words(point).join("; ")}`);
   }
 
   private key(event: KeyboardEvent): void {
@@ -246,7 +297,7 @@ class Chart {
       const index = Math.max(first, Math.min(last, next));
       this.hover(index);
       const x = this.plot?.valToPos(this.plot.data[0][index] ?? 0, "x") ?? 0;
-      const y = this.plot?.valToPos(this.plot.data[1]?.[index] ?? 0, "y") ?? 0;
+      const y = this.plot?.valToPos(this.plot.data[this.first(index) + 1]?.[index] ?? 0, "y") ?? 0;
       this.plot?.setCursor({ left: x, top: y }, false);
     } else if (event.key === "Enter" || event.key === " ") this.pin(this.at);
     else if (event.key === "Escape" && this.pins.length) this.keep([]);
@@ -299,7 +350,7 @@ class Chart {
     const shown = this.pins.map((index, at) => {
       const point = this.points[index];
       return element("p", {}, element("b", { className: "pin", textContent: "AB"[at] ?? "" }), " ",
-        element("a", { className: "mono", href: point?.href ?? "", textContent: point?.title ?? "" }), ` ${point?.message ?? ""} · ${point?.text ?? ""} `);
+        element("a", { className: "mono", href: point?.href ?? "", textContent: point?.title ?? "" }), ` ${point?.message ?? ""} · ${point ? this.words(point).join("; ") : ""} `);
     });
     if (this.pins.length === 2) {
       const [base, head] = [...this.pins].sort((a, b) => a - b).map((index) => encodeURIComponent(this.points[index]?.run ?? ""));

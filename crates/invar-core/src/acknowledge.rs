@@ -23,6 +23,11 @@ pub struct Acknowledgement {
 }
 
 impl Acknowledgement {
+    /// Who lets it pass, and why: goes on from a regression.
+    pub fn shown(&self) -> String {
+        format!("acknowledged by {}: {}", self.who, self.reason)
+    }
+
     /// Does it cover a regression to this cost? Up to the threshold above the cost that was looked at.
     pub fn covers(&self, cost: Cycles, threshold: Threshold) -> bool {
         cost.0 as f64 <= self.cost.0 as f64 * (1.0 + threshold.0)

@@ -32,6 +32,8 @@ pub mod machine;
 #[cfg(feature = "std")]
 pub mod measurement;
 #[cfg(feature = "std")]
+pub mod naming;
+#[cfg(feature = "std")]
 pub mod nearest;
 #[cfg(feature = "std")]
 pub mod noise;

@@ -298,7 +298,7 @@ pub fn why(judged: &Judged, environment: &[Difference]) -> String {
         why.push_str(&format!("; {} {} past its threshold of {limit}", event.name(), change(moved(event))));
     }
     match &judged.acknowledged {
-        Some(said) => why.push_str(&format!(" (acknowledged by {}: {})", said.who, said.reason)),
+        Some(said) => why.push_str(&format!(" ({})", said.shown())),
         None if judged.verdict == Verdict::Regressed && !judged.blocking => why.push_str(" (not blocking)"),
         None => {}
     }

@@ -1,9 +1,10 @@
 //! What pages ask: the store, and what follows from it.
 //!
-//! Runs never change, so what was read or judged once is kept; a judgement depends on two runs and on the policy, which
-//! is that of the server's start.
+//! Runs never change, so what was read or judged once is kept; a judgement depends on two runs, on the policy, which
+//! is that of the server's start, and on what was said since: of noise, of regressions, of the names of benchmarks. Pages
+//! know benchmarks by the names of today; only the store knows what runs called them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use invar_core::acknowledge::{Acknowledgement, Acknowledgements};
@@ -11,10 +12,11 @@ use invar_core::compare::Comparison;
 use invar_core::config::Policy;
 use invar_core::cost::Cycles;
 use invar_core::history::Series;
+use invar_core::naming::{self, Names};
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Wanted};
+use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted};
 
 use crate::address::Links;
 use crate::problem::Problem;
@@ -50,17 +52,21 @@ pub struct App(Arc<Inner>);
 struct Inner {
     site: Site,
     links: Links,
-    runs: Mutex<BTreeMap<String, Arc<Run>>>,
+    /// By id, and by what was known of names.
+    runs: Mutex<BTreeMap<(String, i64), Arc<Run>>>,
+    /// The names of today, and of which state they are.
+    names: Mutex<(i64, Arc<Names>)>,
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
-    paid: Mutex<BTreeMap<[String; 3], Paid>>,
+    paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
 }
 
-/// What has been verified and acknowledged so far, as numbers that grow: a judgement that is kept is of such a state.
+/// What has been verified, acknowledged and named so far, as numbers that grow: a judgement that is kept is of such a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     verified: i64,
     acknowledged: i64,
+    named: i64,
 }
 
 /// Runs that are shown as a history: what is measured now, the oldest first.
@@ -78,6 +84,7 @@ impl App {
             links: Links::below(&site.root),
             site,
             runs: Mutex::default(),
+            names: Mutex::default(),
             briefs: Mutex::default(),
             paid: Mutex::default(),
         }))
@@ -108,19 +115,40 @@ impl App {
         (self.0.site.log)(line);
     }
 
-    /// A run, whole.
+    /// What benchmarks are called today.
+    pub async fn names(&self) -> Result<Arc<Names>, Problem> {
+        Ok(self.names_in_state().await?.1)
+    }
+
+    /// The same, with the number of the state that they are of.
+    async fn names_in_state(&self) -> Result<(i64, Arc<Names>), Problem> {
+        let kept = || self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.store().named().await?;
+        let known = kept().clone();
+        if known.0 == state {
+            return Ok(known);
+        }
+        let names = Arc::new(invar_store::names(&self.store().namings().await?));
+        *kept() = (state, Arc::clone(&names));
+        Ok((state, names))
+    }
+
+    /// A run, whole, by the names of today.
     pub async fn run(&self, id: &str) -> Result<Arc<Run>, Problem> {
+        let (state, names) = self.names_in_state().await?;
+        let key = (id.to_string(), state);
         // A page that was stopped in its middle has left a map that is as good as before.
         let kept = || self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = kept().get(id) {
+        if let Some(run) = kept().get(&key) {
             return Ok(Arc::clone(run));
         }
-        let run = Arc::new(self.store().get(id).await?);
+        let run = self.store().get(id).await?;
+        let run = Arc::new(if names.is_empty() { run } else { names.run(&run) });
         let mut runs = kept();
         if runs.len() >= RUNS_KEPT {
             runs.clear();
         }
-        runs.insert(id.to_string(), Arc::clone(&run));
+        runs.insert(key, Arc::clone(&run));
         Ok(run)
     }
 
@@ -167,7 +195,53 @@ impl App {
 
     /// What every benchmark did in these runs.
     pub async fn histories(&self, recent: &Recent) -> Result<Vec<Series>, Problem> {
-        Ok(self.store().histories(&recent.runs, &recent.way).await?)
+        let series = self.store().histories(&recent.runs, &recent.way).await?;
+        Ok(self.names().await?.series(series))
+    }
+
+    /// What a benchmark is called in runs: its name of today, and those that it had.
+    async fn names_of(&self, benchmark: &str) -> Result<Vec<String>, Problem> {
+        let names = self.names().await?;
+        Ok(std::iter::once(benchmark).chain(names.before(benchmark)).map(str::to_string).collect())
+    }
+
+    /// In which ways a benchmark was measured, by any of its names; the one measured last first.
+    pub async fn ways(&self, benchmark: &str) -> Result<Vec<Comparable>, Problem> {
+        let mut ways = Vec::new();
+        for name in self.names_of(benchmark).await? {
+            for way in self.store().ways(&name).await? {
+                if !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+        }
+        Ok(ways)
+    }
+
+    /// A benchmark's newest points, at most so many, of one branch or of all, by any of its names.
+    pub async fn history(
+        &self,
+        benchmark: &str,
+        way: &Comparable,
+        branch: Option<&str>,
+        trees: Trees,
+        limit: u32,
+    ) -> Result<Series, Problem> {
+        let mut series = self.store().history(benchmark, way, branch, trees, limit).await?;
+        for name in self.names_of(benchmark).await?.iter().skip(1) {
+            let before = self.store().history(name, way, branch, trees, limit).await?;
+            naming::join(&mut series.points, before.points);
+        }
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        series.points.drain(..series.points.len().saturating_sub(most));
+        Ok(series)
+    }
+
+    /// The benchmarks of a run that have a profile.
+    pub async fn profiled(&self, run: &str) -> Result<BTreeSet<String>, Problem> {
+        let names = self.names().await?;
+        let profiled = self.store().profiled(run).await?;
+        Ok(profiled.into_iter().map(|name| names.today(&name).to_string()).collect())
     }
 
     /// How a run did against another; `None` if they cannot be compared, or if the results of one are lost.
@@ -177,7 +251,11 @@ impl App {
 
     async fn state(&self) -> Result<State, Problem> {
         let store = self.store();
-        Ok(State { verified: store.verified().await?, acknowledged: store.acknowledgements().await? })
+        Ok(State {
+            verified: store.verified().await?,
+            acknowledged: store.acknowledgements().await?,
+            named: store.named().await?,
+        })
     }
 
     /// The same in this state.
@@ -224,10 +302,13 @@ impl App {
 
     /// What is acknowledged on the branch of a run.
     pub async fn acknowledged(&self, head: &Run) -> Result<Vec<Acknowledged>, Problem> {
-        match head.source.as_ref().and_then(|source| source.branch.as_ref()) {
-            Some(branch) => Ok(self.store().acknowledged(branch).await?),
-            None => Ok(Vec::new()),
-        }
+        let Some(branch) = head.source.as_ref().and_then(|source| source.branch.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let mut all = self.store().acknowledged(branch).await?;
+        let names = self.names().await?;
+        all.iter_mut().for_each(|said| said.benchmark = names.today(&said.benchmark).to_string());
+        Ok(all)
     }
 
     /// The branch of a run, if regressions can be acknowledged on it: not on the one that others are merged into.
@@ -239,7 +320,8 @@ impl App {
 
     /// The policy, with the noise floors that are known for what is measured in this way.
     pub async fn policy_by(&self, way: &Comparable) -> Result<Policy, Problem> {
-        Ok(self.policy().with_floors(self.store().floors(way).await?))
+        let floors = self.store().floors(way).await?;
+        Ok(self.policy().with_floors(floors.by(&*self.names().await?)))
     }
 
     /// The same for what these runs were measured like.
@@ -252,7 +334,7 @@ impl App {
 
     /// Who pays for the change of a benchmark. What cannot be known, because a profile is not there or is lost, is said.
     pub async fn paid(&self, base: &Run, head: &Run, benchmark: &str) -> Result<Paid, Problem> {
-        let key = [base.id.as_str(), &head.id, benchmark].map(str::to_string);
+        let key = ([base.id.as_str(), &head.id, benchmark].map(str::to_string), self.store().named().await?);
         let kept = || self.0.paid.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(paid) = kept().get(&key) {
             return Ok(paid.clone());
@@ -286,7 +368,12 @@ impl App {
 
     /// Who pays in a benchmark of a run: its profile, and no other's, is read.
     pub async fn profile(&self, run: &Run, benchmark: &str) -> Result<Option<Profile>, Problem> {
-        Ok(self.store().profile(&run.id, benchmark).await?)
+        for name in self.names_of(benchmark).await? {
+            if let Some(profile) = self.store().profile(&run.id, &name).await? {
+                return Ok(Some(profile));
+            }
+        }
+        Ok(None)
     }
 
     /// Each run against the one before it in the list, which is newest first. The last one is judged by nothing unless

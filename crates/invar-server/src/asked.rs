@@ -77,6 +77,9 @@ pub struct Visitor {
     pub server: String,
 }
 
+/// What may be asked for more than once: what is laid over a chart. Its values are kept as lines.
+pub const OVER: &str = "over";
+
 /// The cookie that remembers the theme.
 pub const THEME_COOKIE: &str = "invar_theme";
 
@@ -89,7 +92,7 @@ pub struct Asked {
     pub root: String,
     /// The path below it as it was sent, without the ending that names a form.
     pub path: String,
-    /// What stands behind the question mark; of two with one name the last.
+    /// What stands behind the question mark; of two with one name the last, but for [`OVER`].
     pub query: BTreeMap<String, String>,
     /// Light or dark.
     pub theme: Theme,
@@ -103,6 +106,11 @@ impl Asked {
     /// What was asked for under this name; what is empty was not.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Everything that was asked for under this name.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.value(name).unwrap_or_default().lines().filter(|value| !value.is_empty())
     }
 
     /// What follows `start` in the path, decoded.
@@ -166,8 +174,16 @@ fn query_text(query: &BTreeMap<String, String>) -> String {
         return String::new();
     }
     let mut text = form_urlencoded::Serializer::new(String::from("?"));
+    for (name, value) in query {
+        if name == OVER {
+            value.lines().for_each(|value| {
+                text.append_pair(name, value);
+            });
+        } else {
+            text.append_pair(name, value);
+        }
+    }
     // The serializer puts `&` between pairs, and after a question mark too.
-    text.extend_pairs(query);
     text.finish().replacen("?&", "?", 1)
 }
 
@@ -179,7 +195,13 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         let form = [Form::Json, Form::Csv].into_iter().find(|form| whole.ends_with(form.ending()));
         let form = form.unwrap_or(Form::Html);
         let path = whole[..whole.len() - form.ending().len()].to_string();
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let mut query = BTreeMap::<String, String>::new();
+        for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            match query.get_mut(name.as_ref()) {
+                Some(lines) if name == OVER => lines.extend(["\n", &value]),
+                _ => drop(query.insert(name.into_owned(), value.into_owned())),
+            }
+        }
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let cookies = text(header::COOKIE).unwrap_or_default().split(';');
         let theme =
@@ -192,7 +214,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
             form,
             root: String::new(),
             path,
-            query: query.into_owned().collect(),
+            query,
             theme: theme.and_then(Theme::from_name).unwrap_or(Theme::Auto),
             host: text(header::HOST).filter(is_host).map(str::to_string),
             visitor: parts.extensions.get::<Visitor>().cloned(),
@@ -228,6 +250,15 @@ mod tests {
         let asked = asked("/runs?after=1-a&branch=main", "").await;
         assert_eq!(asked.with("q", "a&b"), "/runs?branch=main&q=a%26b");
         assert_eq!(asked.with("branch", ""), "/runs");
+    }
+
+    #[tokio::test]
+    async fn what_is_laid_over_a_chart_may_be_several_things() {
+        let asked = asked("/b/x?over=branch%3Aa%26b&q=1&q=2&over=&over=b%3Ax%5B5%5D", "").await;
+        assert_eq!(asked.values(OVER).collect::<Vec<_>>(), ["branch:a&b", "b:x[5]"]);
+        assert_eq!(asked.value("q"), Some("2"));
+        assert_eq!(asked.with("q", ""), "/b/x?over=branch%3Aa%26b&over=&over=b%3Ax%5B5%5D");
+        assert_eq!(asked.with(OVER, "branch:c"), "/b/x?over=branch%3Ac&q=2");
     }
 
     #[tokio::test]

@@ -19,6 +19,19 @@ pub struct ChartPoint {
     pub mark: &'static str,
 }
 
+/// Points, where they stand, and what is laid over them: lines of places and values.
+#[derive(Debug, Clone, Copy)]
+pub struct Overlaid<'a> {
+    /// The points.
+    pub points: &'a [ChartPoint],
+    /// The place of each, from the left.
+    pub places: &'a [usize],
+    /// How many places there are.
+    pub of: usize,
+    /// Further lines, each with its look.
+    pub others: &'a [(usize, Vec<(usize, f64)>)],
+}
+
 /// Where the vertical axis starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
@@ -37,6 +50,8 @@ pub struct Chart {
     pub line: String,
     /// What lies below it.
     pub area: String,
+    /// Further lines, each with its look.
+    pub others: Vec<(usize, String)>,
     /// Points that are marked or can be pointed at.
     pub dots: Vec<Dot>,
     /// Names below the axis.
@@ -95,11 +110,21 @@ const SPAN_LEAST: f64 = 0.05;
 
 /// A chart of values that are costs, counts or ratios. `name` names a height.
 pub fn chart(points: &[ChartPoint], floor: Floor, name: impl Fn(f64) -> String) -> Option<Chart> {
-    let scale = Scale::of(points.iter().map(|point| point.value), floor)?;
-    let step = if points.len() > 1 { (RIGHT - LEFT - 16.0) / (points.len() - 1) as f64 } else { 0.0 };
-    let x = |index: usize| {
-        if points.len() == 1 { (LEFT + RIGHT) / 2.0 } else { LEFT + 8.0 + step * index as f64 }
-    };
+    let places: Vec<usize> = (0..points.len()).collect();
+    overlaid(Overlaid { points, places: &places, of: points.len(), others: &[] }, floor, name)
+}
+
+/// The same with further lines.
+pub fn overlaid(overlaid: Overlaid<'_>, floor: Floor, name: impl Fn(f64) -> String) -> Option<Chart> {
+    let Overlaid { points, places, of, others } = overlaid;
+    // What is laid over nothing is no chart of this.
+    points.first()?;
+    let values = points.iter().map(|point| point.value);
+    let scale =
+        Scale::of(values.chain(others.iter().flat_map(|(_, line)| line).map(|(_, value)| *value)), floor)?;
+    let step = if of > 1 { (RIGHT - LEFT - 16.0) / (of - 1) as f64 } else { 0.0 };
+    let at = |place: usize| if of == 1 { (LEFT + RIGHT) / 2.0 } else { LEFT + 8.0 + step * place as f64 };
+    let x = |index: usize| at(places.get(index).copied().unwrap_or(index));
     let y = |value: f64| BOTTOM - scale.share(value) * (BOTTOM - TOP);
     let coordinates: Vec<(f64, f64)> =
         points.iter().enumerate().map(|(index, point)| (x(index), y(point.value))).collect();
@@ -130,7 +155,17 @@ pub fn chart(points: &[ChartPoint], floor: Floor, name: impl Fn(f64) -> String) 
                 href: point.href.clone(),
             }
         });
-    Some(Chart { ticks, line, area, dots: dots.collect(), labels: labels(points, x) })
+    let others = others.iter().map(|(look, line)| {
+        (*look, path(&line.iter().map(|&(place, value)| (at(place), y(value))).collect::<Vec<_>>()))
+    });
+    Some(Chart {
+        ticks,
+        line,
+        area,
+        others: others.collect(),
+        dots: dots.collect(),
+        labels: labels(points, x),
+    })
 }
 
 /// First, middle and last.
@@ -277,6 +312,17 @@ mod tests {
         let names: Vec<&str> = chart.ticks.iter().map(|tick| tick.text.as_str()).collect();
         assert_eq!(names, ["100", "150", "200"]);
         assert_eq!(chart.labels.len(), 2);
+    }
+
+    #[test]
+    fn what_is_laid_over_has_its_own_places_and_the_same_scale() {
+        let points = points(&[100.0, 200.0]);
+        let others = [(2, vec![(1, 300.0), (3, 100.0)])];
+        let laid = Overlaid { points: &points, places: &[0, 3], of: 4, others: &others };
+        let chart = overlaid(laid, Floor::Values, |value| value.to_string()).unwrap();
+        assert_eq!(chart.line, "M80 211.7L936 122");
+        assert_eq!(chart.others, [(2, "M365.3 32.3L936 211.7".to_string())]);
+        assert_eq!(overlaid(Overlaid { points: &[], ..laid }, Floor::Values, |_| String::new()), None);
     }
 
     #[test]

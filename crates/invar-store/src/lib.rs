@@ -19,6 +19,7 @@
 
 mod account;
 mod acknowledgement;
+mod attempt;
 mod audit;
 mod backup;
 pub mod blobs;
@@ -30,11 +31,14 @@ mod history;
 mod location;
 mod measurement;
 mod member;
+mod naming;
 #[cfg(all(test, feature = "postgres"))]
 mod plans;
 mod profile;
 mod project;
+mod publisher;
 mod ready;
+mod retention;
 mod search;
 mod statement;
 mod store;
@@ -44,6 +48,7 @@ mod verification;
 
 pub use account::{Account, CreateAccountError, Link, NewAccount, NewSecret};
 pub use acknowledgement::{Acknowledged, NewAcknowledgement};
+pub use attempt::Counted;
 pub use audit::{By, Entry};
 pub use backup::{BackedUp, BackupError};
 pub use blobs::{ReadBlobError, UnpackError, WriteBlobError};
@@ -53,8 +58,11 @@ pub use database::DatabaseError;
 pub use history::{Cursor, Listing, Trees};
 pub use location::Location;
 pub use member::{Member, Role};
+pub use naming::{NameError, Naming, names};
 pub use profile::{GetProfileError, Profiles};
 pub use project::{CreateProjectError, Project, Visibility};
+pub use publisher::{NewPublisher, Publisher};
 pub use ready::{Connections, NotReadyError};
+pub use retention::{Expired, Retention};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
 pub use token::{NewToken, Token};

@@ -48,8 +48,22 @@ const SELECT: &str = "SELECT number, name, scopes, created_us, expires_us, used_
 impl Store {
     /// Makes a token for this project, and says its number.
     pub async fn create_token(&self, token: &NewToken<'_>, by: By<'_>) -> Result<i64, DatabaseError> {
+        let mut transaction = self.database.begin(Intent::Write).await?;
+        let number = transaction.one(&self.token_sql(token, None, by.at), |row| row.number(0)).await?;
+        let what = format!("made the token {}, which permits {}", token.name, token.scopes);
+        note(&mut transaction, Some(self.project), by, &what).await?;
+        transaction.commit().await?;
+        Ok(number.expect("a row that was inserted has a number"))
+    }
+
+    /// Makes a token, and says its number. One that is a publisher's is made by nobody, and in no list.
+    pub(crate) fn token_sql(&self, token: &NewToken<'_>, publisher: Option<i64>, at: Timestamp) -> Statement {
+        let or_null = |statement: Statement, value: Option<i64>| match value {
+            Some(value) => statement.bind(value),
+            None => statement.push("NULL"),
+        };
         let statement = Statement::new(
-            "INSERT INTO token (project, name, digest, scopes, created_us, expires_us) VALUES (",
+            "INSERT INTO token (project, name, digest, scopes, created_us, expires_us, publisher) VALUES (",
         )
         .bind(self.project)
         .push(", ")
@@ -59,23 +73,16 @@ impl Store {
         .push(", ")
         .bind(token.scopes)
         .push(", ")
-        .bind(by.at.0)
+        .bind(at.0)
         .push(", ");
-        let statement = match token.expires {
-            Some(expires) => statement.bind(expires.0),
-            None => statement.push("NULL"),
-        };
-        let mut transaction = self.database.begin(Intent::Write).await?;
-        let number = transaction.one(&statement.push(") RETURNING number"), |row| row.number(0)).await?;
-        let what = format!("made the token {}, which permits {}", token.name, token.scopes);
-        note(&mut transaction, Some(self.project), by, &what).await?;
-        transaction.commit().await?;
-        Ok(number.expect("a row that was inserted has a number"))
+        let statement = or_null(statement, token.expires.map(|at| at.0)).push(", ");
+        or_null(statement, publisher).push(") RETURNING number")
     }
 
-    /// The tokens of this project, the newest first.
+    /// The tokens of this project that somebody made, the newest first.
     pub async fn tokens(&self) -> Result<Vec<Token>, DatabaseError> {
-        let statement = Statement::new(SELECT).push("WHERE project = ").bind(self.project);
+        let statement = Statement::new(SELECT).push("WHERE publisher IS NULL AND project = ");
+        let statement = statement.bind(self.project);
         self.database.all(&statement.push(" ORDER BY number DESC"), token).await
     }
 

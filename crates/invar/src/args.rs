@@ -480,6 +480,64 @@ pub enum AdminAct {
         /// `reader`, `writer` or `admin`; `none`: it is a member no more
         role: String,
     },
+    /// Trust the jobs of a repository's CI: they upload without a secret
+    Publisher {
+        /// The project
+        project: String,
+        /// The repository, as its forge calls it: OWNER/NAME
+        repository: String,
+        /// Which forge: `github` or `gitlab`
+        #[arg(long, value_name = "NAME", default_value = "github")]
+        forge: String,
+        /// Who signs what is said of a job, if it is not github.com or gitlab.com; the server has to trust it: --trusted-issuer
+        #[arg(long, value_name = "URL")]
+        issuer: Option<String>,
+        /// For branches and tags like this, in full: `refs/heads/*` [default: all, and pull requests]
+        #[arg(long = "ref", value_name = "PATTERN", default_value = "", hide_default_value = true)]
+        reference: String,
+        /// In this environment [default: any, and none]
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        environment: String,
+        /// Trust it no more
+        #[arg(long)]
+        remove: bool,
+    },
+    /// List the publishers that a project trusts
+    Publishers {
+        /// The project
+        project: String,
+    },
+    /// Call a benchmark by another name, what was measured included, or take it out of lists; both can be undone
+    #[command(group(clap::ArgGroup::new("how").required(true).args(["rename", "archive", "undo"])))]
+    Benchmark {
+        /// The project
+        project: String,
+        /// The benchmark, by its full name
+        name: String,
+        /// What it is called from now on; if there is one of that name, the two become one
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        /// Take it out of lists and comparisons
+        #[arg(long)]
+        archive: bool,
+        /// Take back whichever it was
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Say for how long a project keeps what was measured: without options, what it is; nothing goes before servers do their daily work
+    Retention {
+        /// The project
+        project: String,
+        /// Days for runs of branches that are not the default one
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65535))]
+        runs_days: Option<u32>,
+        /// Days for profiles, but for those of the newest run of the default branch
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65535))]
+        profiles_days: Option<u32>,
+        /// Keep everything
+        #[arg(long, conflicts_with_all = ["runs_days", "profiles_days"])]
+        forever: bool,
+    },
     /// Remove what uploads that were cut off left behind; servers do it once a day
     Collect {
         /// Nothing younger than so many hours, since it may be somebody's who is uploading
@@ -539,6 +597,10 @@ pub struct Serve {
     /// --team, else 0]
     #[arg(long, value_name = "NUMBER")]
     pub requests_per_minute: Option<u32>,
+    /// Who is believed what a job of CI is, besides github.com and gitlab.com: `gitlab=https://gitlab.example.org`. May be
+    /// repeated
+    #[arg(long, value_name = "FORGE=URL", env = "INVAR_TRUSTED_ISSUER", value_delimiter = ',')]
+    pub trusted_issuer: Vec<String>,
     /// A proxy whose `X-Forwarded-For` says who asks. May be repeated
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub trusted_proxy: Vec<std::net::IpAddr>,

@@ -7,6 +7,7 @@ mod args;
 mod baseline;
 mod cmd;
 mod exit;
+mod identity;
 mod imported;
 mod interpreter;
 mod pick;

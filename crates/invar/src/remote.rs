@@ -11,8 +11,10 @@ use invar_store::Profiles;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 use crate::exit::{Code, Failure};
+use crate::identity;
 use crate::place::Place;
 use crate::render::one_line;
 use crate::tokens;
@@ -35,6 +37,8 @@ pub struct Remote {
     /// The project.
     pub project: String,
     token: Option<String>,
+    /// The token of a job of CI that has shown what it is, once it was asked for.
+    of_job: OnceCell<Option<String>>,
 }
 
 /// What became of an upload.
@@ -97,7 +101,7 @@ impl Remote {
             .build();
         let client = client
             .map_err(|error| Failure::new(Code::Storage, "connections cannot be made").because(&error))?;
-        Ok(Remote { client, url, project, token })
+        Ok(Remote { client, url, project, token, of_job: OnceCell::new() })
     }
 
     /// The project that the token is for, and what it permits.
@@ -186,10 +190,45 @@ impl Remote {
         url: Url,
         request: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Failure> {
+        let token = self.token().await?;
+        self.ask_with(token, method, url, request).await
+    }
+
+    /// The token that is shown: the one that is kept, or what a job of CI is given for the word of its forge.
+    async fn token(&self) -> Result<Option<&str>, Failure> {
+        if self.token.is_some() || self.project.is_empty() {
+            return Ok(self.token.as_deref());
+        }
+        let made = self.of_job.get_or_try_init(|| async {
+            let Some(identity) = identity::find(&self.client, &self.url).await? else { return Ok(None) };
+            let url = self.at(&format!("/api/v1/projects/{}/tokens/exchange", self.project), &[])?;
+            let body = serde_json::json!({"id_token": identity}).to_string();
+            let request = |builder: RequestBuilder| {
+                builder.header("content-type", "application/json").body(body.clone())
+            };
+            let response = self.ask_with(None, Method::POST, url, request).await?;
+            let bytes = response.bytes().await.map_err(|error| self.failed(&error))?;
+            let said: Value =
+                serde_json::from_slice(&bytes).map_err(|error| self.strange().because(&error))?;
+            match said["token"].as_str() {
+                Some(token) => Ok(Some(token.to_string())),
+                None => Err(self.strange()),
+            }
+        });
+        Ok(made.await?.as_deref())
+    }
+
+    async fn ask_with(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        url: Url,
+        request: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Failure> {
         let mut waits = AGAIN_AFTER.into_iter();
         loop {
             let builder = request(self.client.request(method.clone(), url.clone()));
-            let builder = match &self.token {
+            let builder = match token {
                 Some(token) => builder.bearer_auth(token),
                 None => builder,
             };
@@ -227,6 +266,9 @@ impl Remote {
             .map_or_else(|| status.to_string(), |detail| one_line(detail).trim_end_matches('.').to_string());
         let failure = Failure::new(Code::Storage, format!("{} refused", self.url)).since(said);
         match status {
+            StatusCode::FORBIDDEN if self.token.is_none() => {
+                failure.help("trust this repository there: Settings, Publishers; or invar admin publisher")
+            }
             StatusCode::UNAUTHORIZED => failure.help(format!("invar login {}", self.url)),
             StatusCode::NOT_FOUND if self.token.is_none() => failure.help(format!(
                 "no token is kept for {}: invar login {}",

@@ -11,6 +11,7 @@ use crate::config::Metric;
 use crate::cost::Cost;
 use crate::event::{Event, Events};
 use crate::machine::Machine;
+use crate::naming::Names;
 use crate::run::Timestamp;
 
 /// More than a ratio can be off by the arithmetic.
@@ -61,6 +62,21 @@ impl Floors {
     /// What is known of a benchmark.
     pub fn get(&self, benchmark: &str) -> Option<&Floor> {
         self.0.get(benchmark)
+    }
+
+    /// The same by the names of today. Of two that become one, the one stays that was called so already.
+    #[must_use]
+    pub fn by(self, names: &Names) -> Floors {
+        if names.is_empty() {
+            return self;
+        }
+        let (own, renamed): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|(name, _)| names.today(name) == name);
+        let mut floors: BTreeMap<String, Floor> = own.into_iter().collect();
+        for (name, floor) in renamed {
+            floors.entry(names.today(&name).to_string()).or_insert(floor);
+        }
+        Floors(floors)
     }
 
     /// All of them, sorted by name.

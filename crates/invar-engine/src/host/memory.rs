@@ -4,11 +4,12 @@
 //! process that measures its own code. It is private, so that a forked child has its own.
 //!
 //! Code is written by plain stores and never by a string instruction, which is what `memcpy` is made of: what is executed at once
-//! after `rep movsb` was, on a busy machine, now and then what had been there before ([decision 12]).
+//! after `rep movsb` was, on a busy machine, now and then what had been there before ([decision 14]).
 //!
-//! [decision 12]: ../../../../docs/decisions/0012-code-is-written-by-plain-stores.md
+//! [decision 14]: ../../../../docs/decisions/0014-code-is-written-by-plain-stores.md
 #![expect(unsafe_code, reason = "memory by address has no safe interface")]
 
+use super::following;
 use super::layout::{self, ARENA};
 use super::syscall::{number, syscall};
 
@@ -43,7 +44,8 @@ pub fn map_arena() -> Result<(), i32> {
     )?;
     // The page below each stack stays unmapped: an overflow faults.
     map_fixed(ARENA + layout::HOST_STACK, layout::HOST_STACK_BYTES, READ_WRITE)?;
-    map_fixed(ARENA + layout::REGION_STACK, layout::REGION_STACK_BYTES, READ_WRITE)
+    map_fixed(ARENA + layout::REGION_STACK, layout::REGION_STACK_BYTES, READ_WRITE)?;
+    following::map()
 }
 
 /// Gives the pages of a range of the arena back; they read as zero afterwards.
@@ -177,6 +179,17 @@ pub fn end_trace(end: u64, exit: u32) {
     assert!(end >= start && end + 8 <= start + u64::from(layout::TRACE_BYTES), "trace pointer out of bounds");
     // SAFETY: within the mapped trace, where no reference exists.
     unsafe { (end as *mut u64).write(u64::from(exit)) };
+}
+
+/// The arena, mapped and with nothing counted, for one test at a time.
+#[cfg(test)]
+pub fn arena() -> std::sync::MutexGuard<'static, ()> {
+    static ARENA: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    static MAPPED: std::sync::Once = std::sync::Once::new();
+    let guard = ARENA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    MAPPED.call_once(|| map_arena().expect("the tests' arena is free"));
+    discard(layout::COUNTERS, 8 * layout::COUNTERS_MAX as u64);
+    guard
 }
 
 /// Puts a trace where generated code would; returns its end.

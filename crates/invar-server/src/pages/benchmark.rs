@@ -16,10 +16,13 @@ use invar_store::{Comparable, Trees};
 use super::frame::Frame;
 use super::runs::BRANCHES;
 use crate::address::Links;
-use crate::answer::{Answer, csv_text, json_text, page};
+use axum::http::StatusCode;
+
+use super::overlay::{self, Overlay, Overlays};
+use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
 use crate::app::App;
-use crate::asked::{Asked, Form};
-use crate::chart::{Chart, ChartPoint, Floor, chart};
+use crate::asked::{Asked, Form, OVER};
+use crate::chart::{Chart, ChartPoint, Floor, Overlaid, overlaid};
 use crate::problem::Problem;
 use crate::words::{self, Shown, day, moment, rfc3339, short};
 
@@ -43,11 +46,21 @@ struct Page {
     branches: Vec<String>,
     zero: bool,
     elsewhere: bool,
+    /// What runs called it before.
+    before: Vec<String>,
+    archived: bool,
+    /// What follows the address of the settings of benchmarks, for this one.
+    named_in: String,
     all_trees: bool,
     machine: String,
     instrument: &'static str,
     ways: Vec<(String, String, bool)>,
     rows: Vec<Row>,
+    overlays: Vec<Overlay>,
+    /// What else may be laid over, by kind.
+    more_overlays: Vec<(&'static str, Vec<(String, String)>)>,
+    /// What is laid over, as it was asked for.
+    over: Vec<String>,
     newest: Option<Newest>,
     standing: Option<String>,
     more: Option<String>,
@@ -66,7 +79,8 @@ struct Newest {
     step: Option<Shown>,
 }
 
-struct Row {
+/// A point in the table.
+pub struct Row {
     run: String,
     raw: u64,
     seconds: i64,
@@ -84,7 +98,16 @@ struct Row {
 /// The page.
 pub async fn benchmark(app: App, asked: Asked) -> Answer {
     let full_name = asked.after("/b/");
-    let ways = app.store().ways(&full_name).await?;
+    let names = app.names().await?;
+    let today = names.today(&full_name);
+    if today != full_name {
+        // Where its history goes on.
+        let address = app.links().benchmark(today);
+        let query = asked.here().split_once('?').map_or_else(String::new, |(_, query)| format!("?{query}"));
+        return elsewhere(StatusCode::SEE_OTHER, &format!("{address}{}{query}", asked.form.ending()));
+    }
+    let before: Vec<String> = names.before(&full_name).map(str::to_string).collect();
+    let ways = app.ways(&full_name).await?;
     let number = asked.value("way").and_then(|way| way.parse::<usize>().ok()).unwrap_or(0);
     let Some(way) = ways.get(number) else {
         return Err(Problem::NotFound(format!("No benchmark `{full_name}` has been measured in this way.")));
@@ -98,26 +121,48 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         asked.value("points").and_then(|points| points.parse().ok()).unwrap_or(POINTS).clamp(1, POINTS_MOST);
     let asked_for_all = asked.value("trees") == Some("all");
     let history =
-        async |branch: Option<&str>, trees| app.store().history(&full_name, way, branch, trees, limit).await;
+        async |branch: Option<&str>, trees| app.history(&full_name, way, branch, trees, limit).await;
     let trees = if asked_for_all { Trees::All } else { Trees::Clean };
     let mut series = history(branch.as_deref(), trees).await?;
-    let mut elsewhere = false;
+    let mut from_elsewhere = false;
     if series.points.is_empty() && asked.query.is_empty() {
         // Rather what is there, and said to be from elsewhere, than an empty page.
         series = history(None, Trees::All).await?;
-        elsewhere = true;
+        from_elsewhere = true;
     }
     let policy = app.policy_by(way).await?;
-    match asked.form {
-        Form::Json => return json_text(wire::history::series(&[series], &policy)),
-        Form::Csv => return csv_text(csv::series(&[series])),
-        Form::Html => {}
+    let asking = Overlays { benchmark: &full_name, way, branch: branch.as_deref(), trees, limit };
+    let over = asking.found(&app, &asked).await?;
+    if asked.form != Form::Html {
+        let mut all = vec![series];
+        all.extend(over.into_iter().map(|(_, series)| series));
+        return match asked.form {
+            Form::Csv => csv_text(csv::series(&all)),
+            _ => json_text(wire::history::series(&all, &policy)),
+        };
     }
     let metric = asked.value("metric").and_then(Event::from_name).map_or(Metric::Cycles, Metric::Event);
     let zero = asked.value("y") == Some("zero");
     let benchmark = described(&app, &series, &full_name).await?;
     let (flame, flame_change) = pictures(&app, &series, &policy).await?;
     let points = chart_points(&series, metric, &policy, app.links());
+    let places = overlay::places(std::iter::once(&series).chain(over.iter().map(|(_, series)| series)));
+    let place_of = |point: &Point| places.get(&overlay::key(point)).copied().unwrap_or(0);
+    let line = |series: &Series| -> Vec<(usize, f64)> {
+        series.points.iter().map(|point| (place_of(point), raised(point, metric))).collect()
+    };
+    let shown = overlay::shown(&asked, &over);
+    let looks = shown.iter().map(|name| name.look).zip(&over);
+    let lines: Vec<(usize, Vec<(usize, f64)>)> =
+        looks.map(|(look, (_, series))| (look, line(series))).collect();
+    let own: Vec<usize> = series.points.iter().map(place_of).collect();
+    let laid = Overlaid { points: &points, places: &own, of: places.len(), others: &lines };
+    let overlays = shown
+        .into_iter()
+        .zip(&over)
+        .map(|(name, (_, series))| Overlay { rows: rows(series, metric, &policy, app.links()), ..name });
+    let overlays: Vec<Overlay> = overlays.collect();
+    let more_overlays = asking.offered(&app).await?;
     let floor = if zero { Floor::Zero } else { Floor::Values };
     let links = app.links();
     page(&Page {
@@ -125,14 +170,19 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         file: benchmark.0.file.clone().unwrap_or_default(),
         name: benchmark.0.short_name().to_string(),
         source: benchmark.1,
-        chart: chart(&points, floor, |value| height(value, metric)),
+        chart: overlaid(laid, floor, |value| height(value, metric)),
         chart_words: chart_words(&series, metric),
         metric: metric.name(),
         metrics: std::iter::once("cycles").chain(Event::ALL.map(Event::name)).collect(),
         branches: app.store().branches(BRANCHES).await?,
         branch: branch.unwrap_or_else(|| "*".to_string()),
         zero,
-        elsewhere,
+        elsewhere: from_elsewhere,
+        before,
+        archived: names.is_archived(&full_name),
+        named_in: form_urlencoded::Serializer::new(String::new())
+            .append_pair("benchmark", &full_name)
+            .finish(),
         all_trees: asked_for_all,
         machine: series.machine.name.clone(),
         instrument: series.instrument.name(),
@@ -142,6 +192,9 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
             .map(|(index, way)| (way_name(way), way_link(&asked, index), index == number))
             .collect(),
         rows: rows(&series, metric, &policy, links),
+        overlays,
+        more_overlays,
+        over: asked.values(OVER).map(str::to_string).collect(),
         newest: newest(&series, &policy),
         standing: standing(&series, &policy),
         flame,
@@ -178,9 +231,7 @@ async fn pictures(
     let links = app.links();
     let benchmark = &series.benchmark;
     let Some(newest) = series.newest() else { return Ok((None, None)) };
-    let has = async |run: &str| -> Result<bool, Problem> {
-        Ok(app.store().profiled(run).await?.contains(benchmark))
-    };
+    let has = async |run: &str| -> Result<bool, Problem> { Ok(app.profiled(run).await?.contains(benchmark)) };
     let flame = has(&newest.run.id).await?.then(|| links.flame(&newest.run.id, benchmark));
     let moved = (1..series.points.len())
         .rev()
@@ -239,10 +290,7 @@ fn chart_points(series: &Series, metric: Metric, policy: &Policy, links: &Links)
         let moved = moved.map_or_else(String::new, |step| format!(", {}", step.text));
         let message = point.run.message.as_deref().unwrap_or_default();
         ChartPoint {
-            value: match metric {
-                Metric::Cycles => point.reading.time.as_nanos() as f64,
-                Metric::Event(_) => count(point, metric) as f64,
-            },
+            value: raised(point, metric),
             title: format!("{} {message}: {}{moved}", point.run.title, value(point, metric)),
             href: place(point, links),
             label: match &point.run.commit {
@@ -253,6 +301,14 @@ fn chart_points(series: &Series, metric: Metric, policy: &Policy, links: &Links)
         }
     });
     point.collect()
+}
+
+/// How high a point stands.
+fn raised(point: &Point, metric: Metric) -> f64 {
+    match metric {
+        Metric::Cycles => point.reading.time.as_nanos() as f64,
+        Metric::Event(_) => count(point, metric) as f64,
+    }
 }
 
 fn chart_words(series: &Series, metric: Metric) -> String {

@@ -170,7 +170,7 @@ impl Body {
         }
         let mut rows = Vec::new();
         if asked.form == Form::Html {
-            let profiled = [app.store().profiled(&base.id).await?, app.store().profiled(&head.id).await?];
+            let profiled = [app.profiled(&base.id).await?, app.profiled(&head.id).await?];
             let shown = report.rows[first..last].iter().zip(&whys);
             rows = shown.map(|(row, why)| Row::of(row, (base, head), why, &profiled, app.links())).collect();
             acknowledge(app, asked, head, &report.rows[first..last], &mut rows).await?;
@@ -312,7 +312,11 @@ impl Row {
                 text: String::new(),
             }),
             factor: factor.map_or_else(String::new, |factor| format!("{} {faster}", words::times(factor))),
-            why: words::plain(why),
+            // Who lets it pass stands below, with the moment and the way back.
+            why: words::plain(&match &judged.acknowledged {
+                Some(said) => why.replacen(&format!(" ({})", said.shown()), "", 1),
+                None => why.to_string(),
+            }),
             payers,
             unpaid,
             picture,

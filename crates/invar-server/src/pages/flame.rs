@@ -172,7 +172,7 @@ async fn one(app: &App, asked: &Asked, name: &str, benchmark: &str, format: Opti
     });
     let mut links = vec![("Run", links_of.run(&run.id)), ("History", links_of.benchmark(benchmark))];
     if let Some((base, _)) = baseline::choose(app.store(), &run).await? {
-        if app.store().profiled(&base.id).await?.contains(benchmark) {
+        if app.profiled(&base.id).await?.contains(benchmark) {
             links.push((
                 "Flame graph of the difference from the baseline",
                 links_of.difference(&base.id, &run.id, benchmark),

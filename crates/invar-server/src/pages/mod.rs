@@ -11,6 +11,7 @@ pub mod feed;
 pub mod flame;
 pub mod frame;
 pub mod health;
+mod overlay;
 pub mod overview;
 pub mod pulls;
 pub mod run;

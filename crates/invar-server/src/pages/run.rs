@@ -142,7 +142,7 @@ pub async fn run(app: App, asked: Asked) -> Answer {
         failed: run.failed.clone().into_iter().collect(),
         groups: groups(&run, base_run.as_deref()),
         rows: {
-            let profiled = app.store().profiled(&run.id).await?;
+            let profiled = app.profiled(&run.id).await?;
             let row = |measurement: &Measurement| Row::of(measurement, &run.id, &profiled, links);
             run.measurements.iter().map(row).collect()
         },

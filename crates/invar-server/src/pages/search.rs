@@ -54,9 +54,16 @@ pub async fn search(app: App, asked: Asked) -> Answer {
 
 async fn find(app: &App, query: &str, limit: u32) -> Result<Vec<(&'static str, Vec<Found>)>, Problem> {
     let links = app.links();
-    let benchmarks = app.store().benchmarks_with(query, limit).await?;
-    let benchmarks =
-        benchmarks.into_iter().map(|name| Found { href: links.benchmark(&name), about: String::new(), name });
+    let names = app.names().await?;
+    let mut benchmarks: Vec<Found> = Vec::new();
+    for name in app.store().benchmarks_with(query, limit).await? {
+        let today = names.today(&name);
+        // By a name that it had, it is found as well.
+        let about = if today == name { String::new() } else { format!("was {name}") };
+        if !names.is_archived(today) && benchmarks.iter().all(|found| found.name != today) {
+            benchmarks.push(Found { href: links.benchmark(today), about, name: today.to_string() });
+        }
+    }
     let commits = app.store().commits_with(query, Trees::Clean, limit).await?;
     let commits = commits.into_iter().filter_map(|run| {
         let commit = run.commit?;
@@ -67,9 +74,5 @@ async fn find(app: &App, query: &str, limit: u32) -> Result<Vec<(&'static str, V
     let branches = app.store().branches(BRANCHES).await?.into_iter();
     let branches = branches.filter(|branch| branch.to_lowercase().contains(&lower)).take(limit as usize);
     let branches = branches.map(|name| Found { href: links.pull(&name), about: String::new(), name });
-    Ok(vec![
-        ("benchmark", benchmarks.collect()),
-        ("commit", commits.collect()),
-        ("branch", branches.collect()),
-    ])
+    Ok(vec![("benchmark", benchmarks), ("commit", commits.collect()), ("branch", branches.collect())])
 }

@@ -9,13 +9,15 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use invar_core::run::Timestamp;
 use invar_core::wire::{list, parcel, profile, v1};
-use invar_store::{By, Listing, NewToken, Project, Put, Store, Visibility, Wanted};
+use invar_store::{By, Listing, NameError, NewPublisher, NewToken, Project, Put, Store, Visibility, Wanted};
 use serde_json::{Value, json};
 
 use super::Team;
 use super::access::{Asker, by_header, now};
 use super::memory::Share;
+use super::people::sentence;
 use super::problem::ApiProblem;
+use super::publish;
 use super::token::{Scope, Secret};
 use super::upload::{self, Packing};
 use crate::answer::{self, typed};
@@ -33,9 +35,9 @@ const TOKEN_NAME_BYTES: usize = 200;
 pub type ApiAnswer = Result<Response, ApiProblem>;
 
 /// `owner` and `name` of a path, and what else is in it.
-type Parts = Path<BTreeMap<String, String>>;
+pub(super) type Parts = Path<BTreeMap<String, String>>;
 
-fn project_of(parts: &BTreeMap<String, String>) -> String {
+pub(super) fn project_of(parts: &BTreeMap<String, String>) -> String {
     let part = |name| parts.get(name).map(String::as_str).unwrap_or_default();
     format!("{}/{}", part("owner"), part("name"))
 }
@@ -50,7 +52,7 @@ async fn entered(
     by_header(headers, team.store()).await?.enter(&project_of(parts), scope, team.store()).await
 }
 
-fn json_answer(value: &Value) -> Response {
+pub(super) fn json_answer(value: &Value) -> Response {
     typed("application/json", format!("{value}\n"))
 }
 
@@ -169,6 +171,13 @@ async fn whole(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>
         bytes.extend_from_slice(piece);
     }
     Ok(bytes)
+}
+
+/// A small body of JSON.
+pub(super) async fn small(team: &Team, headers: &HeaderMap, body: Body) -> Result<Value, ApiProblem> {
+    let body = arrived(headers, body, SMALL_BYTES, team, &mut team.memory().share()).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))
 }
 
 /// Runs, newest first, of a branch or of a commit.
@@ -293,9 +302,7 @@ pub async fn make_token(
 ) -> ApiAnswer {
     let asker = by_header(&headers, team.store()).await?;
     let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
-    let body = arrived(&headers, body, SMALL_BYTES, &team, &mut team.memory().share()).await?;
-    let wanted: Value = serde_json::from_slice(&body)
-        .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))?;
+    let wanted = small(&team, &headers, body).await?;
     let name = wanted["name"].as_str().map(str::trim).unwrap_or_default();
     if name.is_empty() || name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(ApiProblem::Unusable(format!(
@@ -344,5 +351,131 @@ pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers:
     match gone {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(ApiProblem::NotFound("There is no such token.".to_string())),
+    }
+}
+
+/// The publishers that a project trusts.
+pub async fn publishers(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let store = entered(&team, &parts, &headers, Scope::Admin).await?;
+    let publishers: Vec<Value> = store
+        .publishers()
+        .await?
+        .into_iter()
+        .map(|one| {
+            json!({
+                "number": one.number, "forge": one.forge, "issuer": one.issuer, "repository": one.repository,
+                "repository_id": one.repository_id, "ref": one.reference, "environment": one.environment,
+                "created_us": one.created.0, "used_us": one.used.map(|at| at.0),
+            })
+        })
+        .collect();
+    Ok(json_answer(&json!({"publishers": publishers})))
+}
+
+/// Trusts a publisher: `{"issuer": "https://gitlab.com", "repository": "acme/fib", "ref": "refs/heads/*", "environment": ""}`,
+/// of which the last two may be missing.
+pub async fn make_publisher(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let wanted = small(&team, &headers, body).await?;
+    let text = |name: &str| wanted[name].as_str().map(str::trim).unwrap_or_default();
+    let issuer = text("issuer").trim_end_matches('/');
+    let Some(issuer) = team.issuers().all().iter().find(|known| known.url == issuer) else {
+        let known: Vec<&str> = team.issuers().all().iter().map(|issuer| issuer.url.as_str()).collect();
+        return Err(ApiProblem::Unusable(format!("`issuer` is one of {}.", known.join(", "))));
+    };
+    let new = NewPublisher {
+        forge: issuer.forge.name(),
+        issuer: &issuer.url,
+        repository: text("repository"),
+        reference: text("ref"),
+        environment: text("environment"),
+    };
+    if let Some(refusal) = publish::refusal(new) {
+        return Err(ApiProblem::Unusable(refusal));
+    }
+    match store.create_publisher(new, By { who: &asker.who(), at: now() }).await? {
+        Some(number) => Ok((StatusCode::CREATED, json_answer(&json!({"number": number}))).into_response()),
+        None => Err(ApiProblem::There("This project trusts this publisher already.".to_string())),
+    }
+}
+
+/// Trusts a publisher no more.
+pub async fn remove_publisher(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let gone = match parts["number"].parse::<i64>() {
+        Ok(number) => store.remove_publisher(number, By { who: &asker.who(), at: now() }).await?,
+        Err(_) => false,
+    };
+    match gone {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiProblem::NotFound("There is no such publisher.".to_string())),
+    }
+}
+
+/// What has been decided about the names of benchmarks, and holds.
+pub async fn names(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let store = entered(&team, &parts, &headers, Scope::Read).await?;
+    let names: Vec<Value> = store
+        .namings()
+        .await?
+        .into_iter()
+        .map(|one| {
+            json!({"number": one.number, "benchmark": one.benchmark, "becomes": one.becomes, "at_us": one.at.0})
+        })
+        .collect();
+    Ok(json_answer(&json!({"names": names})))
+}
+
+/// Renames a benchmark, `{"benchmark": "t.py::a", "becomes": "t.py::b"}`, or archives it, if it becomes nothing.
+pub async fn decide_name(
+    State(team): State<Team>,
+    Path(parts): Parts,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let wanted = small(&team, &headers, body).await?;
+    let benchmark = wanted["benchmark"].as_str().unwrap_or_default();
+    let becomes = match &wanted["becomes"] {
+        Value::Null => None,
+        other => Some(other.as_str().unwrap_or_default()),
+    };
+    for name in std::iter::once(benchmark).chain(becomes) {
+        if let Err(refused) = upload::name("the name of a benchmark", name) {
+            return Err(ApiProblem::Unusable(sentence(&refused)));
+        }
+    }
+    let who = asker.who();
+    let by = By { who: &who, at: now() };
+    let decided = match becomes {
+        Some(becomes) => store.rename_benchmark(benchmark, becomes, by).await,
+        None => store.archive_benchmark(benchmark, by).await,
+    };
+    match decided {
+        Ok(number) => Ok((StatusCode::CREATED, json_answer(&json!({"number": number}))).into_response()),
+        Err(NameError::Database(error)) => Err(error.into()),
+        Err(error) => Err(ApiProblem::There(sentence(&error))),
+    }
+}
+
+/// Takes a decision about a name back.
+pub async fn undo_name(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
+    let asker = by_header(&headers, team.store()).await?;
+    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let undone = match parts["number"].parse::<i64>() {
+        Ok(number) => store.undo_naming(number, By { who: &asker.who(), at: now() }).await?,
+        Err(_) => false,
+    };
+    match undone {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiProblem::NotFound("Nothing that holds has this number.".to_string())),
     }
 }

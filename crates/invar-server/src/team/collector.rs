@@ -1,12 +1,13 @@
-//! Removes, once a day, what uploads that were cut off left behind. Of the servers of one store one does it.
+//! Removes, once a day, what projects do not keep any longer, and then what nothing names: that, and what uploads that were
+//! cut off left behind. Of the servers of one store one does it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use invar_store::Collected;
 
-use super::Team;
 use super::access::now;
+use super::{Team, retention};
 
 const DUTY: &str = "collect";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -43,8 +44,9 @@ pub async fn collect_if_due(team: &Team) -> Result<Option<Collected>, String> {
     if !taken.map_err(|error| error.to_string())? {
         return Ok(None);
     }
+    let expired = retention::expire_all(team).await;
     let collected = store.collect(GRACE).await;
-    let again = if collected.is_ok() { EVERY } else { HOUR };
+    let again = if collected.is_ok() && expired.is_ok() { EVERY } else { HOUR };
     let done = store.duty_is_done(DUTY, now(), again).await;
     let collected = collected.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -53,5 +55,7 @@ pub async fn collect_if_due(team: &Team) -> Result<Option<Collected>, String> {
     team.removed().blobs.fetch_add(collected.removed, Ordering::Relaxed);
     team.removed().bytes.fetch_add(collected.bytes, Ordering::Relaxed);
     done.map_err(|error| error.to_string())?;
+    // What went before it failed is gone, and what did not goes the next time.
+    expired.map_err(|problem| problem.for_the_log().unwrap_or_else(|| problem.to_string()))?;
     Ok(Some(collected))
 }

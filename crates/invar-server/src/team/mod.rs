@@ -12,6 +12,8 @@ pub(crate) mod memory;
 pub mod password;
 mod people;
 mod problem;
+pub mod publish;
+mod retention;
 mod session;
 mod settings;
 mod site;
@@ -39,8 +41,8 @@ use crate::router::with_assets;
 use crate::router::with_headers;
 use collector::Removed;
 use memory::Memory;
-use password::Attempts;
 use problem::ApiProblem;
+use publish::issuers::Issuers;
 use site::Apps;
 use upload::Limits;
 use visit::{looking, sending};
@@ -69,7 +71,7 @@ struct Inner {
     store: Store,
     limits: Limits,
     cookies: Cookies,
-    attempts: Attempts,
+    issuers: Issuers,
     apps: Apps,
     memory: Memory,
     removed: Removed,
@@ -87,7 +89,7 @@ impl Team {
             store,
             limits,
             cookies: Cookies::Secure,
-            attempts: Attempts::default(),
+            issuers: Issuers::default(),
             apps: Apps::default(),
             memory,
             removed: Removed::default(),
@@ -105,12 +107,21 @@ impl Team {
         self
     }
 
-    fn cookies(&self) -> Cookies {
-        self.0.cookies
+    /// The same, which believes these issuers what they say of jobs.
+    #[must_use]
+    pub fn trusting(mut self, issuers: Issuers) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.issuers = issuers;
+        }
+        self
     }
 
-    fn attempts(&self) -> &Attempts {
-        &self.0.attempts
+    fn issuers(&self) -> &Issuers {
+        &self.0.issuers
+    }
+
+    fn cookies(&self) -> Cookies {
+        self.0.cookies
     }
 
     fn apps(&self) -> &Apps {
@@ -166,7 +177,14 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}/profile", get(api::run_profile)),
         ("GET", "/api/v1/projects/{owner}/{name}/tokens", get(api::tokens)),
         ("POST", "/api/v1/projects/{owner}/{name}/tokens", post(api::make_token)),
+        ("POST", "/api/v1/projects/{owner}/{name}/tokens/exchange", post(publish::exchange)),
         ("DELETE", "/api/v1/projects/{owner}/{name}/tokens/{number}", delete(api::revoke_token)),
+        ("GET", "/api/v1/projects/{owner}/{name}/names", get(api::names)),
+        ("POST", "/api/v1/projects/{owner}/{name}/names", post(api::decide_name)),
+        ("DELETE", "/api/v1/projects/{owner}/{name}/names/{number}", delete(api::undo_name)),
+        ("GET", "/api/v1/projects/{owner}/{name}/publishers", get(api::publishers)),
+        ("POST", "/api/v1/projects/{owner}/{name}/publishers", post(api::make_publisher)),
+        ("DELETE", "/api/v1/projects/{owner}/{name}/publishers/{number}", delete(api::remove_publisher)),
     ]
 }
 

@@ -3,14 +3,16 @@
 //! Argon2id with the parameters that its crate recommends (19 MiB, two passes). A check takes the same time whether there
 //! is such an account or not, and few are made at once: each takes memory and a processor for a while.
 
-use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use invar_store::Counted;
 use tokio::sync::Semaphore;
+
+use super::upload::sha256;
 
 /// The fewest characters of a password, and the most bytes.
 pub const FEWEST: usize = 10;
@@ -62,63 +64,17 @@ pub fn refusal(password: &str, name: &str) -> Option<String> {
 }
 
 /// For how long attempts are counted.
-const WINDOW: Duration = Duration::from_secs(15 * 60);
+pub const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// How often somebody may fail: for one name from one address, from one address, for one name from anywhere. The last is
 /// high, since whoever fails on purpose would lock others out.
 const FAILURES: [u32; 3] = [10, 50, 200];
-/// How many names and addresses are remembered.
-const REMEMBERED: usize = 20_000;
 
-/// Who has failed how often lately. Each process counts for itself.
-#[derive(Debug, Default)]
-pub struct Attempts(Mutex<BTreeMap<String, (u32, Instant)>>);
-
-impl Attempts {
-    fn keys(name: &str, address: &str) -> [String; 3] {
-        let name: String = name.to_ascii_lowercase().chars().take(100).collect();
-        [format!("both {address} {name}"), format!("from {address}"), format!("name {name}")]
-    }
-
-    /// May they try? What they try counts as a failure until [`Attempts::forget`] is called: of many at once no more get
-    /// through.
-    pub fn may_try(&self, name: &str, address: &str, now: Instant) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = Attempts::keys(name, address);
-        let failed = |all: &BTreeMap<String, (u32, Instant)>, key: &String| match all.get(key) {
-            Some((count, since)) if now.duration_since(*since) < WINDOW => *count,
-            _ => 0,
-        };
-        if keys.iter().zip(FAILURES).any(|(key, most)| failed(&all, key) >= most) {
-            return false;
-        }
-        if all.len() >= REMEMBERED {
-            all.retain(|_, (_, since)| now.duration_since(*since) < WINDOW);
-            // Whoever fills it up from many addresses meets the limits of the addresses.
-            while all.len() >= REMEMBERED {
-                all.pop_first();
-            }
-        }
-        for key in keys {
-            let entry = all.entry(key).or_insert((0, now));
-            if now.duration_since(entry.1) >= WINDOW {
-                *entry = (0, now);
-            }
-            entry.0 += 1;
-        }
-        true
-    }
-
-    /// They were right: what they failed before counts no more, for this name from this address.
-    pub fn forget(&self, name: &str, address: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let [both, address, name] = Attempts::keys(name, address);
-        all.remove(&both);
-        for key in [address, name] {
-            if let Some((count, _)) = all.get_mut(&key) {
-                *count = count.saturating_sub(1);
-            }
-        }
-    }
+/// What an attempt is counted by: the first is of this name from this address.
+pub fn counted(name: &str, address: &str) -> [Counted; 3] {
+    let name: String = name.to_ascii_lowercase().chars().take(100).collect();
+    let what = [format!("both {address} {name}"), format!("from {address}"), format!("name {name}")];
+    let mut most = FAILURES.into_iter();
+    what.map(|what| Counted { digest: sha256(what.as_bytes()), most: most.next().unwrap_or(0) })
 }
 
 #[cfg(test)]
@@ -145,31 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_often_has_to_wait() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for _ in 0..10 {
-            assert!(attempts.may_try("ada", "1.2.3.4", now));
-        }
-        assert!(!attempts.may_try("ADA", "1.2.3.4", now));
-        // Not from elsewhere, not somebody else, and not for ever.
-        assert!(attempts.may_try("ada", "5.6.7.8", now));
-        assert!(attempts.may_try("bob", "1.2.3.4", now));
-        assert!(attempts.may_try("ada", "1.2.3.4", now + WINDOW));
-    }
-
-    #[test]
-    fn who_was_right_may_go_on() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for _ in 0..1000 {
-            assert!(attempts.may_try("ada", "1.2.3.4", now));
-            attempts.forget("ada", "1.2.3.4");
-        }
-    }
-
-    #[test]
-    fn an_address_that_tries_many_names_has_to_wait() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        let tried = (0..100).filter(|number| attempts.may_try(&format!("a{number}"), "1.2.3.4", now)).count();
-        assert_eq!(tried, 50);
+    fn an_attempt_is_counted_by_name_and_address_and_tells_neither() {
+        let one = counted("ADA", "1.2.3.4");
+        assert_eq!(one, counted("ada", "1.2.3.4"));
+        assert_eq!(one[1], counted("bob", "1.2.3.4")[1]);
+        assert_eq!(one[2], counted("ada", "5.6.7.8")[2]);
+        assert!(one[0] != counted("ada", "5.6.7.8")[0] && one[0] != counted("bob", "1.2.3.4")[0]);
+        assert!(one.iter().all(|one| one.digest.len() == 64 && !one.digest.contains("ada")));
+        assert_eq!(one.map(|one| one.most), FAILURES);
     }
 }

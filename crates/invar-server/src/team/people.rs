@@ -1,7 +1,5 @@
 //! Signing in and out, and choosing passwords.
 
-use std::time::Instant;
-
 use askama::Template;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
@@ -12,7 +10,7 @@ use invar_store::{Account, By, CreateAccountError, DatabaseError, Link, NewAccou
 
 use super::Team;
 use super::access::now;
-use super::password::{self, FEWEST};
+use super::password::{self, FEWEST, WINDOW};
 use super::session::Secret;
 use super::visit::{Fields, Visit, field, no_randomness};
 use crate::answer::{Answer, elsewhere, page};
@@ -128,7 +126,8 @@ pub async fn sign_in(team: Team, visit: Visit, _request: Request) -> Answer {
 pub async fn signs_in(team: Team, visit: Visit, fields: Fields) -> Answer {
     let (name, back) = (field(&fields, "name"), field(&fields, "back"));
     let password = fields.get("password").cloned().unwrap_or_default();
-    if !team.attempts().may_try(name, &visit.address, Instant::now()) {
+    let counted = password::counted(name, &visit.address);
+    if !team.store().may_try(&counted, now(), WINDOW).await? {
         return Err(Problem::TooOften);
     }
     let found = team.store().account(name).await?;
@@ -136,7 +135,7 @@ pub async fn signs_in(team: Team, visit: Visit, fields: Fields) -> Answer {
     let is_right = password::is_right(password, kept).await;
     match found {
         Some((account, _)) if is_right => {
-            team.attempts().forget(name, &visit.address);
+            team.store().forget_attempt(&counted).await?;
             let_in(&team, &visit, &account, back).await
         }
         // Nothing tells whether there is such an account.
@@ -261,14 +260,15 @@ pub async fn account(team: Team, visit: Visit, _request: Request) -> Answer {
 pub async fn changes_password(team: Team, visit: Visit, fields: Fields) -> Answer {
     let account = visit.person()?;
     let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
-    if !team.attempts().may_try(&account.name, &visit.address, Instant::now()) {
+    let counted = password::counted(&account.name, &visit.address);
+    if !team.store().may_try(&counted, now(), WINDOW).await? {
         return Err(Problem::TooOften);
     }
     let kept = team.store().account(&account.name).await?.map(|(_, kept)| kept);
     if !password::is_right(text("current"), kept).await {
         return unwell(account_with(&team, &visit, "That is not your password.").await);
     }
-    team.attempts().forget(&account.name, &visit.address);
+    team.store().forget_attempt(&counted).await?;
     if let Some(refusal) = password::refusal(&text("password"), &account.name) {
         return unwell(account_with(&team, &visit, &refusal).await);
     }

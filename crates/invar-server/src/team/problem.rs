@@ -17,6 +17,20 @@ pub enum ApiProblem {
     /// No token, or one that is worth nothing.
     #[error("This needs a token that is valid: Authorization: Bearer inv_...")]
     Token,
+    /// An identity token that proves nothing.
+    #[error("What a forge says of a job was refused: {0}.")]
+    Identity(String),
+    /// A job that the project does not trust, or a project that is not there.
+    #[error("{0} is no publisher that this project trusts, or there is no such project.")]
+    Stranger(String),
+    /// Who should know does not answer.
+    #[error("Nobody can say now whether that is true: {issuer} does not answer. Try again.")]
+    Issuer {
+        /// Who.
+        issuer: String,
+        /// Why not.
+        why: String,
+    },
     /// A token of another project.
     #[error("This token is for another project.")]
     Foreign,
@@ -47,6 +61,9 @@ pub enum ApiProblem {
     /// What was uploaded cannot be kept.
     #[error("The run was not kept: {0}.")]
     Refused(RefusedUpload),
+    /// That is so already.
+    #[error("{0}")]
+    There(String),
     /// Another run has its id.
     #[error("Another run with this id is stored already.")]
     Taken,
@@ -68,8 +85,8 @@ impl ApiProblem {
     /// The status of the answer.
     pub const fn status(&self) -> StatusCode {
         match self {
-            ApiProblem::Token => StatusCode::UNAUTHORIZED,
-            ApiProblem::Foreign | ApiProblem::Scope(_) => StatusCode::FORBIDDEN,
+            ApiProblem::Token | ApiProblem::Identity(_) => StatusCode::UNAUTHORIZED,
+            ApiProblem::Foreign | ApiProblem::Scope(_) | ApiProblem::Stranger(_) => StatusCode::FORBIDDEN,
             ApiProblem::NoProject | ApiProblem::NotFound(_) => StatusCode::NOT_FOUND,
             ApiProblem::Unusable(_) => StatusCode::BAD_REQUEST,
             ApiProblem::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -79,9 +96,11 @@ impl ApiProblem {
             ApiProblem::CutOff => StatusCode::REQUEST_TIMEOUT,
             ApiProblem::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiProblem::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            ApiProblem::Taken => StatusCode::CONFLICT,
+            ApiProblem::Taken | ApiProblem::There(_) => StatusCode::CONFLICT,
             ApiProblem::Full => StatusCode::INSUFFICIENT_STORAGE,
-            ApiProblem::Busy | ApiProblem::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiProblem::Busy | ApiProblem::Away(_) | ApiProblem::Issuer { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ApiProblem::Inside(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -115,15 +134,20 @@ impl IntoResponse for ApiProblem {
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{details}\n"))
                 .into_response();
+        if let ApiProblem::Issuer { issuer, why } = &self {
+            response.extensions_mut().insert(ForTheLog(format!("{issuer} does not answer: {why}")));
+        }
         if let ApiProblem::Inside(what) | ApiProblem::Away(what) = &self {
             response.extensions_mut().insert(ForTheLog(what.clone()));
         }
         let headers = response.headers_mut();
         match self {
-            ApiProblem::Token => {
+            ApiProblem::Token | ApiProblem::Identity(_) => {
                 drop(headers.insert(header::WWW_AUTHENTICATE, "Bearer".parse().expect("plain")))
             }
-            ApiProblem::Busy | ApiProblem::Away(_) => drop(headers.insert(header::RETRY_AFTER, 5.into())),
+            ApiProblem::Busy | ApiProblem::Away(_) | ApiProblem::Issuer { .. } => {
+                drop(headers.insert(header::RETRY_AFTER, 5.into()))
+            }
             _ => {}
         }
         response

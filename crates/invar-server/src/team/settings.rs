@@ -5,18 +5,27 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use invar_core::compare::Cause;
 use invar_core::config::{Config, DEFAULT_THRESHOLD, Threshold};
+use invar_core::history::Series;
 use invar_core::number;
 use invar_core::run::Timestamp;
 use invar_core::wire::config;
-use invar_store::{Entry, Member, NewToken, Role, Visibility};
+use invar_store::{
+    Entry, Expired, Member, NameError, Naming, NewPublisher, NewToken, Publisher, Retention, Role, Visibility,
+};
 
 use super::Team;
 use super::access::now;
 use super::people::{sentence, unkept};
+use super::publish;
+use super::publish::issuers::Issuer;
+use super::retention::kept_branch;
 use super::site::project_of;
 use super::token::{Scope, Secret};
+use super::upload;
 use super::visit::{Entered, Fields, NOWHERE, Right, Visit, field, no_randomness};
 use crate::answer::{Answer, elsewhere, page};
+use crate::app::App;
+use crate::pages::benchmarks::COMMITS;
 use crate::pages::frame::Frame;
 use crate::problem::Problem;
 use crate::words::{moment, rfc3339};
@@ -33,22 +42,36 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 pub enum Section {
     General,
     Policy,
+    Benchmarks,
     Tokens,
+    Publishers,
     Members,
+    Retention,
     Log,
 }
 
 impl Section {
-    const ALL: [Section; 5] =
-        [Section::General, Section::Policy, Section::Tokens, Section::Members, Section::Log];
+    const ALL: [Section; 8] = [
+        Section::General,
+        Section::Policy,
+        Section::Benchmarks,
+        Section::Tokens,
+        Section::Publishers,
+        Section::Members,
+        Section::Retention,
+        Section::Log,
+    ];
 
     /// As in the address.
     const fn name(self) -> &'static str {
         match self {
             Section::General => "general",
             Section::Policy => "policy",
+            Section::Benchmarks => "benchmarks",
             Section::Tokens => "tokens",
+            Section::Publishers => "publishers",
             Section::Members => "members",
+            Section::Retention => "retention",
             Section::Log => "log",
         }
     }
@@ -58,8 +81,11 @@ impl Section {
         match self {
             Section::General => "General",
             Section::Policy => "Policy",
+            Section::Benchmarks => "Benchmarks",
             Section::Tokens => "Tokens",
+            Section::Publishers => "Publishers",
             Section::Members => "Members",
+            Section::Retention => "Retention",
             Section::Log => "Log",
         }
     }
@@ -80,6 +106,8 @@ struct Said {
     token: Option<String>,
     /// The settings as they were written, if they cannot be used.
     written: Option<String>,
+    /// For how long what is measured would be kept, to see what that means.
+    retention: Option<Retention>,
 }
 
 #[derive(Template)]
@@ -87,17 +115,21 @@ struct Said {
 struct Page {
     frame: Frame,
     section: Section,
-    sections: [Section; 5],
+    sections: [Section; 8],
     said: Said,
     project: String,
     public: bool,
     settings: String,
     meaning: Vec<(String, String)>,
     tokens: Vec<TokenRow>,
+    benchmarks: Benchmarks,
     scopes: [Scope; 3],
+    publishers: Vec<PublisherRow>,
+    issuers: Vec<Issuer>,
     members: Vec<Member>,
     roles: [Role; 3],
     accounts: Vec<String>,
+    retention: Kept,
     log: Vec<LogRow>,
 }
 
@@ -107,6 +139,50 @@ struct TokenRow {
     scopes: String,
     created: String,
     expires: String,
+    used: String,
+}
+
+/// What is decided about the names of benchmarks, and may be.
+#[derive(Default)]
+struct Benchmarks {
+    /// The one that is asked about; empty: none.
+    asked: String,
+    /// Those that are in the newest commits, to choose from.
+    known: Vec<String>,
+    /// Those of them that are not in the newest one, and when they were measured last.
+    missing: Vec<(String, String)>,
+    decided: Vec<NamingRow>,
+}
+
+/// A decision.
+struct NamingRow {
+    number: i64,
+    benchmark: String,
+    becomes: Option<String>,
+    who: String,
+    when: String,
+}
+
+/// For how long what is measured is kept, and what that means today.
+#[derive(Default)]
+struct Kept {
+    runs_days: String,
+    profiles_days: String,
+    /// Is it so, or is it only looked at?
+    is_saved: bool,
+    /// The branch whose runs stay; empty: nobody knows.
+    branch: String,
+    would: Expired,
+}
+
+/// A publisher that is trusted.
+struct PublisherRow {
+    number: i64,
+    repository: String,
+    /// How its forge calls its CI, or who signs for it if that is nobody whom this server trusts.
+    forge: String,
+    reference: String,
+    environment: String,
     used: String,
 }
 
@@ -167,6 +243,7 @@ async fn shown(team: &Team, visit: &Visit, entered: &Entered, section: Section, 
     let app = team.shown(&entered.store, &about).app;
     let settings = said.written.clone().unwrap_or_else(|| about.settings.clone());
     let secret = said.token.is_some();
+    let proposed = said.retention;
     let shown = page(&Page {
         frame: Frame::new(&app, &visit.asked, section.title(), "/settings").without_twins(),
         section,
@@ -180,7 +257,16 @@ async fn shown(team: &Team, visit: &Visit, entered: &Entered, section: Section, 
             Section::Tokens => tokens(entered).await?,
             _ => Vec::new(),
         },
+        benchmarks: match section {
+            Section::Benchmarks => benchmarks(visit, entered, &app).await?,
+            _ => Benchmarks::default(),
+        },
         scopes: Scope::ALL,
+        publishers: match section {
+            Section::Publishers => publishers(team, entered).await?,
+            _ => Vec::new(),
+        },
+        issuers: team.issuers().all().to_vec(),
         members: match section {
             Section::Members => entered.store.members().await?,
             _ => Vec::new(),
@@ -191,6 +277,10 @@ async fn shown(team: &Team, visit: &Visit, entered: &Entered, section: Section, 
             Section::Members => team.store().accounts().await?.into_iter().map(|it| it.name).collect(),
             _ => Vec::new(),
         },
+        retention: match section {
+            Section::Retention => kept(team, entered, proposed).await?,
+            _ => Kept::default(),
+        },
         log: match section {
             Section::Log => entered.store.audit(ENTRIES).await?.into_iter().map(LogRow::of).collect(),
             _ => Vec::new(),
@@ -199,8 +289,74 @@ async fn shown(team: &Team, visit: &Visit, entered: &Entered, section: Section, 
     Ok(if secret { unkept(shown) } else { shown })
 }
 
+fn never(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_string(), moment)
+}
+
+async fn kept(team: &Team, entered: &Entered, proposed: Option<Retention>) -> Result<Kept, Problem> {
+    let saved = entered.store.retention().await?;
+    let shown = proposed.unwrap_or(saved);
+    let branch = kept_branch(team, &entered.store, &entered.about).await?;
+    let days = |days: Option<u32>| days.map_or_else(String::new, |days| days.to_string());
+    Ok(Kept {
+        runs_days: days(shown.runs_days),
+        profiles_days: days(shown.profiles_days),
+        is_saved: shown == saved,
+        would: match &branch {
+            Some(branch) => entered.store.would_expire(shown, branch, now()).await?,
+            None => Expired::default(),
+        },
+        branch: branch.unwrap_or_default(),
+    })
+}
+
+async fn benchmarks(visit: &Visit, entered: &Entered, app: &App) -> Result<Benchmarks, Problem> {
+    let branch = app.branch().await?;
+    let recent = app.recent(branch.as_deref(), COMMITS).await?;
+    let series = match &recent {
+        Some(recent) => app.histories(recent).await?,
+        None => Vec::new(),
+    };
+    let newest = recent.as_ref().and_then(|recent| recent.runs.last()).map(|run| run.id.as_str());
+    let last =
+        |series: &Series| series.newest().map(|point| (point.run.id.clone(), moment(point.run.started)));
+    let row = |one: Naming| NamingRow {
+        number: one.number,
+        benchmark: one.benchmark,
+        becomes: one.becomes,
+        who: one.who,
+        when: moment(one.at),
+    };
+    Ok(Benchmarks {
+        asked: visit.asked.value("benchmark").unwrap_or_default().to_string(),
+        missing: series
+            .iter()
+            .filter_map(|series| Some((series.benchmark.clone(), last(series)?)))
+            .filter(|(_, (run, _))| Some(run.as_str()) != newest)
+            .map(|(benchmark, (_, when))| (benchmark, when))
+            .collect(),
+        known: series.into_iter().map(|series| series.benchmark).collect(),
+        decided: entered.store.namings().await?.into_iter().map(row).collect(),
+    })
+}
+
+async fn publishers(team: &Team, entered: &Entered) -> Result<Vec<PublisherRow>, Problem> {
+    let row = |one: Publisher| PublisherRow {
+        number: one.number,
+        forge: match team.issuers().all().iter().find(|issuer| issuer.url == one.issuer) {
+            Some(issuer) if issuer.url == issuer.forge.issuer() => issuer.forge.title().to_string(),
+            Some(issuer) => format!("{}, {}", issuer.forge.title(), issuer.url),
+            None => format!("{}, which this server does not trust", one.issuer),
+        },
+        repository: one.repository,
+        reference: one.reference,
+        environment: one.environment,
+        used: never(one.used),
+    };
+    Ok(entered.store.publishers().await?.into_iter().map(row).collect())
+}
+
 async fn tokens(entered: &Entered) -> Result<Vec<TokenRow>, Problem> {
-    let never = |at: Option<Timestamp>| at.map_or_else(|| "never".to_string(), moment);
     let row = |token: invar_store::Token| TokenRow {
         number: token.number,
         name: token.name,
@@ -247,11 +403,14 @@ pub async fn changes(team: Team, mut visit: Visit, fields: Fields) -> Answer {
     let said = match section {
         Section::General => general(&visit, &entered, &fields).await?,
         Section::Policy => policy(&visit, &entered, &fields).await?,
+        Section::Benchmarks => benchmark(&visit, &entered, &fields).await?,
         Section::Tokens => token(&visit, &entered, &fields).await?,
+        Section::Publishers => publisher(&team, &visit, &entered, &fields).await?,
         Section::Members => member(&team, &visit, &entered, &fields).await?,
+        Section::Retention => retention(&visit, &entered, &fields).await?,
         Section::Log => return Err(Problem::Method),
     };
-    if said.wrong.is_empty() && said.token.is_none() {
+    if said.wrong.is_empty() && said.token.is_none() && said.retention.is_none() {
         // Who took their own role away is not shown what they may see no more.
         let address = format!("/{}/settings/{}", entered.about.name, section.name());
         return elsewhere(StatusCode::SEE_OTHER, &address);
@@ -326,6 +485,83 @@ async fn token(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said
     entered.store.create_token(&token, visit.by()).await?;
     let well = format!("The token “{name}” was made. It is shown this once: copy it now.");
     Ok(Said { well, token: Some(secret.text().to_string()), ..Said::default() })
+}
+
+async fn retention(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said, Problem> {
+    let days = |name| match field(fields, name) {
+        "" => Some(None),
+        text => text.parse::<u16>().ok().filter(|days| *days > 0).map(|days| Some(u32::from(days))),
+    };
+    let (Some(runs_days), Some(profiles_days)) = (days("runs"), days("profiles")) else {
+        return wrong("The days are a whole number, from 1 to 65535; nothing is for ever.");
+    };
+    let wanted = Retention { runs_days, profiles_days };
+    if field(fields, "act") != "save" {
+        return Ok(Said { retention: Some(wanted), ..Said::default() });
+    }
+    if wanted != entered.store.retention().await? {
+        entered.store.set_retention(wanted, visit.by()).await?;
+    }
+    Ok(Said::default())
+}
+
+async fn benchmark(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said, Problem> {
+    if let Some(number) = fields.get("undo") {
+        let undone = match number.parse::<i64>() {
+            Ok(number) => entered.store.undo_naming(number, visit.by()).await?,
+            Err(_) => false,
+        };
+        return if undone { Ok(Said::default()) } else { wrong("That was taken back before.") };
+    }
+    let archived = fields.get("archive").map(|name| name.trim());
+    let (benchmark, becomes) =
+        (archived.unwrap_or_else(|| field(fields, "benchmark")), field(fields, "becomes"));
+    for name in std::iter::once(benchmark).chain(archived.is_none().then_some(becomes)) {
+        if let Err(refused) = upload::name("The name of a benchmark", name) {
+            return wrong(sentence(&refused));
+        }
+    }
+    // What was mistyped would be kept, and change nothing.
+    if entered.store.ways(benchmark).await?.is_empty() {
+        return wrong(format!("No run calls a benchmark “{benchmark}”."));
+    }
+    let decided = match archived {
+        Some(benchmark) => entered.store.archive_benchmark(benchmark, visit.by()).await,
+        None => entered.store.rename_benchmark(benchmark, becomes, visit.by()).await,
+    };
+    match decided {
+        Ok(_) => Ok(Said::default()),
+        Err(NameError::Database(error)) => Err(error.into()),
+        Err(error) => wrong(format!("“{benchmark}” stays as it is: {error}.")),
+    }
+}
+
+async fn publisher(team: &Team, visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said, Problem> {
+    if let Some(number) = fields.get("remove") {
+        let gone = match number.parse::<i64>() {
+            Ok(number) => entered.store.remove_publisher(number, visit.by()).await?,
+            Err(_) => false,
+        };
+        return if gone { Ok(Said::default()) } else { wrong("This publisher was removed before.") };
+    }
+    let asked = field(fields, "issuer");
+    let Some(issuer) = team.issuers().all().iter().find(|issuer| issuer.url == asked) else {
+        return wrong("This server does not trust this issuer.");
+    };
+    let new = NewPublisher {
+        forge: issuer.forge.name(),
+        issuer: &issuer.url,
+        repository: field(fields, "repository"),
+        reference: field(fields, "ref"),
+        environment: field(fields, "environment"),
+    };
+    if let Some(refusal) = publish::refusal(new) {
+        return wrong(refusal);
+    }
+    match entered.store.create_publisher(new, visit.by()).await? {
+        Some(_) => Ok(Said::default()),
+        None => wrong("This publisher is trusted already."),
+    }
 }
 
 async fn member(team: &Team, visit: &Visit, entered: &Entered, fields: &Fields) -> Result<Said, Problem> {

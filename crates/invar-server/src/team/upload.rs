@@ -195,7 +195,8 @@ fn is_an_id(id: &str) -> bool {
         })
 }
 
-fn name(what: &'static str, name: &str) -> Result<(), RefusedUpload> {
+/// Can that be a name, on every page and in every database?
+pub fn name(what: &'static str, name: &str) -> Result<(), RefusedUpload> {
     let refuse = |why| Err(RefusedUpload::Value { what, why });
     match name {
         "" => refuse("is empty"),

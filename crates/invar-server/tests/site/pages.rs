@@ -265,6 +265,45 @@ async fn a_metric_can_be_chosen_and_the_axis_may_start_at_nothing() {
 }
 
 #[tokio::test]
+async fn branches_and_parameters_are_laid_over_a_history() {
+    let all = |number, branch, five, six| {
+        run(number, branch, &[("t.py::f[5]", five), ("t.py::f[6]", six), ("t.py::fx", 9)])
+    };
+    let asking =
+        Asking::of(&[all(1, "main", 100, 200), all(2, "main", 100, 200), all(3, "faster", 50, 60)]).await;
+    let page = asking.page("/b/t.py::f%5B5%5D").await;
+    // What may be: other branches, and what differs in its parameters only.
+    for value in ["branch:faster", "b:t.py::f[6]"] {
+        assert!(page.contains(&format!("<option value=\"{value}\">")), "{page}");
+    }
+    assert!(
+        !page.contains("branch:main\"")
+            && !page.contains("b:t.py::fx")
+            && !page.contains("class=\"line over")
+    );
+    let over = "/b/t.py::f%5B5%5D?over=branch%3Afaster&over=b%3At.py%3A%3Af%5B6%5D";
+    let page = asking.page(over).await;
+    assert_eq!(page.matches("<table class=\"stack overlay\"").count(), 2, "{page}");
+    // A place each for three runs: the branch's is the last one.
+    assert!(page.contains("d=\"M80 ") && page.contains("class=\"line over look-"), "{page}");
+    assert!(page.contains("?over=b%3At.py%3A%3Af%5B6%5D\">Remove<span class=\"hidden\"> faster"), "{page}");
+    let twin = json(&asking.page(&over.replace('?', ".json?")).await);
+    let series = twin["series"].as_array().unwrap();
+    let said: Vec<(&str, usize)> = series
+        .iter()
+        .map(|one| (one["benchmark"].as_str().unwrap(), one["points"].as_array().unwrap().len()))
+        .collect();
+    assert_eq!(said, [("t.py::f[5]", 2), ("t.py::f[5]", 1), ("t.py::f[6]", 2)]);
+    // What is the history itself, is there twice, or is nothing, is not laid over.
+    let none = asking.page("/b/t.py::f%5B5%5D?over=branch%3Amain&over=x&over=").await;
+    assert!(!none.contains("table class=\"stack overlay\""));
+    let once = asking.page("/b/t.py::f%5B5%5D?over=branch%3Afaster&over=branch%3Afaster").await;
+    assert_eq!(once.matches("<table class=\"stack overlay\"").count(), 1);
+    let hostile = asking.page("/b/t.py::f%5B5%5D?over=branch%3A%22%3E%3Cscript%3E").await;
+    assert!(hostile.contains("no results") && !hostile.contains("<script>"), "{hostile}");
+}
+
+#[tokio::test]
 async fn runs_of_unlike_machines_are_not_compared() {
     let mut other = run(9, "callgrind", &[]);
     other.machine = Machine::callgrind();

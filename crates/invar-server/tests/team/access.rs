@@ -3,8 +3,9 @@
 use axum::http::StatusCode;
 use invar_core::run::Timestamp;
 use invar_server::team::addresses;
+use invar_store::NewPublisher;
 
-use crate::fixture::{Asking, PRIVATE, PUBLIC, run, sent};
+use crate::fixture::{Asking, BY, PRIVATE, PUBLIC, run, sent};
 
 /// What each who asks is answered: nobody in particular, a token of another project, one that reads, one that uploads, one
 /// that administers and reads.
@@ -26,7 +27,14 @@ fn rows_of_private() -> Vec<Row> {
         ("GET", "/runs/{run}/profile", [404, 404, 200, 403, 200]),
         ("GET", "/tokens", [404, 404, 403, 403, 200]),
         ("POST", "/tokens", [404, 404, 403, 403, 201]),
+        ("POST", "/tokens/exchange", [401; 5]),
         ("DELETE", "/tokens/{number}", [404, 404, 403, 403, 204]),
+        ("GET", "/names", [404, 404, 200, 403, 200]),
+        ("POST", "/names", [404, 404, 403, 403, 201]),
+        ("DELETE", "/names/{number}", [404, 404, 403, 403, 204]),
+        ("GET", "/publishers", [404, 404, 403, 403, 200]),
+        ("POST", "/publishers", [404, 404, 403, 403, 201]),
+        ("DELETE", "/publishers/{number}", [404, 404, 403, 403, 204]),
     ]
 }
 
@@ -37,7 +45,11 @@ fn rows_of_public() -> Vec<Row> {
         if address.starts_with("/api") {
             continue;
         }
-        if *method == "GET" && *address != "/tokens" {
+        // Who shows what a forge says needs no token.
+        if *address == "/tokens/exchange" {
+            continue;
+        }
+        if *method == "GET" && !["/tokens", "/publishers"].contains(address) {
             *expected = [200; 5];
         } else {
             (expected[0], expected[1]) = (401, 403);
@@ -69,6 +81,20 @@ async fn check(project: &str, rows: Vec<Row>) {
         ];
         asking.token(project, "read", None).await;
         let number = within.tokens().await.unwrap()[0].number;
+        let publisher = NewPublisher {
+            forge: "gitlab",
+            issuer: "https://gitlab.com",
+            repository: "acme/fib",
+            reference: "",
+            environment: "",
+        };
+        let publisher = within.create_publisher(publisher, BY).await.unwrap().unwrap();
+        let naming = within.archive_benchmark("t.py::old", BY).await.unwrap();
+        let number = match address {
+            _ if address.starts_with("/publishers") => publisher,
+            _ if address.starts_with("/names") => naming,
+            _ => number,
+        };
         let mut uri = whole(address).replace("{owner}", owner).replace("{name}", name);
         uri = uri.replace("{run}", &run(1).id).replace("{number}", &number.to_string());
         if address.ends_with("/profile") {
@@ -77,6 +103,11 @@ async fn check(project: &str, rows: Vec<Row>) {
         let body = match (method, address) {
             ("POST", "/runs") => sent(2),
             ("POST", "/tokens") => br#"{"name": "ci", "scopes": ["upload"]}"#.to_vec(),
+            ("POST", "/tokens/exchange") => br#"{"id_token": "a.b.c"}"#.to_vec(),
+            ("POST", "/names") => br#"{"benchmark": "t.py::a", "becomes": "t.py::b"}"#.to_vec(),
+            ("POST", "/publishers") => {
+                br#"{"issuer": "https://gitlab.com", "repository": "acme/other"}"#.to_vec()
+            }
             _ => Vec::new(),
         };
         for (at, (token, expected)) in askers.iter().zip(expected).enumerate() {

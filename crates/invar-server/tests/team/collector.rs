@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use invar_core::run::Timestamp;
 use invar_server::team::Team;
 use invar_server::team::collector::collect_if_due;
 use invar_server::team::upload::Limits;
+use invar_store::{Role, Store};
 
-use crate::fixture::{Asking, PRIVATE, runs, sent};
+use crate::browser::Browser;
+use crate::fixture::{Asking, BY, PRIVATE, run, runs, sent};
 
 #[tokio::test]
 async fn what_no_row_names_is_removed_by_one_server_and_what_rows_name_stays() {
@@ -27,4 +30,51 @@ async fn what_no_row_names_is_removed_by_one_server_and_what_rows_name_stays() {
     assert_eq!(collect_if_due(&servers[1]).await.unwrap(), None, "it is done for today");
     let back = asking.with("GET", &format!("{}/parcel", said.location), Some(&token), Vec::new()).await;
     assert_eq!(zstd::decode_all(&back.body[..]).unwrap(), sent(1));
+}
+
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
+/// A run of a branch, so many days ago.
+async fn put_before(store: &Store, number: u32, branch: &str, days: i64) {
+    let mut run = run(number);
+    run.started = Timestamp(jiff::Timestamp::now().as_microsecond() - days * DAY_US);
+    run.source.as_mut().unwrap().branch = Some(branch.to_string());
+    store.put(&run).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_project_does_not_keep_is_shown_before_and_goes_with_the_next_collection() {
+    let asking = Asking::new().await;
+    let store = asking.store.project(PRIVATE).await.unwrap().unwrap();
+    store.set_settings("default_branch = \"main\"\n", BY).await.unwrap();
+    for (number, branch, days) in [(1, "main", 400), (2, "x", 400), (3, "x", 3), (4, "y", 40)] {
+        put_before(&store, number, branch, days).await;
+    }
+    asking.account("ada", false, Some((PRIVATE, Role::Admin))).await;
+    let mut ada = Browser::signed_in(&asking, "ada").await;
+    let page = format!("/{PRIVATE}/settings/retention");
+    let looked =
+        ada.send(&asking, &page, &page, &[("runs", "30"), ("profiles", ""), ("act", "preview")]).await;
+    assert_eq!(looked.status.as_u16(), 200);
+    assert!(looked.text().contains("Runs</th><td class=\"number\">2</td>"), "{}", looked.text());
+    assert!(store.retention().await.unwrap().is_forever(), "it was only looked at");
+    for bad in ["0", "-1", "many", "70000"] {
+        let said = ada.send(&asking, &page, &page, &[("runs", bad), ("act", "save")]).await;
+        assert_eq!(said.status.as_u16(), 422, "{bad}");
+    }
+    let saved = ada.send(&asking, &page, &page, &[("runs", "30"), ("profiles", ""), ("act", "save")]).await;
+    assert_eq!(saved.status.as_u16(), 303);
+    assert_eq!(asking.kept(PRIVATE).await, 4, "nothing goes by that");
+    let server = Team::new(asking.store.clone(), Limits::default(), |_| ());
+    collect_if_due(&server).await.unwrap().expect("it is due");
+    let mut left: Vec<String> = store.list(9).await.unwrap().into_iter().map(|run| run.id).collect();
+    left.sort();
+    assert_eq!(left, [run(1).id, run(3).id]);
+    assert!(ada.get(&asking, &page).await.text().contains("Runs</th><td class=\"number\">0</td>"));
+    let log = store.audit(2).await.unwrap();
+    assert_eq!((log[0].who.as_str(), log[0].what.starts_with("removed 2 runs")), ("retention", true));
+    assert_eq!(
+        (log[1].who.as_str(), log[1].what.starts_with("keeps runs of other branches for 30 days")),
+        ("ada", true)
+    );
 }

@@ -1,7 +1,8 @@
 //! Signing in and out, links that work once, and what no other site can do.
 
 use axum::http::StatusCode;
-use invar_server::team::first_link;
+use invar_server::team::upload::Limits;
+use invar_server::team::{Team, first_link, router};
 use invar_store::Role;
 
 use crate::browser::{Browser, PASSWORD, csrf};
@@ -136,7 +137,7 @@ async fn a_new_password_signs_every_other_browser_out() {
 
 #[tokio::test]
 async fn who_guesses_has_to_wait() {
-    let asking = Asking::new().await;
+    let mut asking = Asking::new().await;
     asking.account("ada", false, None).await;
     let mut eve = Browser::default();
     let csrf = csrf(&eve.get(&asking, "/sign-in").await.text());
@@ -147,6 +148,9 @@ async fn who_guesses_has_to_wait() {
     }
     assert_eq!(eve.post(&asking, "/sign-in", &guess).await.status, StatusCode::TOO_MANY_REQUESTS);
     let right = [("csrf", csrf.as_str()), ("name", "ada"), ("password", PASSWORD)];
+    assert_eq!(eve.post(&asking, "/sign-in", &right).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // Another server of the same store has counted them, too.
+    asking.router = router(Team::new(asking.store.clone(), Limits::default(), |_| ()));
     assert_eq!(eve.post(&asking, "/sign-in", &right).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -269,6 +269,45 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
         taken_us INTEGER NOT NULL    -- somebody has it until then
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 8;
+",
+    r"
+    CREATE TABLE publisher (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of a publisher that is gone
+        project INTEGER NOT NULL REFERENCES project (number),
+        forge TEXT NOT NULL,         -- whose words its tokens use
+        issuer TEXT NOT NULL,        -- who signs its tokens
+        repository TEXT NOT NULL,
+        repository_id TEXT,          -- NULL: not seen yet
+        reference TEXT NOT NULL,     -- a pattern; empty: any
+        environment TEXT NOT NULL,   -- empty: any, and none
+        created_us INTEGER NOT NULL,
+        used_us INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX publisher_what
+        ON publisher (project, issuer, lower(repository), reference, environment);
+    ALTER TABLE token ADD COLUMN publisher INTEGER REFERENCES publisher (number); -- NULL: made by somebody
+    CREATE TABLE naming (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        project INTEGER NOT NULL REFERENCES project (number),
+        benchmark TEXT NOT NULL,     -- by the full name that runs, or other namings, give it
+        becomes TEXT,                -- its full name from now on; NULL: it is archived
+        who TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        undone_us INTEGER            -- NULL: it holds
+    ) STRICT;
+    CREATE INDEX naming_project ON naming (project, benchmark);
+    CREATE TABLE retention (
+        project INTEGER PRIMARY KEY REFERENCES project (number),
+        runs_days INTEGER,           -- of branches that are not the default one; NULL: for ever
+        profiles_days INTEGER        -- NULL: as long as their runs
+    ) STRICT;
+    CREATE TABLE attempt (           -- to sign in, that failed
+        what TEXT PRIMARY KEY,       -- SHA-256 of who tried, and where
+        failed INTEGER NOT NULL,
+        since_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX attempt_since ON attempt (since_us);
+    PRAGMA user_version = 9;
 ",
 ];
 

@@ -1,12 +1,16 @@
 //! What every store promises, whatever keeps it. A backend is added by one more `contract!` line.
 
+mod attempts;
 #[path = "../engines/bucket.rs"]
 mod bucket;
 mod duties;
+mod namings;
 mod people;
 #[path = "../engines/postgres.rs"]
 mod postgres;
 mod projects;
+mod publishers;
+mod retention;
 #[path = "../engines/server.rs"]
 mod server;
 
@@ -17,6 +21,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use attempts::*;
 use duties::*;
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::Reading;
@@ -34,8 +39,11 @@ use invar_store::{
     By, Comparable, Copied, CreateProjectError, Cursor, Found, GetError, Listing, Location, NewToken,
     Profiles, Project, Put, PutError, Store, Trees, Visibility, Wanted,
 };
+use namings::*;
 use people::*;
 use projects::*;
+use publishers::*;
+use retention::*;
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -96,6 +104,15 @@ macro_rules! contract {
                 a_member_has_one_role_and_sees_its_projects,
                 what_was_done_is_written_down,
                 an_acknowledgement_is_of_a_benchmark_on_a_branch_until_it_is_undone,
+                who_fails_often_waits_until_the_window_is_over,
+                who_was_right_counts_no_more,
+                of_many_attempts_at_once_no_more_get_through,
+                what_is_old_goes_from_other_branches_and_stays_on_the_default_one,
+                more_than_goes_at_once_goes_and_for_ever_nothing_does,
+                a_benchmark_is_renamed_or_archived_until_that_is_taken_back,
+                names_lead_in_no_circle_whoever_decides_at_once,
+                a_publisher_is_its_projects_until_it_is_removed,
+                a_publishers_token_is_worth_something_until_it_expires_or_the_publisher_is_gone,
             );
         }
     };

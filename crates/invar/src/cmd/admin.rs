@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use invar_core::number::plural;
 use invar_core::run::Timestamp;
+use invar_server::team::publish::{self, Forge};
 use invar_server::team::token::{Scope, Secret};
 use invar_server::team::{is_reserved, password};
-use invar_store::{By, NewAccount, NewToken, Role, Store, Visibility};
+use invar_store::{By, NameError, NewAccount, NewPublisher, NewToken, Retention, Role, Store, Visibility};
 
 use super::login::read_secret;
 use crate::args::{Admin, AdminAct, Common};
@@ -49,6 +50,44 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
         }
         AdminAct::User { name, admin } => user(&name, admin, &store, &place).await?,
         AdminAct::Member { project, name, role } => member(&project, &name, &role, &store, &place).await?,
+        AdminAct::Publisher { project, repository, forge, issuer, reference, environment, remove } => {
+            let Some(forge) = Forge::from_name(&forge) else {
+                return Err(Failure::new(Code::Usage, format!("`{}` is no forge", one_line(&forge)))
+                    .help("forges are github and gitlab"));
+            };
+            let issuer = issuer.as_deref().unwrap_or(forge.issuer()).trim_end_matches('/');
+            let new = NewPublisher {
+                forge: forge.name(),
+                issuer,
+                repository: &repository,
+                reference: &reference,
+                environment: &environment,
+            };
+            publisher(&project, new, remove, &store, &place).await?;
+        }
+        AdminAct::Publishers { project } => {
+            let within = entered(&project, &store, &place).await?;
+            for one in within.publishers().await.map_err(|error| place.database(&error))? {
+                print(format!("  {}\n", one.shown()))?;
+            }
+        }
+        AdminAct::Benchmark { project, name, rename, archive, undo: _ } => {
+            let within = entered(&project, &store, &place).await?;
+            benchmark(&within, &name, rename.as_deref(), archive, &place).await?;
+        }
+        AdminAct::Retention { project, runs_days, profiles_days, forever } => {
+            let within = entered(&project, &store, &place).await?;
+            let mut kept = within.retention().await.map_err(|error| place.database(&error))?;
+            if forever || runs_days.is_some() || profiles_days.is_some() {
+                kept = Retention {
+                    runs_days: runs_days.or(kept.runs_days).filter(|_| !forever),
+                    profiles_days: profiles_days.or(kept.profiles_days).filter(|_| !forever),
+                };
+                let done = within.set_retention(kept, by(now())).await;
+                done.map_err(|error| place.database(&error))?;
+            }
+            print(format!("  {project} keeps {}.\n", kept.shown()))?;
+        }
         AdminAct::Collect { older_than_hours } => {
             let collected = store.collect(Duration::from_secs(older_than_hours * 3600)).await;
             let collected = collected.map_err(|error| Failure::of(Code::Storage, &error))?;
@@ -68,13 +107,7 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             }
         }
         AdminAct::Token { project, scopes, name, days } => {
-            let Some(within) = store.project(&project).await.map_err(|error| place.database(&error))? else {
-                return Err(Failure::new(
-                    Code::Usage,
-                    format!("there is no project `{}`", one_line(&project)),
-                )
-                .help("make it: invar admin project OWNER/NAME"));
-            };
+            let within = entered(&project, &store, &place).await?;
             let Some(scopes) = Scope::read(&scopes.join(" ")) else {
                 return Err(Failure::new(Code::Usage, "these are no scopes")
                     .help("scopes are read, upload and admin"));
@@ -92,6 +125,68 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     }
     store.close().await;
     Ok(Code::Well)
+}
+
+/// The store within a project.
+async fn entered(project: &str, store: &Store, place: &Place) -> Result<Store, Failure> {
+    let found = store.project(project).await.map_err(|error| place.database(&error))?;
+    found.ok_or_else(|| {
+        Failure::new(Code::Usage, format!("there is no project `{}`", one_line(project)))
+            .help("make it: invar admin project OWNER/NAME")
+    })
+}
+
+/// Renames a benchmark, archives it, or takes that back.
+async fn benchmark(
+    within: &Store,
+    name: &str,
+    rename: Option<&str>,
+    archive: bool,
+    place: &Place,
+) -> Result<(), Failure> {
+    let shown = one_line(name);
+    let refused = |error: NameError| Failure::of(Code::Usage, &error);
+    if let Some(to) = rename {
+        within.rename_benchmark(name, to, by(now())).await.map_err(refused)?;
+        return print(format!("  {shown} is {}.\n", one_line(to)));
+    }
+    if archive {
+        within.archive_benchmark(name, by(now())).await.map_err(refused)?;
+        return print(format!("  {shown} is archived.\n"));
+    }
+    let held = within.namings().await.map_err(|error| place.database(&error))?;
+    let Some(found) = held.into_iter().rfind(|one| one.benchmark == name) else {
+        return Err(Failure::new(Code::Usage, format!("{shown} was neither renamed nor archived")));
+    };
+    within.undo_naming(found.number, by(now())).await.map_err(|error| place.database(&error))?;
+    print(format!("  {shown} is called so, and is not archived.\n"))
+}
+
+/// Trusts a publisher, or trusts it no more.
+async fn publisher(
+    project: &str,
+    new: NewPublisher<'_>,
+    remove: bool,
+    store: &Store,
+    place: &Place,
+) -> Result<(), Failure> {
+    let within = entered(project, store, place).await?;
+    if let Some(refusal) = publish::refusal(new) {
+        return Err(Failure::new(Code::Usage, refusal.trim_end_matches('.')));
+    }
+    let shown = new.shown();
+    if !remove {
+        let made = within.create_publisher(new, by(now())).await.map_err(|error| place.database(&error))?;
+        let how = if made.is_some() { "trusts" } else { "has trusted before" };
+        return print(format!("  {project} {how} {shown}.\n"));
+    }
+    let publishers = within.publishers().await.map_err(|error| place.database(&error))?;
+    let Some(found) = publishers.into_iter().find(|one| one.shown() == shown) else {
+        return Err(Failure::new(Code::Usage, format!("{project} does not trust {shown}"))
+            .help(format!("list whom it trusts: invar admin publishers {project}")));
+    };
+    within.remove_publisher(found.number, by(now())).await.map_err(|error| place.database(&error))?;
+    print(format!("  {project} trusts {shown} no more.\n"))
 }
 
 /// Makes an account, or chooses the password of one that is there.

@@ -8,6 +8,8 @@ use invar_server::edge::host::Hosts;
 use invar_server::edge::watch::{self, Watched};
 use invar_server::edge::{Access, Edge, Settings};
 use invar_server::team::collector;
+use invar_server::team::publish::Forge;
+use invar_server::team::publish::issuers::{Issuer, Issuers};
 use invar_server::team::upload::Limits;
 use invar_server::team::{self, Cookies, Team, first_link};
 use invar_store::Location;
@@ -27,6 +29,7 @@ const REQUESTS_PER_MINUTE: u32 = 1200;
 pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
     let settings = settings(&arguments)?;
+    let issuers = issuers(&arguments.trusted_issuer)?;
     if arguments.team && arguments.data.is_none() && arguments.apart.database.is_none() {
         return Err(Failure::new(Code::Usage, "whose projects to serve is not said").help(
             "the store, in a directory or in a database: invar serve --team --data /var/lib/invar, or --database URL",
@@ -66,7 +69,15 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     // Whoever reaches it from elsewhere has a proxy in between, which does TLS.
     let cookies = if address.ip().is_loopback() && !by_tls { Cookies::Plain } else { Cookies::Secure };
     let public = arguments.public_url.first().map(|url| url.trim_end_matches('/').to_string());
-    let team = arguments.team.then(|| Team::new(store.clone(), Limits::default(), log).with(cookies));
+    // What jobs of CI have their tokens made out to, and so do not show to anybody else.
+    let audiences = match &arguments.public_url[..] {
+        [] => vec![format!("http://{address}")],
+        urls => urls.iter().map(|url| url.trim_end_matches('/').to_string()).collect(),
+    };
+    let team = arguments.team.then(|| {
+        let team = Team::new(store.clone(), Limits::default(), log);
+        team.with(cookies).trusting(Issuers::new(issuers, audiences))
+    });
     let router = match &team {
         Some(team) => team::router(team.clone()),
         None => invar_server::router(Site {
@@ -107,6 +118,20 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     ended.map_err(|error| Failure::new(Code::Storage, "the server failed").because(&error))?;
     say("Stopped.\n");
     Ok(Code::Well)
+}
+
+/// Who is believed what a job of CI is.
+fn issuers(asked: &[String]) -> Result<Vec<Issuer>, Failure> {
+    let known = Forge::ALL.map(|forge| Issuer { forge, url: forge.issuer().to_string() });
+    let mut issuers = known.to_vec();
+    for text in asked {
+        issuers.push(Issuer::read(text).ok_or_else(|| {
+            Failure::new(Code::Usage, format!("`{}` is no issuer", one_line(text))).help(
+                "the forge's kind and address, by TLS: --trusted-issuer gitlab=https://gitlab.example.org",
+            )
+        })?);
+    }
+    Ok(issuers)
 }
 
 /// How the server meets the network.

@@ -14,6 +14,7 @@ mod flame;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 #[path = "../../../invar-store/tests/engines/postgres.rs"]
 mod postgres;
+mod publishers;
 mod run;
 mod sandbox;
 mod serve;

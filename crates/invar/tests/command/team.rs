@@ -129,3 +129,26 @@ fn a_backup_is_served_like_the_store_that_it_is_of() {
     let said = Said::of(&here, push.args(["push"]).env("INVAR_TOKEN", &team.token).output().unwrap());
     assert!(said.stdout.contains("has run [RUN]") && said.status == 0, "{}", said.whole());
 }
+
+#[test]
+fn names_and_retention_are_said_where_the_data_is() {
+    let team = Team::start();
+    let admin = |words: &[&str]| {
+        let said = team.sandbox.invar(&[&["admin", "--data", "data"], words].concat());
+        (said.status, said.stdout)
+    };
+    let benchmark = |words: &[&str]| admin(&[&["benchmark", "acme/fib", "t.py::a"], words].concat());
+    assert_eq!(benchmark(&["--rename", "t.py::b"]), (0, "  t.py::a is t.py::b.\n".to_string()));
+    assert_eq!(benchmark(&["--rename", "t.py::c"]).0, 2, "it is another one already");
+    assert_eq!(benchmark(&["--undo"]), (0, "  t.py::a is called so, and is not archived.\n".to_string()));
+    assert_eq!(benchmark(&["--undo"]).0, 2);
+    assert_eq!(benchmark(&["--archive"]), (0, "  t.py::a is archived.\n".to_string()));
+    assert_eq!(benchmark(&[]).0, 2, "it is not said what to do");
+    let retention = |words: &[&str]| admin(&[&["retention", "acme/fib"], words].concat()).1;
+    let forever = "  acme/fib keeps runs of other branches for ever, profiles for ever.\n";
+    assert_eq!(retention(&[]), forever);
+    let some = "  acme/fib keeps runs of other branches for 30 days, profiles for ever.\n";
+    assert_eq!(retention(&["--runs-days", "30"]), some);
+    assert_eq!(retention(&[]), some);
+    assert_eq!(retention(&["--forever"]), forever);
+}
