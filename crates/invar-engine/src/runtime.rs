@@ -384,7 +384,7 @@ impl Engine {
         match self.options.mode {
             Mode::Simulation => {
                 let trace = memory::trace(context.trace_pointer);
-                let mut ledger = self.ledger.as_deref_mut().filter(|ledger| ledger.is_active());
+                let mut ledger = self.ledger.as_deref_mut();
                 let exactness = match &mut self.drain {
                     Drain::Reference(caches) => reference::drain(
                         &self.meanings,
@@ -402,8 +402,7 @@ impl Engine {
                     ),
                 };
                 if let Some(ledger) = ledger {
-                    ledger.follow(trace, trace.len(), self.fs_base);
-                    ledger.rewind();
+                    ledger.followed(trace.len());
                     ledger.charge_misses(self.drain.caches());
                 }
                 self.note(exactness);

@@ -4,24 +4,35 @@ use alloc::vec::Vec;
 
 use invar_core::event::Event;
 
-/// Who has caused an event: an operation of the superblock of a row.
+use super::counts::{Count, Counts};
+
+/// Who has caused an event: an operation of an exit's superblock, within a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Payer {
-    /// The row.
-    pub row: u32,
-    /// Number of the operation in its superblock.
+    /// The call that was at work when the superblock was entered: fewer than 2^20.
+    pub call: u32,
+    /// The exit.
+    pub exit: u32,
+    /// Number of the operation in its superblock: fewer than 2^10.
     pub op: u32,
 }
 
+const OP_BITS: u32 = 10;
+const EXIT_BITS: u32 = 34;
+
 impl Payer {
-    /// As one number, which a [`invar_sim::Hierarchy`] carries along.
+    /// As one number, which a [`invar_sim::Hierarchy`] carries along. Numbers are in the order of payers.
+    #[inline]
     pub fn number(self) -> u64 {
-        u64::from(self.row) << 32 | u64::from(self.op)
+        u64::from(self.call) << (EXIT_BITS + OP_BITS) | u64::from(self.exit) << OP_BITS | u64::from(self.op)
     }
 
-    /// See [`Payer::number`].
-    pub fn from_number(number: u64) -> Payer {
-        Payer { row: (number >> 32) as u32, op: number as u32 }
+    fn from_number(number: u64) -> Payer {
+        Payer {
+            call: (number >> (EXIT_BITS + OP_BITS)) as u32,
+            exit: (number >> OP_BITS) as u32,
+            op: number as u32 & ((1 << OP_BITS) - 1),
+        }
     }
 }
 
@@ -33,52 +44,31 @@ pub(super) struct Charge {
     pub count: u64,
 }
 
-/// Charges, merged whenever there are twice as many as after the last time.
+/// Charges by payer and event.
 #[derive(Debug, Default)]
-pub(super) struct Charges {
-    list: Vec<Charge>,
-    merged: usize,
-}
-
-const UNMERGED_MAX: usize = 1 << 16;
+pub(super) struct Charges(Counts);
 
 impl Charges {
-    pub fn push(&mut self, charge: Charge) {
-        self.list.push(charge);
-        if self.list.len() > 2 * self.merged + UNMERGED_MAX {
-            self.merge();
-        }
+    /// Charges the payer of this number.
+    #[inline]
+    pub fn add(&mut self, payer: u64, event: Event, count: u64) {
+        self.0.add(payer, event as u8, count);
     }
 
-    /// All of them, sorted by payer and event, each once; none stay. Their room does, for the next region: it is the runtime's,
-    /// and what is given back outside of a region the runtime does not get back.
+    /// All of them, sorted by payer and event, each once; none stay.
     pub fn take(&mut self) -> Vec<Charge> {
-        self.merge();
-        let list = self.list.clone();
-        self.clear();
-        list
+        let charge = |Count { key, kind, count }| Charge {
+            payer: Payer::from_number(key),
+            event: Event::ALL[usize::from(kind)],
+            count,
+        };
+        self.0.take().into_iter().map(charge).collect()
     }
 
     /// Forgets all of them.
     pub fn clear(&mut self) {
-        self.list.clear();
-        self.merged = 0;
-    }
-
-    fn merge(&mut self) {
-        unite(&mut self.list, |charge| (charge.payer, charge.event), |known, next| known.count += next.count);
-        self.merged = self.list.len();
+        self.0.clear();
     }
 }
 
-/// Sorts a list by its items' keys, and of those with one key makes one.
-pub(super) fn unite<T, K: Ord>(list: &mut Vec<T>, key: impl Fn(&T) -> K, add: impl Fn(&mut T, &T)) {
-    list.sort_unstable_by_key(&key);
-    list.dedup_by(|next, known| {
-        let alike = key(next) == key(known);
-        if alike {
-            add(known, next);
-        }
-        alike
-    });
-}
+const _: () = assert!(Event::COUNT <= 16, "an event is a kind of count");

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
 
-use super::rows::Shift;
+use crate::host::following::{self, LEADS_PER_ROW};
 use crate::translate::block::Path;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
 
@@ -57,16 +57,77 @@ pub(super) struct Way {
     pub block: u32,
     pub instructions: u8,
     pub branches: u8,
-    pub slots: u8,
-    pub shift: Shift,
-    /// Slot of the Python frame that its last instruction may have stored.
-    pub watched: Option<u8>,
-    /// Which of `shifts` say so: where they start, and how many they are.
+    /// Which of `shifts` it has: where they start, and how many they are.
     pub first_shift: u32,
     pub shifts: u8,
-    /// Where the first of them finds the stack pointer, if that is a slot and a constant.
-    pub pointer_slot: u8,
-    pub pointer_constant: u64,
+    /// What a thunk must know.
+    pub follow: Follow,
+}
+
+/// What a thunk follows at an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follow {
+    /// What the exit leaves the stack of calls like; `None` where a thunk cannot say.
+    pub shift: Option<Shift>,
+    /// Slot of the Python frame that its last instruction may have stored.
+    pub watched: Option<u8>,
+}
+
+/// What an exit leaves the stack of calls like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift {
+    /// With one call less.
+    Return(Pointer),
+    /// With some calls more, or as it was where there are none.
+    Calls {
+        /// Where return addresses are written, the outermost call first.
+        pointers: [Pointer; OPEN_MAX],
+        /// How many calls are of known code.
+        direct: usize,
+        /// One more is of whatever comes next.
+        indirect: bool,
+    },
+}
+
+/// Calls that an exit leaves open, as far as thunks follow them.
+pub const OPEN_MAX: usize = LEADS_PER_ROW + 1;
+
+/// Where a return address is: a constant away from what a slot holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pointer {
+    /// The slot.
+    pub slot: u8,
+    /// The constant.
+    pub constant: u64,
+}
+
+impl Pointer {
+    fn of(reference: &Reference) -> Option<Pointer> {
+        let &Reference { base, index, constant, short, fs, .. } = reference;
+        (index == NO_SLOT && base != NO_SLOT && !short && !fs).then_some(Pointer { slot: base, constant })
+    }
+}
+
+impl Shift {
+    fn of(returns: Option<Move>, open: &[Move]) -> Option<Shift> {
+        if let Some(one) = returns {
+            return Pointer::of(&one.pointer).map(Shift::Return);
+        }
+        let direct = open.iter().take_while(|one| matches!(one.kind, MoveKind::Call(_))).count();
+        let indirect = match open.get(direct..) {
+            Some([]) => false,
+            Some([Move { kind: MoveKind::IndirectCall, .. }]) => true,
+            _ => return None,
+        };
+        let mut pointers = [Pointer::default(); OPEN_MAX];
+        if direct > LEADS_PER_ROW {
+            return None;
+        }
+        for (pointer, one) in pointers.iter_mut().zip(open) {
+            *pointer = Pointer::of(&one.pointer)?;
+        }
+        Some(Shift::Calls { pointers, direct, indirect })
+    }
 }
 
 /// Everything that was translated.
@@ -136,7 +197,7 @@ impl Exits {
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
         if let Some(last) = self.ways.last_mut() {
-            last.watched = translation.watched;
+            last.follow.watched = translation.watched;
         }
     }
 
@@ -156,34 +217,14 @@ impl Exits {
                 open.push(*one);
             }
         }
-        let shift = match (returns, open.as_slice()) {
-            (Some(_), _) => Shift::Return,
-            (None, []) => Shift::Nothing,
-            (None, [Move { kind: MoveKind::Call(_), .. }]) => Shift::Call,
-            (None, [_]) => Shift::IndirectCall,
-            (None, _) => Shift::Other,
-        };
-        let pointer = returns.or(open.first().copied()).map(|one| one.pointer);
-        let (pointer_slot, pointer_constant) = pointer.map_or((0, 0), |one| (one.base, one.constant));
-        let is_simple =
-            pointer.is_none_or(|one| one.index == NO_SLOT && one.base != NO_SLOT && !one.short && !one.fs);
-        let shift = if is_simple { shift } else { Shift::Other };
+        let shift = Shift::of(returns, &open);
         self.shifts.extend(returns);
         self.shifts.extend(open);
-        let &Exit { slots, instructions, branches, .. } = exit;
+        let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
-        self.ways.push(Way {
-            block,
-            instructions,
-            branches,
-            slots,
-            shift,
-            watched: None,
-            first_shift,
-            shifts,
-            pointer_slot,
-            pointer_constant,
-        });
+        following::blocks()[self.ways.len() - self.base] = block;
+        let follow = Follow { shift, watched: None };
+        self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
     }
 
     /// The moves of a superblock's first so many instructions.

@@ -1,15 +1,15 @@
 //! The tree of calls of a region, and how often each exit was taken within each call.
 //!
-//! Reads the trace that the drain reads, and changes nothing: what is counted, and the code that counts it, are the same
-//! with a ledger and without. An exit does the same whenever it is taken within the same call, so a record costs a look at
-//! the row that is expected, or into a table; only the guest's stack pointer, which the trace has at every call and return,
-//! can say otherwise.
+//! Reads the trace that the drain reads, and changes nothing: what is counted is the same with a ledger and without. An exit
+//! does the same whenever it is taken within the same call; only the guest's stack pointer, which the trace has at every call
+//! and return, can say otherwise. [`Ledger::step`] follows any record. Thunks (`drain/thunk`) follow those that are usual, by
+//! the tables that it has filled in, and leave the others to it.
 //!
 //! A call is left by the return that reads the address which it has pushed. Whatever else happens to the stack (exceptions,
 //! `longjmp`, a return used as a jump) shows at the next call or return: calls whose return address lies below the stack
 //! pointer are over. A stack pointer far from the last belongs to another stack (`swapcontext`), which has calls of its own.
 //!
-//! Invariant: `cursor` is at a record's start, and every record before it is in `rows`.
+//! Invariant: every record up to the [`Position`] is in `rows`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -19,32 +19,30 @@ use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
 use invar_sim::Hierarchy;
 
 use super::charges::{Charge, Charges, Payer};
-use super::exits::{Exits, Move, MoveKind, Way};
-use super::rows::{NOBODY, Numbers, Row, Rows, Shift};
+use super::exits::{Exits, Follow, Move, MoveKind, Way};
+use super::rows::{Numbers, Rows, name, named};
 use crate::drain::reference;
+use crate::host::following::{self, CALLED, FRAMES, Frame, Position};
+use crate::host::layout::EXIT_END;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
 use crate::translate::emit::NO_FRAME;
-use crate::translate::{Exit, NO_SLOT, Translation};
+use crate::translate::{Exit, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
-const ONE_STACK: u64 = 1 << 20;
+pub const ONE_STACK: u32 = 1 << 20;
 
 /// Calls that are met when there are so many are charged to their callers.
 const CALLS_MAX: usize = 1 << 20;
+const _: () = assert!(named(CALLED as u32) as usize > CALLS_MAX, "that is no call's name");
 
-/// A call that is not over.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    /// Where its return address is.
-    pointer: u64,
-    /// Who has called.
-    caller: u32,
-}
+/// After so many words of trace no place of a row is near to counting more than it can.
+const WORDS_MAX: usize = 1 << 31;
 
 /// The calls of one stack of the guest.
 #[derive(Debug, Clone, Default)]
 struct Stack {
+    /// The calls that are open, while it is not the present stack.
     frames: Vec<Frame>,
     /// The stack pointer at the last call or return.
     pointer: u64,
@@ -69,24 +67,6 @@ struct PythonFrame {
     depth: usize,
 }
 
-impl Stack {
-    /// Nothing is open; the room stays.
-    fn clear(&mut self) {
-        self.frames.clear();
-        self.python.clear();
-        (self.pointer, self.call) = (0, 0);
-    }
-
-    /// Python frames whose interpreter has been left are over.
-    #[inline]
-    fn end_python(&mut self) {
-        let depth = self.frames.len();
-        while self.python.last().is_some_and(|python| python.depth > depth) {
-            self.python.pop();
-        }
-    }
-}
-
 /// See the module.
 pub struct Ledger {
     pub(super) exits: Exits,
@@ -94,12 +74,13 @@ pub struct Ledger {
     by_callee: Numbers,
     pub(super) rows: Rows,
     stack: Stack,
+    /// How many calls are open.
+    depth: usize,
     others: Vec<Stack>,
     /// The next superblock is what was called.
     called: bool,
-    cursor: usize,
-    /// The row of the last record.
-    last: u32,
+    /// How many words of trace were followed since places were emptied.
+    words: usize,
     /// Something is charged at all.
     active: bool,
     charges: Charges,
@@ -116,12 +97,12 @@ impl Ledger {
             exits: Exits::default(),
             calls: Vec::new(),
             by_callee: Numbers::default(),
-            rows: Rows::default(),
+            rows: Rows::new(),
             stack: Stack::default(),
+            depth: 0,
             others: Vec::new(),
             called: false,
-            cursor: 0,
-            last: 0,
+            words: 0,
             active: false,
             charges: Charges::default(),
             python,
@@ -130,17 +111,19 @@ impl Ledger {
         }
     }
 
-    /// A region begins at `entry`. It is charged if it is `active`.
+    /// A region begins at `entry`. It is followed in any case, so that thunks do not depend on it, and charged if it is
+    /// `active`.
     pub fn begin(&mut self, entry: u64, active: bool) {
         self.calls.clear();
         self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
         self.by_callee.clear();
         self.rows.clear();
-        self.stack.clear();
+        self.stack.python.clear();
+        (self.stack.pointer, self.stack.call) = (0, 0);
+        self.depth = 0;
         self.others.clear();
         self.called = false;
-        self.cursor = 0;
-        self.last = 0;
+        self.words = 0;
         self.active = active;
         self.charges.clear();
         self.by_code.clear();
@@ -163,6 +146,7 @@ impl Ledger {
 
     /// All translations were dropped, and their trace was followed before.
     pub fn drop_exits(&mut self) {
+        self.rows.empty_places(self.exits.base, &mut self.calls);
         // The rows of this region still name them.
         self.exits.forget(self.active);
     }
@@ -177,191 +161,165 @@ impl Ledger {
         self.exits.add_exit_of(like, exit);
     }
 
-    /// The trace is read from its start again.
-    pub fn rewind(&mut self) {
-        self.cursor = 0;
+    /// What thunks must know of an exit.
+    pub fn follow(&self, exit: u32) -> Follow {
+        self.exits.ways[self.exits.base + exit as usize].follow
     }
 
-    /// Follows the trace until `end`; says which row its last record is in.
-    ///
-    /// Programs repeat themselves: the rows that came next the last times are tried first.
-    pub fn follow(&mut self, trace: &[u64], end: usize, fs_base: u64) -> u32 {
-        let trace = &trace[..end];
-        while self.cursor < end {
-            if self.follow_what_is_usual(trace) {
-                continue;
-            }
-            let exit = (self.exits.base + trace[self.cursor] as usize) as u32;
-            let slots = usize::from(self.exits.ways[exit as usize].slots);
-            let row = self.find(exit, &trace[self.cursor + 1..self.cursor + 1 + slots], fs_base);
-            if let Some(last) = self.rows.get_mut(self.last) {
-                last.after = [row, last.after[0]];
-            }
-            self.last = row;
-            self.cursor += 1 + slots;
+    /// Where the trace was followed to, for thunks to go on.
+    pub fn position(&self) -> Position {
+        let inner = self.stack.python.last().map_or(0, |python| python.depth);
+        Position {
+            call: if self.called { CALLED } else { u64::from(name(self.stack.call)) },
+            top: following::top(self.depth),
+            floor: following::top(inner),
+            pointer: self.stack.pointer,
         }
-        self.last
     }
 
-    /// Counts records for as long as they are in the rows where they are expected, and nothing is unusual; says whether it is
-    /// worth while to go on.
-    fn follow_what_is_usual(&mut self, trace: &[u64]) -> bool {
-        let base = self.exits.base;
-        let Ledger { rows, stack, called, cursor, last, .. } = self;
-        let rows = rows.all_mut();
-        if rows.is_empty() {
-            return false;
+    /// Goes on where thunks have come to.
+    pub fn resume(&mut self, position: &Position) {
+        self.called = position.call == CALLED;
+        if !self.called {
+            self.stack.call = named(position.call as u32);
         }
-        while let Some(&head) = trace.get(*cursor) {
-            let exit = (base + head as usize) as u32;
-            let [first, second] = rows[*last as usize].after;
-            let is_it =
-                |row: &Row| row.exit == exit && (if *called { row.enters } else { row.call }) == stack.call;
-            let number = if is_it(&rows[first as usize]) {
-                first
-            } else if is_it(&rows[second as usize]) {
-                rows[*last as usize].after = [second, first];
-                second
-            } else {
-                return false;
-            };
-            let row = &mut rows[number as usize];
-            let next = *cursor + 1 + usize::from(row.slots);
-            let pointer =
-                || trace[*cursor + 1 + usize::from(row.pointer_slot)].wrapping_add(row.pointer_constant);
-            let mut leads_to = row.call;
-            match row.shift {
-                Shift::Nothing => {}
-                Shift::Return => {
-                    let pointer = pointer();
-                    let Some(&Frame { pointer: top, caller }) = stack.frames.last() else { return false };
-                    if top != pointer {
-                        return false;
-                    }
-                    stack.frames.pop();
-                    stack.pointer = pointer;
-                    leads_to = caller;
-                    stack.end_python();
-                }
-                Shift::Call | Shift::IndirectCall => {
-                    let pointer = pointer();
-                    let Some(top) = stack.frames.last() else { return false };
-                    let is_known = row.shift == Shift::IndirectCall || row.next != 0;
-                    if !is_known || top.pointer.wrapping_sub(pointer).wrapping_sub(1) >= ONE_STACK - 1 {
-                        return false;
-                    }
-                    stack.frames.push(Frame { pointer, caller: row.call });
-                    stack.pointer = pointer;
-                    if row.shift == Shift::Call {
-                        leads_to = row.next;
-                    }
-                }
-                Shift::Other => return false,
-            }
-            row.times += 1;
-            row.entered += u64::from(*called);
-            *called = row.shift == Shift::IndirectCall;
-            stack.call = leads_to;
-            let watched = row.watched;
-            let record = *cursor + 1;
-            *last = number;
-            *cursor = next;
-            if watched != NO_SLOT {
-                self.look_at_frame(usize::from(watched), &trace[record..next]);
-                return true;
-            }
-        }
-        true
+        self.depth = following::depth(position.top);
+        self.stack.pointer = position.pointer;
     }
 
-    /// Counts a record in the row that it belongs to, whatever is unusual.
-    #[cold]
-    fn find(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
-        let Way { block, shift, first_shift, shifts, watched, .. } = self.exits.ways[exit as usize];
-        let first_shift = first_shift as usize;
-        let mut enters = NOBODY;
+    /// So many words of trace were followed, all that there were.
+    pub fn followed(&mut self, words: usize) {
+        self.words += words;
+        if self.words > WORDS_MAX {
+            self.rows.empty_places(self.exits.base, &mut self.calls);
+            self.words = 0;
+        }
+    }
+
+    /// Who pays for what the first operation of a record does, if `call` is at work. The next operation's number is the next.
+    #[inline]
+    pub fn payer(&self, call: u32, exit: u32) -> Payer {
+        Payer { call, exit: (self.exits.base + exit as usize) as u32, op: 0 }
+    }
+
+    /// Follows a record; says which call its operations are charged to.
+    pub fn step(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
+        let Way { block, first_shift, shifts, follow, .. } = self.exits.ways[self.exits.base + exit as usize];
         if core::mem::take(&mut self.called) {
-            let head = self.exits.blocks[block as usize].head;
-            let callee = self.child(self.stack.call, Callee::Address(head));
-            if callee != self.stack.call {
-                enters = self.stack.call;
-            }
-            self.stack.call = callee;
+            self.stack.call = self.entered(block);
         }
-        let row = match self.exits.shifts.get(first_shift).filter(|_| shifts > 0).copied() {
-            None => self.count(exit, enters),
+        let first_shift = first_shift as usize;
+        let call = match self.exits.shifts.get(first_shift).filter(|_| shifts > 0).copied() {
+            None => self.count(exit),
             Some(Move { kind: MoveKind::Return, pointer, .. }) => {
                 let pointer = reference::address(&pointer, slots, fs_base);
                 self.look_at(pointer);
                 // Calls below the one that returns were left otherwise, before this record.
-                while self.stack.frames.last().is_some_and(|frame| frame.pointer < pointer) {
+                self.leave_while(|frame| frame.pointer < pointer);
+                let call = self.count(exit);
+                if self.innermost().is_some_and(|frame| frame.pointer == pointer) {
                     self.leave();
                 }
-                let row = self.count(exit, enters);
-                if self.stack.frames.last().is_some_and(|frame| frame.pointer == pointer) {
-                    self.leave();
-                }
-                row
+                call
             }
             Some(Move { pointer, .. }) => {
                 let first = reference::address(&pointer, slots, fs_base);
                 self.look_at(first);
-                while self.stack.frames.last().is_some_and(|frame| frame.pointer <= first) {
-                    self.leave();
-                }
-                let row = self.count(exit, enters);
-                for index in first_shift..first_shift + usize::from(shifts) {
-                    let Move { kind, pointer, .. } = self.exits.shifts[index];
+                self.leave_while(|frame| frame.pointer <= first);
+                let call = self.count(exit);
+                for number in 0..usize::from(shifts) {
+                    let Move { kind, pointer, .. } = self.exits.shifts[first_shift + number];
                     let pointer = reference::address(&pointer, slots, fs_base);
-                    let caller = self.stack.call;
-                    self.stack.frames.push(Frame { pointer, caller });
-                    match kind {
+                    let target = match kind {
                         MoveKind::Call(target) => {
-                            self.stack.call = self.child(caller, Callee::Address(target));
+                            let callee = self.child(self.stack.call, Callee::Address(target));
+                            self.rows.lead(call, exit, number, callee);
+                            Some(callee)
                         }
-                        _ => self.called = true,
-                    }
+                        _ => None,
+                    };
+                    self.open(target, pointer);
                 }
-                if shift == Shift::Call
-                    && let Some(row) = self.rows.get_mut(row)
-                {
-                    row.next = self.stack.call;
-                }
-                row
+                call
             }
         };
-        if let Some(slot) = watched {
+        if let Some(slot) = follow.watched {
             self.look_at_frame(usize::from(slot), slots);
         }
-        row
+        call
+    }
+
+    /// The call at work has called a superblock indirectly: which call is that?
+    fn entered(&mut self, block: u32) -> u32 {
+        let head = self.exits.blocks[block as usize].head;
+        let caller = self.stack.call;
+        let callee = self.child(caller, Callee::Address(head));
+        if callee != caller {
+            self.calls[callee as usize].calls += 1;
+        }
+        callee
+    }
+
+    /// An indirect call is followed by a record of this exit, or by the end of the trace.
+    pub fn enter(&mut self, exit: u32) {
+        if exit == EXIT_END {
+            self.called = true;
+            return;
+        }
+        let block = self.exits.ways[self.exits.base + exit as usize].block;
+        let (caller, callee) = (self.stack.call, self.entered(block));
+        self.rows.adopt(caller, block, callee, &mut self.calls);
+        self.stack.call = callee;
     }
 
     /// Counts an exit within the present call.
-    fn count(&mut self, exit: u32, enters: u32) -> u32 {
-        let Way { slots, shift, watched, pointer_slot, pointer_constant, .. } =
-            self.exits.ways[exit as usize];
-        let number = self.rows.number(Row {
-            times: 0,
-            entered: 0,
-            call: self.stack.call,
-            exit,
-            enters: NOBODY,
-            next: 0,
-            after: [0; 2],
-            slots,
-            shift,
-            watched: watched.unwrap_or(NO_SLOT),
-            pointer_slot,
-            pointer_constant,
-        });
-        if let Some(row) = self.rows.get_mut(number) {
-            row.times += 1;
-            if enters != NOBODY {
-                row.entered += 1;
-                row.enters = enters;
+    fn count(&mut self, exit: u32) -> u32 {
+        self.rows.count(self.stack.call, exit, self.exits.base);
+        self.stack.call
+    }
+
+    /// A call is open: of `callee`, or of whatever comes next.
+    fn open(&mut self, callee: Option<u32>, pointer: u64) {
+        if self.depth + 1 == FRAMES {
+            // The caller pays: nobody would find the way back.
+            return;
+        }
+        self.depth += 1;
+        let caller = u64::from(name(self.stack.call));
+        following::frames()[self.depth] = Frame { pointer, caller };
+        match callee {
+            Some(callee) => self.stack.call = callee,
+            None => self.called = true,
+        }
+    }
+
+    /// The innermost call that is open.
+    fn innermost(&self) -> Option<Frame> {
+        (self.depth > 0).then(|| following::frames()[self.depth])
+    }
+
+    fn leave_while(&mut self, is_over: impl Fn(&Frame) -> bool) {
+        while self.innermost().is_some_and(|frame| is_over(&frame)) {
+            self.leave();
+        }
+    }
+
+    /// The innermost call is over, and Python frames whose interpreter it was.
+    fn leave(&mut self) {
+        if let Some(Frame { caller, .. }) = self.innermost() {
+            self.depth -= 1;
+            self.stack.call = named(caller as u32);
+            while self.stack.python.last().is_some_and(|python| python.depth > self.depth) {
+                self.stack.python.pop();
             }
         }
-        number
+    }
+
+    /// A record may have stored a Python frame, in this slot.
+    pub fn look(&mut self, exit: u32, slots: &[u64]) {
+        if let Some(slot) = self.follow(exit).watched {
+            self.look_at_frame(usize::from(slot), slots);
+        }
     }
 
     fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
@@ -371,13 +329,6 @@ impl Ledger {
         } else if frame != NO_FRAME {
             let owned = self.python.as_ref().is_some_and(|python| python.owner.is_some());
             self.frame_stored(record[slot], record[slot + 1], owned.then(|| record[slot + 2]));
-        }
-    }
-
-    fn leave(&mut self) {
-        if let Some(Frame { caller, .. }) = self.stack.frames.pop() {
-            self.stack.call = caller;
-            self.stack.end_python();
         }
     }
 
@@ -395,7 +346,7 @@ impl Ledger {
 
     /// The interpreter's current frame is this one now.
     fn frame_stored(&mut self, frame: u64, code: u64, owner: Option<u64>) {
-        let depth = self.stack.frames.len();
+        let depth = self.depth;
         let known = |python: &PythonFrame| (python.frame, python.code) == (frame, code);
         if let Some(index) = self.stack.python.iter().rposition(known) {
             while self.stack.python.len() > index + 1 {
@@ -458,9 +409,10 @@ impl Ledger {
 
     /// The stack pointer is here: perhaps on another stack.
     fn look_at(&mut self, pointer: u64) {
-        let is_near = |stack: &Stack| stack.pointer.abs_diff(pointer) < ONE_STACK;
+        let is_near = |stack: &Stack| stack.pointer.abs_diff(pointer) < u64::from(ONE_STACK);
         if self.stack.pointer != 0 && !is_near(&self.stack) {
             let call = self.stack.call;
+            self.stack.frames.extend_from_slice(&following::frames()[1..=self.depth]);
             match self.others.iter().position(is_near) {
                 Some(index) => core::mem::swap(&mut self.stack, &mut self.others[index]),
                 None => {
@@ -468,6 +420,9 @@ impl Ledger {
                     self.others.push(core::mem::replace(&mut self.stack, new));
                 }
             }
+            self.depth = self.stack.frames.len();
+            following::frames()[1..=self.depth].copy_from_slice(&self.stack.frames);
+            self.stack.frames.clear();
         }
         self.stack.pointer = pointer;
     }
@@ -490,17 +445,17 @@ impl Ledger {
         call
     }
 
-    /// An operation of a row's superblock did something besides.
-    pub fn charge(&mut self, payer: Payer, event: Event, count: u64) {
-        if count > 0 {
-            self.charges.push(Charge { payer, event, count });
+    /// The operation whose payer has this number did something besides.
+    pub fn charge(&mut self, payer: u64, event: Event, count: u64) {
+        if self.active && count > 0 {
+            self.charges.add(payer, event, count);
         }
     }
 
     /// Charges misses by their payers' numbers.
     pub fn charge_misses(&mut self, caches: &mut Hierarchy) {
         for (payer, event) in caches.take_paid() {
-            self.charge(Payer::from_number(payer), event, 1);
+            self.charges.add(payer, event, 1);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Who pays: the events of a region by call path.
 
 pub mod charges;
-mod exits;
+mod counts;
+pub mod exits;
 pub mod ledger;
 mod paths;
-mod rows;
+pub mod rows;

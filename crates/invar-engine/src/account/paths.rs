@@ -7,53 +7,91 @@ use alloc::vec::Vec;
 use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{CallPaths, Callee, Extra, Instruction, Stretch};
 
-use super::charges::{Charge, unite};
-use super::exits::MoveKind;
+use super::charges::Charge;
+use super::exits::{Block, MoveKind};
 use super::ledger::Ledger;
 use super::rows::Row;
+use crate::translate::block;
 
 /// An instruction that is not in the list.
 const ABSENT: u32 = u32::MAX;
 
+/// Neighbouring steps of a superblock whose instructions are neighbours in the list, too, all of one call.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    /// The first of them in its superblock.
+    step: u8,
+    steps: u8,
+    /// Its instruction.
+    instruction: u32,
+    /// What the last of them does to the calls.
+    shift: Option<MoveKind>,
+}
+
+/// A superblock as its rows are told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    /// The most instructions that one of its rows has.
+    instructions: u8,
+    /// Its segments: the first, and how many.
+    first: u32,
+    segments: u8,
+}
+
 impl Ledger {
     /// The region by call paths. `maps` are the executable mappings of the process.
     pub fn call_paths(&mut self, maps: String) -> CallPaths {
-        let rows: Vec<Row> = self.rows.all().to_vec();
-        let (instructions, numbers) = self.instructions(&rows);
+        let rows = self.rows.take(self.exits.base, &mut self.calls);
+        let mut told = vec![Told::default(); self.exits.blocks.len()];
+        for row in &rows {
+            let way = self.exits.ways[row.exit as usize];
+            let known = &mut told[way.block as usize].instructions;
+            *known = way.instructions.max(*known);
+        }
+        let (instructions, numbers) = self.instructions(&told);
+        let segments = self.segments(&mut told, &numbers);
         let charged = self.charged();
         let mut charged = charged.as_slice();
-        let mut stretches = Vec::new();
-        let mut extras = Vec::new();
-        for (number, row) in rows.iter().enumerate() {
-            self.calls[row.call as usize].calls += row.entered;
-            let (of_row, rest) =
-                charged.split_at(charged.partition_point(|charge| charge.payer.row <= number as u32));
+        let mut stretches = Vec::with_capacity(2 * rows.len());
+        let mut extras = Vec::with_capacity(2 * rows.len() + charged.len());
+        for row in &rows {
+            let is_of_row = |charge: &Charge| (charge.payer.call, charge.payer.exit) == (row.call, row.exit);
+            let of_row = charged.iter().take_while(|charge| is_of_row(charge)).count();
+            let (of_row, rest) = charged.split_at(of_row);
             charged = rest;
-            self.tell(row, of_row, &numbers, &mut stretches, &mut extras);
+            let Told { first, segments: count, .. } = told[self.exits.ways[row.exit as usize].block as usize];
+            let segments = &segments[first as usize..][..usize::from(count)];
+            self.tell(row, of_row, segments, &mut stretches, &mut extras);
         }
-        let of_stretch = |stretch: &Stretch| (stretch.call, stretch.first, stretch.instructions);
-        unite(&mut stretches, of_stretch, |known, next| known.times += next.times);
-        let of_extra = |extra: &Extra| (extra.call, extra.instruction, extra.event);
-        unite(&mut extras, of_extra, |known, next| known.count += next.count);
+        let calls = self.calls.len();
+        let stretches = united(
+            &stretches,
+            calls,
+            |stretch| stretch.call,
+            |stretch| u64::from(stretch.first) << 32 | u64::from(stretch.instructions),
+            |known, next| known.times += next.times,
+        );
+        let extras = united(
+            &extras,
+            calls,
+            |extra| extra.call,
+            |extra| u64::from(extra.instruction) << 32 | extra.event as u64,
+            |known, next| known.count += next.count,
+        );
         let (python, calls) = (self.functions.clone(), self.calls.clone());
         CallPaths { maps, instructions, python, calls, stretches, extras }
     }
 
-    /// The instructions of all rows, sorted, and the number of each step's among them.
-    fn instructions(&self, rows: &[Row]) -> (Vec<Instruction>, Vec<u32>) {
+    /// The instructions that were executed, sorted, and the number of each step's among them.
+    fn instructions(&self, told: &[Told]) -> (Vec<Instruction>, Vec<u32>) {
         let mut numbers = vec![ABSENT; self.exits.steps.len()];
         let mut used: Vec<(u64, u32)> = Vec::new();
-        for row in rows {
-            let way = self.exits.ways[row.exit as usize];
-            let first = self.exits.blocks[way.block as usize].first_step;
-            for step in first..first + u32::from(way.instructions) {
-                if numbers[step as usize] == ABSENT {
-                    numbers[step as usize] = 0;
-                    used.push((self.exits.steps[step as usize].address, step));
-                }
-            }
+        for (block, told) in self.exits.blocks.iter().zip(told) {
+            let steps = block.first_step..block.first_step + u32::from(told.instructions);
+            used.extend(steps.map(|step| (self.exits.steps[step as usize].address, step)));
         }
-        used.sort_unstable();
+        // A key in one number is compared without branches.
+        used.sort_unstable_by_key(|&(address, step)| u128::from(address) << 32 | u128::from(step));
         let mut instructions: Vec<Instruction> = Vec::new();
         for (address, step) in used {
             let told = &self.exits.steps[step as usize];
@@ -72,81 +110,153 @@ impl Ledger {
         (instructions, numbers)
     }
 
+    /// The segments of all superblocks that have rows.
+    fn segments(&self, told: &mut [Told], numbers: &[u32]) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
+        for (number, told) in (0..).zip(told) {
+            let Block { first_step, .. } = self.exits.blocks[number as usize];
+            let mut moves = self.exits.moves_until(number, told.instructions).iter().peekable();
+            told.first = segments.len() as u32;
+            for step in 0..told.instructions {
+                let instruction = numbers[first_step as usize + usize::from(step)];
+                let shift = moves.next_if(|one| one.step == step).map(|one| one.kind);
+                let shift = shift.filter(|&kind| kind != MoveKind::IndirectCall);
+                let is_first = segments.len() == told.first as usize;
+                match segments.last_mut() {
+                    Some(last)
+                        if !is_first
+                            && last.shift.is_none()
+                            && last.instruction + u32::from(last.steps) == instruction =>
+                    {
+                        last.steps += 1;
+                        last.shift = shift;
+                    }
+                    _ => segments.push(Segment { step, steps: 1, instruction, shift }),
+                }
+            }
+            told.segments = (segments.len() - told.first as usize) as u8;
+        }
+        segments
+    }
+
     /// Tells one row.
     fn tell(
         &mut self,
         row: &Row,
         charged: &[Charge],
-        numbers: &[u32],
+        segments: &[Segment],
         stretches: &mut Vec<Stretch>,
         extras: &mut Vec<Extra>,
     ) {
         let way = self.exits.ways[row.exit as usize];
-        let block = self.exits.blocks[way.block as usize];
-        let steps = block.first_step..block.first_step + u32::from(way.instructions);
-        let moves = self.exits.moves_until(way.block, way.instructions).to_vec();
-        let mut moves = moves.iter().peekable();
+        let first_step = self.exits.blocks[way.block as usize].first_step as usize;
         let mut charged = charged.iter().peekable();
-        let (mut call, mut callers) = (row.call, Vec::new());
+        // Callers within the superblock, which follows so many calls at most.
+        let (mut call, mut callers) = (row.call, [0; block::CALLS_MAX + 1]);
+        let mut depth = 0;
         let mut branches = 0;
-        for (index, step) in steps.clone().enumerate() {
-            let instruction = numbers[step as usize];
-            match stretches.last_mut() {
-                Some(last)
-                    if index > 0
-                        && last.call == call
-                        && last.times == row.times
-                        && last.first + last.instructions == instruction =>
-                {
-                    last.instructions += 1;
+        for segment in segments.iter().take_while(|segment| segment.step < way.instructions) {
+            let count = segment.steps.min(way.instructions - segment.step);
+            let is_last = segment.step + count == way.instructions;
+            let first = segment.instruction;
+            stretches.push(Stretch { call, first, instructions: u32::from(count), times: row.times });
+            let steps = &self.exits.steps[first_step + usize::from(segment.step)..][..usize::from(count)];
+            for (instruction, step) in (first..).zip(steps) {
+                let is_last = is_last && instruction + 1 == first + u32::from(count);
+                let taken = if is_last { way.branches - branches } else { step.branches };
+                if taken > 0 {
+                    branches += taken;
+                    let count = row.times * u64::from(taken);
+                    extras.push(Extra { call, instruction, event: Event::BranchesTaken, count });
                 }
-                _ => stretches.push(Stretch { call, first: instruction, instructions: 1, times: row.times }),
             }
-            let mut add = |event, count| {
-                if count > 0 {
-                    extras.push(Extra { call, instruction, event, count });
-                }
+            let end = if is_last {
+                u32::MAX
+            } else {
+                u32::from(self.exits.steps[first_step + usize::from(segment.step + count)].ops)
             };
-            let is_last = step + 1 == steps.end;
-            let taken =
-                if is_last { way.branches - branches } else { self.exits.steps[step as usize].branches };
-            branches += taken;
-            add(Event::BranchesTaken, row.times * u64::from(taken));
-            let end = if is_last { u32::MAX } else { u32::from(self.exits.steps[step as usize + 1].ops) };
-            while let Some(charge) = charged.next_if(|charge| charge.payer.op < end) {
-                add(charge.event, charge.count);
+            while let Some(&Charge { payer, event, count }) = charged.next_if(|charge| charge.payer.op < end)
+            {
+                let step = steps.partition_point(|step| u32::from(step.ops) <= payer.op) - 1;
+                extras.push(Extra { call, instruction: first + step as u32, event, count });
             }
-            if let Some(one) = moves.next_if(|one| usize::from(one.step) == index) {
-                match one.kind {
-                    MoveKind::Call(target) => {
-                        callers.push(call);
-                        let callee = self.child(call, Callee::Address(target));
-                        if callee != call {
-                            self.calls[callee as usize].calls += row.times;
-                        }
-                        call = callee;
+            match segment.shift.filter(|_| count == segment.steps) {
+                Some(MoveKind::Call(target)) => {
+                    if let Some(caller) = callers.get_mut(depth) {
+                        *caller = call;
                     }
-                    MoveKind::IndirectCall => {}
-                    MoveKind::Return => call = callers.pop().unwrap_or(call),
+                    depth += 1;
+                    let callee = self.child(call, Callee::Address(target));
+                    if callee != call {
+                        self.calls[callee as usize].calls += row.times;
+                    }
+                    call = callee;
                 }
+                Some(_) if depth > 0 => {
+                    depth -= 1;
+                    call = callers.get(depth).copied().unwrap_or(call);
+                }
+                _ => {}
             }
         }
     }
 }
 
+/// What is alike in a list made one, sorted by call and key.
+///
+/// Calls have few items each, and are told nearly in order: those of one call are brought together first.
+fn united<T: Copy>(
+    list: &[T],
+    calls: usize,
+    call: impl Fn(&T) -> u32,
+    key: impl Fn(&T) -> u64,
+    add: impl Fn(&mut T, &T),
+) -> Vec<T> {
+    let mut places = vec![0; calls + 1];
+    list.iter().for_each(|item| places[call(item) as usize + 1] += 1);
+    for index in 1..places.len() {
+        places[index] += places[index - 1];
+    }
+    let mut sorted = list.to_vec();
+    for item in list {
+        let place = &mut places[call(item) as usize];
+        sorted[*place] = *item;
+        *place += 1;
+    }
+    sorted.chunk_by_mut(|one, other| call(one) == call(other)).for_each(|of_one| {
+        of_one.sort_unstable_by_key(&key);
+    });
+    sorted.dedup_by(|next, known| {
+        let alike = call(next) == call(known) && key(next) == key(known);
+        if alike {
+            add(known, next);
+        }
+        alike
+    });
+    sorted
+}
+
 #[cfg(test)]
 mod tests {
+    use invar_core::event::Events;
+    use invar_core::machine::Machine;
+    use invar_sim::Hierarchy;
+
     use super::*;
+    use crate::account::exits::Shift;
+    use crate::drain::generated::Generated;
+    use crate::drain::reference::{self, Meanings};
+    use crate::host::memory::{self, arena};
     use crate::translate::block::{self, trace_path};
     use crate::translate::testing::{AT, Bytes};
     use crate::translate::{Mode, Numbers, Options, emit};
 
     const STACK: u64 = 0x7fff_0000;
 
-    /// A ledger that knows the superblocks at some offsets in `code`, and the number of the last exit of each.
-    fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Vec<u64>) {
+    /// A ledger that knows the superblocks at some offsets in `code`, their meanings, and the number of the last exit of each.
+    fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Meanings, Vec<u64>) {
         let mut ledger = Ledger::new(None);
-        let (mut exits, mut last) = (0, Vec::new());
+        let (mut meanings, mut last) = (Meanings::default(), Vec::new());
         for head in heads {
             let path =
                 trace_path(&Bytes(code), AT + head, block::SHORT, |_, _| false).expect("there is code");
@@ -154,11 +264,108 @@ mod tests {
             let options = Options { mode: Mode::Simulation, rorx: true };
             let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, None);
             ledger.add_block(AT + head, &path, &translation);
-            exits += translation.exits.len() as u64;
-            last.push(exits - 1);
+            let first_op = meanings.ops.len() as u32;
+            meanings.ops.extend(translation.ops);
+            let paths = translation.exits.into_iter().map(|exit| reference::Path { first_op, exit });
+            meanings.paths.extend(paths);
+            last.push(meanings.paths.len() as u64 - 1);
         }
         ledger.begin(AT, true);
-        (ledger, last)
+        (ledger, meanings, last)
+    }
+
+    /// Superblocks that call, also each other, and return: what a compiler makes of small functions.
+    const FUNCTIONS: &[u8] = &[
+        0xe8, 0x1b, 0, 0, 0, // 0: call 20
+        0xff, 0xd0, // 5: call rax
+        0xc3, // 7: ret
+        0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, //
+        0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, //
+        0x74, 8, // 20: jz 2a
+        0xe8, 9, 0, 0, 0, // 22: call 30
+        0x90, 0xc3, // 27: nop; ret
+        0x90, // 29
+        0x8b, 0x07, // 2a: mov eax, [rdi]
+        0xff, 0xd0, // 2c: call rax
+        0xc3, // 2e: ret
+        0x90, // 2f
+        0x74, 2, // 30: jz 34
+        0x90, 0xc3, // 32: nop; ret
+        0xff, 0xd0, // 34: call rax
+        0xc3, // 36: ret
+    ];
+    const HEADS: [u64; 9] = [0, 5, 7, 0x20, 0x27, 0x2a, 0x2e, 0x30, 0x36];
+
+    /// Records of all exits, as a program would leave them that mostly returns to where it was called from.
+    fn course(ledger: &Ledger, meanings: &Meanings, mut chance: u64) -> Vec<u64> {
+        let mut below = |end: u64| {
+            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (chance >> 33) % end
+        };
+        let (mut trace, mut open) = (Vec::new(), vec![STACK]);
+        while trace.len() < 20_000 {
+            let exit = below(meanings.paths.len() as u64);
+            let inner = open.last().copied().unwrap_or(STACK);
+            let shift = ledger.follow(exit as u32).shift.expect("they are simple");
+            // Some have left their callers by a jump, some are on another stack.
+            let jump = [0, 0, 0, 0, 0, 0, 0, 0x40, 0x4000_0000][below(9) as usize];
+            let slot = match shift {
+                Shift::Return(pointer) => (inner + jump).wrapping_sub(pointer.constant),
+                Shift::Calls { pointers, .. } => (inner + jump - 0x20).wrapping_sub(pointers[0].constant),
+            };
+            match shift {
+                Shift::Return(_) if open.len() > 1 => drop(open.pop()),
+                Shift::Calls { pointers, direct, indirect } if open.len() < 12 => {
+                    let opened = pointers[..direct + usize::from(indirect)].iter();
+                    open.extend(opened.map(|pointer| slot.wrapping_add(pointer.constant)));
+                }
+                _ => {}
+            }
+            trace.push(exit);
+            trace.extend(vec![slot; usize::from(meanings.paths[exit as usize].exit.slots)]);
+        }
+        trace
+    }
+
+    #[test]
+    fn thunks_follow_calls_as_the_ledger_does_record_by_record() {
+        let _arena = arena();
+        let machine = Machine::parse(
+            "tiny;l1i=1024/2/bit-plru;l1d=512/8/bit-plru;l2=4096/4/lru;l3=8192/2/lru;latency=1/2/3/4;mhz=1",
+        )
+        .unwrap();
+        for seed in 0..8 {
+            let (mut plain, meanings, _) = translated(FUNCTIONS, &HEADS);
+            let traces: Vec<Vec<u64>> =
+                (0..3).map(|part| course(&plain, &meanings, 3 * seed + part)).collect();
+            let mut caches = Hierarchy::new(&machine);
+            caches.note_payers(true);
+            for trace in &traces {
+                reference::drain(&meanings, trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
+                plain.charge_misses(&mut caches);
+            }
+            let expected = plain.call_paths(String::new());
+
+            let (mut followed, meanings, _) = translated(FUNCTIONS, &HEADS);
+            let mut drain = Generated::new(&machine, true);
+            drain.add_exits(0..meanings.paths.len());
+            drain.caches().note_payers(true);
+            for trace in &traces {
+                drain.drain(&meanings, 0, memory::write_trace(trace), Some(&mut followed));
+                followed.charge_misses(drain.caches());
+                // What is counted in places is not lost, and counted on.
+                followed.followed(if seed % 2 == 0 { 1 << 40 } else { 0 });
+            }
+            assert_eq!(followed.call_paths(String::new()), expected, "seed {seed}");
+            assert!(expected.calls.len() > 50 && expected.total().get(Event::L1dReadMisses) > 0);
+        }
+    }
+
+    /// Follows records of one slot each.
+    fn follow(ledger: &mut Ledger, trace: &[u64]) {
+        for record in trace.chunks(2) {
+            ledger.step(record[0] as u32, &record[1..], 0);
+        }
     }
 
     /// Instructions that each call has executed itself, by callee, and how often it was called.
@@ -173,9 +380,10 @@ mod tests {
     #[test]
     fn a_call_that_a_superblock_follows_is_charged_to_its_callee() {
         // call 6; ret; 6: nop; ret
-        let (mut ledger, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
+        let _arena = arena();
+        let (mut ledger, _, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
         let trace = [last[0], STACK, last[0], STACK];
-        ledger.follow(&trace, trace.len(), 0);
+        follow(&mut ledger, &trace);
         let paths = ledger.call_paths(String::new());
         assert_eq!(costs(&paths), [(Callee::Address(AT), 1, 4), (Callee::Address(AT + 6), 2, 4)]);
         assert_eq!(paths.total().get(Event::BranchesTaken), 6);
@@ -184,11 +392,12 @@ mod tests {
     #[test]
     fn calls_below_the_stack_pointer_are_over() {
         // 0: call rax; 2: call rax; 4: ret
-        let (mut ledger, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
+        let _arena = arena();
+        let (mut ledger, _, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
         let [first, second, returns] = [last[0], last[1], last[2]];
         // 0 calls 2, which calls 4, which has gone to 0 by a jump: its call is at the place of the first.
         let trace = [first, STACK, second, STACK - 8, first, STACK, returns, STACK - 8, returns, STACK];
-        ledger.follow(&trace, trace.len(), 0);
+        follow(&mut ledger, &trace);
         let paths = ledger.call_paths(String::new());
         let callers: Vec<(u32, Callee)> = paths.calls.iter().map(|call| (call.parent, call.callee)).collect();
         let expected = [

@@ -1,89 +1,173 @@
-//! How often each exit was taken within each call, and what each call has called: tables by two numbers.
+//! How often each exit was taken within each call, what each call has called, and a number for each pair of keys.
+//!
+//! Counted where thunks can count, too: in places of the arena that a call and an exit share with other pairs. A pair that
+//! finds another one at its place puts it aside, into a table that holds any number.
+//!
+//! Invariant: a pair is counted at its place, or aside, or in parts of which the sum is right.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
-/// An exit within a call, with all that is needed of it record by record in one place.
+use invar_core::wire::raw::call_paths::Call;
+
+use super::counts::{Count, Counts};
+use crate::host::following::{self, Child};
+use crate::host::layout::{CHILDREN_MAX, EXIT_END, ROWS_MAX};
+
+/// How often an exit was taken within a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// How often.
-    pub times: u64,
-    /// How often it was the first that the call did.
-    pub entered: u64,
-    /// The call.
+pub(super) struct Row {
     pub call: u32,
-    /// The exit.
+    /// Its number among all of the region.
     pub exit: u32,
-    /// Who has called, where the exit's superblock is what was called; [`NOBODY`] otherwise.
-    pub enters: u32,
-    /// The call that it leads into, once known; 0 before.
-    pub next: u32,
-    /// The rows that came next the last times, the latest first.
-    pub after: [u32; 2],
-    /// Slots of its records.
-    pub slots: u8,
-    /// See [`Shift`].
-    pub shift: Shift,
-    /// Slot of the Python frame that its last instruction may have stored; or [`NO_SLOT`](crate::translate::NO_SLOT).
-    pub watched: u8,
-    /// Slot of what the stack pointer is a constant away from.
-    pub pointer_slot: u8,
-    /// That constant.
-    pub pointer_constant: u64,
+    pub times: u64,
 }
 
-/// What an exit leaves the stack of calls like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shift {
-    /// As it was.
-    Nothing,
-    /// With one call more, of known code.
-    Call,
-    /// With one call more, of whatever comes next.
-    IndirectCall,
-    /// With one call less.
-    Return,
-    /// With some calls more, or by a stack pointer that is not a slot and a constant.
-    Other,
+/// The rows of calls that follow each other start so many places apart: by the golden ratio, so that they are far from each
+/// other, while a call's exits, whose numbers are near each other, are side by side.
+const CALL_STRIDE: u32 = 324_027;
+/// What takes the stride back.
+const CALL_INVERSE: u32 = 238_496_627;
+/// The same of children, whose places start from names.
+pub const CHILD_STRIDE: u32 = 20_405;
+
+/// What thunks know a call by: where its rows start, in more bits than places have. Zero is no name.
+pub const fn name(call: u32) -> u32 {
+    (call + 1).wrapping_mul(CALL_STRIDE)
 }
 
-/// No call.
-pub const NOBODY: u32 = u32::MAX;
+/// The call of a name.
+pub const fn named(name: u32) -> u32 {
+    name.wrapping_mul(CALL_INVERSE).wrapping_sub(1)
+}
 
-/// All rows, in the order in which they were first met.
-#[derive(Default)]
-pub struct Rows {
-    rows: Vec<Row>,
-    numbers: Numbers,
+/// The end of a trace is in no superblock.
+const NO_BLOCK: u32 = u32::MAX;
+
+/// A page of places that may be taken is looked through at once.
+const PAGE: usize = 512;
+
+/// Rows, and who was called.
+pub(super) struct Rows {
+    aside: Counts,
+    /// Pages of rows, and of children, whose places may be taken.
+    taken: Vec<bool>,
+    children_taken: Vec<bool>,
 }
 
 impl Rows {
-    pub fn clear(&mut self) {
-        self.rows.clear();
-        self.numbers.clear();
+    /// None. Whatever is in the places is forgotten.
+    pub fn new() -> Rows {
+        following::discard();
+        following::blocks()[EXIT_END as usize] = NO_BLOCK;
+        let (pages, children) = (ROWS_MAX / PAGE, CHILDREN_MAX / PAGE);
+        Rows { aside: Counts::default(), taken: vec![false; pages], children_taken: vec![false; children] }
     }
 
-    pub fn all(&self) -> &[Row] {
-        &self.rows
-    }
-
-    #[inline]
-    pub fn all_mut(&mut self) -> &mut [Row] {
-        &mut self.rows
-    }
-
-    pub fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
-        self.rows.get_mut(number as usize)
-    }
-
-    /// The number of the row of `new`'s call and exit, which is `new` if there was none.
-    pub fn number(&mut self, new: Row) -> u32 {
-        let number = self.numbers.number(new.call, u64::from(new.exit), self.rows.len() as u32);
-        if number as usize == self.rows.len() {
-            self.rows.push(new);
+    /// Counts an exit once within `call`, at its place if it can have one.
+    pub fn count(&mut self, call: u32, exit: u32, base: usize) {
+        if exit as usize >= ROWS_MAX {
+            self.aside.add(key(call, base + exit as usize), 0, 1);
+            return;
         }
-        number
+        let place = place(call, exit);
+        let row = &mut following::rows()[place];
+        if row.call != name(call) {
+            put_aside(row, place, base, &mut self.aside);
+            row.call = name(call);
+        }
+        row.times += 1;
+        self.taken[place / PAGE] = true;
+    }
+
+    /// The exit's row leads into `callee`, as its direct call of this number.
+    pub fn lead(&mut self, call: u32, exit: u32, number: usize, callee: u32) {
+        if (exit as usize) < ROWS_MAX
+            && let Some(lead) = following::leads()[place(call, exit)].get_mut(number)
+        {
+            *lead = name(callee);
+        }
+    }
+
+    /// What `call` calls where it comes to a superblock by an indirect call: thunks find it from now on.
+    pub fn adopt(&mut self, call: u32, block: u32, child: u32, calls: &mut [Call]) {
+        let place = name(call).wrapping_mul(CHILD_STRIDE).wrapping_add(block) as usize % CHILDREN_MAX;
+        let known = &mut following::children()[place];
+        count_calls(known, calls);
+        *known = Child { call: name(call), block, child: name(child), times: 0 };
+        self.children_taken[place / PAGE] = true;
+    }
+
+    /// What is in places is counted elsewhere, and they are empty.
+    pub fn empty_places(&mut self, base: usize, calls: &mut [Call]) {
+        for page in taken_pages(&mut self.taken) {
+            let first = page * PAGE;
+            for (place, row) in following::rows()[first..][..PAGE].iter_mut().enumerate() {
+                put_aside(row, first + place, base, &mut self.aside);
+            }
+        }
+        for page in taken_pages(&mut self.children_taken) {
+            for child in &mut following::children()[page * PAGE..][..PAGE] {
+                count_calls(child, calls);
+            }
+        }
+    }
+
+    /// All rows, sorted by call and exit; none stay.
+    pub fn take(&mut self, base: usize, calls: &mut [Call]) -> Vec<Row> {
+        self.empty_places(base, calls);
+        let row = |Count { key, count, .. }| Row { call: (key >> 32) as u32, exit: key as u32, times: count };
+        self.aside.take().into_iter().map(row).collect()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        for page in taken_pages(&mut self.taken) {
+            following::rows()[page * PAGE..][..PAGE].fill(following::Row::default());
+        }
+        for page in taken_pages(&mut self.children_taken) {
+            following::children()[page * PAGE..][..PAGE].fill(Child::default());
+        }
+        self.aside.clear();
     }
 }
+
+/// Pages that may be taken, which they are not any more.
+fn taken_pages(pages: &mut [bool]) -> impl Iterator<Item = usize> {
+    pages.iter_mut().map(core::mem::take).enumerate().filter_map(|(page, taken)| taken.then_some(page))
+}
+
+fn key(call: u32, exit: usize) -> u64 {
+    u64::from(call) << 32 | exit as u64
+}
+
+/// Where a call and an exit are counted. A place and a call have one exit between them.
+fn place(call: u32, exit: u32) -> usize {
+    name(call).wrapping_add(exit) as usize % ROWS_MAX
+}
+
+fn put_aside(row: &mut following::Row, place: usize, base: usize, aside: &mut Counts) {
+    let following::Row { call, times } = core::mem::take(row);
+    if times > 0 {
+        let exit = (place as u32).wrapping_sub(call) as usize % ROWS_MAX;
+        aside.add(key(named(call), base + exit), 0, u64::from(times));
+    }
+}
+
+fn count_calls(child: &mut Child, calls: &mut [Call]) {
+    let Child { call, child, times, .. } = core::mem::take(child);
+    // Where there were too many calls, callers pay for what they call.
+    if child != call
+        && times > 0
+        && let Some(called) = calls.get_mut(named(child) as usize)
+    {
+        called.calls += u64::from(times);
+    }
+}
+
+const _: () = assert!(CALL_STRIDE.wrapping_mul(CALL_INVERSE) == 1);
+const _: () = assert!(ROWS_MAX.is_power_of_two() && ROWS_MAX.is_multiple_of(PAGE));
+const _: () = assert!(CHILDREN_MAX.is_power_of_two() && CHILDREN_MAX.is_multiple_of(PAGE));
 
 /// A number for each pair of keys: a hash table that only grows, with open addressing.
 #[derive(Default)]
@@ -105,6 +189,7 @@ const FREE: Place = Place { second: 0, first: 0, number: 0 };
 const PLACES_MIN: usize = 1 << 12;
 
 impl Numbers {
+    /// Forgets all of them.
     pub fn clear(&mut self) {
         self.places.clear();
         self.taken = 0;

@@ -12,8 +12,8 @@ use invar_sim::{Hierarchy, Settling};
 use super::code_lines::CodeWords;
 use super::reference::{self, Exactness, Meanings};
 use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
-use crate::account::charges::Payer;
 use crate::account::ledger::Ledger;
+use crate::host::following::Position;
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::thunks;
@@ -103,7 +103,8 @@ impl Generated {
         }
     }
 
-    /// Drains the trace up to `end`, and tells `ledger` who pays for what changes the caches.
+    /// Drains the trace up to `end`, and tells `ledger` who pays for what changes the caches. Either always with a ledger, or
+    /// never: thunks are made for one of them.
     pub fn drain(
         &mut self,
         meanings: &Meanings,
@@ -174,27 +175,56 @@ impl Draining<'_> {
             if exit.approximate {
                 exactness = Exactness::Approximate;
             }
-            self.record(head as u32, slots, 0);
+            self.step(head as u32, slots);
         }
         exactness
     }
 
-    /// A record of an exit that may change something. `told` is the first operation to go through, as those before it
-    /// change nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
-    pub fn record(&mut self, exit: u32, slots: &[u64], told: u32) {
+    /// Where thunks go on following calls; `None` if nobody wants to know.
+    pub fn position(&self) -> Option<Position> {
+        self.ledger.as_ref().map(|ledger| ledger.position())
+    }
+
+    /// Thunks have followed calls to here.
+    pub fn resume(&mut self, position: &Position) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.resume(position);
+        }
+    }
+
+    /// A record whose call is not usual, and which may change something.
+    pub fn step(&mut self, exit: u32, slots: &[u64]) {
+        let call = self.ledger.as_mut().map_or(0, |ledger| ledger.step(exit, slots, self.fs_base));
+        self.record(exit, slots, 0, call);
+    }
+
+    /// An indirect call is followed by a record of this exit, or by the trace's end.
+    pub fn enter(&mut self, exit: u32) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.enter(exit);
+        }
+    }
+
+    /// A record of this exit has stored a Python frame.
+    pub fn look(&mut self, exit: u32, slots: &[u64]) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.look(exit, slots);
+        }
+    }
+
+    /// A record of an exit that may change something, within `call`. `told` is the first operation to go through, as those
+    /// before it change nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
+    pub fn record(&mut self, exit: u32, slots: &[u64], told: u32, call: u32) {
         let start = told & !(CODE_IS_SETTLED | DATA_IS_SETTLED);
         let (code_is_settled, data_is_settled) = (told & CODE_IS_SETTLED != 0, told & DATA_IS_SETTLED != 0);
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
-        let row = self.ledger.as_mut().map(|ledger| {
-            let words = (slots.as_ptr().addr() - self.trace.as_ptr().addr()) / size_of::<u64>();
-            ledger.follow(self.trace, words + slots.len(), self.fs_base)
-        });
+        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, exit).number());
         for (op, number) in self.meanings.ops[ops.start as usize..ops.end as usize].iter().zip(start..) {
-            let payer = row.map(|row| Payer { row, op: number });
+            let payer = first.map(|first| first + u64::from(number));
             if let Some(payer) = payer {
-                caches.set_payer(payer.number());
+                caches.set_payer(payer);
             }
             match op {
                 Op::Fetch { .. } if code_is_settled => {}
@@ -249,7 +279,8 @@ impl Draining<'_> {
         let path = &self.meanings.paths[number as usize];
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
-        let thunk = thunk::thunk(origin, number, &path.exit, ops, &mut drain.code, drain.bmi1);
+        let follow = self.ledger.as_ref().map(|ledger| ledger.follow(number));
+        let thunk = thunk::thunk(origin, number, &path.exit, ops, follow, &mut drain.code, drain.bmi1);
         assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
         code.write_thunk(origin, &thunk);
         drain.thunk_next = (origin + thunk.len() as u64).next_multiple_of(16);
@@ -380,7 +411,7 @@ mod tests {
 
     #[test]
     fn the_generated_drain_counts_what_the_reference_counts() {
-        memory::map_arena().expect("the tests' arena is free");
+        let _arena = memory::arena();
         for (seed, machine) in [
             (1, Machine::reference_1()),
             (2, Machine::callgrind()),

@@ -6,7 +6,6 @@
 use invar_core::event::{Event, Events};
 use invar_sim::{Hierarchy, Settling};
 
-use crate::account::charges::Payer;
 use crate::account::ledger::Ledger;
 use crate::translate::{Exit, NO_SLOT, Op, Reference, Repeat, Touch};
 
@@ -58,11 +57,14 @@ pub fn drain(
             exactness = Exactness::Approximate;
         }
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
-        let row = ledger.as_mut().map(|ledger| ledger.follow(trace, trace.len() - rest.len(), fs_base));
+        let first = ledger.as_mut().map(|ledger| {
+            let call = ledger.step(head as u32, slots, fs_base);
+            ledger.payer(call, head as u32).number()
+        });
         for (op, number) in ops.iter().zip(0..) {
-            let payer = row.map(|row| Payer { row, op: number });
+            let payer = first.map(|first| first + number);
             if let Some(payer) = payer {
-                caches.set_payer(payer.number());
+                caches.set_payer(payer);
             }
             match op {
                 Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
@@ -165,7 +167,7 @@ impl Extent {
     }
 
     /// The same for whoever pays.
-    pub fn charge(&self, ledger: &mut Ledger, payer: Payer) {
+    pub fn charge(&self, ledger: &mut Ledger, payer: u64) {
         ledger.charge(payer, Event::RepIterations, self.iterations);
         ledger.charge(payer, Event::RepBytes, self.bytes);
     }

@@ -5,14 +5,19 @@
 //! asked about: neighbouring operands are asked about at once, and each line once. If not, nothing has changed so far,
 //! and the record is handed to a callback that goes through it in program order.
 //!
+//! Where calls are followed ([`follow`]) it also counts the exit within the call at work, and changes that call.
+//!
 //! What holds at every thunk's entry: `r12` is the record, `r13` what callbacks are given, `r14` the arena's start, `r15`
-//! the places of data lines, `ebp` [`PLACE_BITS`], the stack is aligned. A thunk uses `rax`, `rdx`, `rsi`, `rdi`, and ends by
-//! a jump to the next record's thunk.
+//! the places of data lines, `ebp` [`PLACE_BITS`], `ebx` the call at work, the stack is aligned. A thunk uses `rax`, `rdx`,
+//! `rsi`, `rdi`, and ends by a jump to the next record's thunk.
+
+mod follow;
 
 use alloc::vec::Vec;
 
 use invar_core::machine::LINE_BYTES;
 
+use crate::account::exits::Follow;
 use crate::host::context::at;
 use crate::host::layout;
 use crate::translate::assemble::Assembler;
@@ -89,12 +94,22 @@ pub fn thunk(
     number: u32,
     exit: &Exit,
     ops: &[Op],
+    follow: Option<Follow>,
     lines: &mut impl CodeLines,
     bmi1: bool,
 ) -> Vec<u8> {
     let mut thunk = Thunk { code: Assembler::new(origin), asides: Vec::new(), bmi1 };
     thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
     thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
+    let bytes = 8 + 8 * u32::from(exit.slots);
+    let follow = match follow {
+        Some(follow) if !follow::is_usual(&follow, number) => {
+            thunk.code.step(bytes);
+            return thunk.code.bytes;
+        }
+        other => other,
+    };
+    let unusual = follow.map_or_else(Vec::new, |follow| thunk.code.count_row(&follow, number));
     let mut always = None;
     let bits = match spans(ops) {
         Some(spans) => {
@@ -114,9 +129,13 @@ pub fn thunk(
         }
     };
     let end = thunk.code.here();
-    thunk.code.advance_record(8 + 8 * u32::from(exit.slots));
-    thunk.code.raw(&next());
+    let asides = follow.map(|follow| thunk.code.change_call(&follow, number, bytes));
+    let next = thunk.code.here();
+    thunk.code.next_record(bytes);
     thunk.finish(always, end, &bits);
+    if let Some(asides) = asides {
+        thunk.code.finish_following(unusual, &asides, bytes, next);
+    }
     thunk.code.bytes
 }
 
@@ -385,6 +404,7 @@ impl Thunk {
             self.code.load_immediate(RDX, 0);
         }
         call.into_iter().for_each(|from| self.code.bind(from));
+        self.code.raw(&[0x89, 0xd9]); // mov ecx, ebx
         self.code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
         self.code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
         self.code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
@@ -422,6 +442,12 @@ impl Assembler {
             self.raw(&[0x48, 0x8d, 0x86 | register << 3]);
             self.raw(&offset.to_le_bytes());
         }
+    }
+
+    /// Goes on with the record behind one of so many bytes.
+    fn next_record(&mut self, bytes: u32) {
+        self.advance_record(bytes);
+        self.raw(&next());
     }
 
     /// `add r12, bytes`

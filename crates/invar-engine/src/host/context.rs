@@ -6,6 +6,7 @@
 
 use core::mem::offset_of;
 
+use super::following::Position;
 use super::layout::ARENA;
 
 /// Hardware numbers of general registers.
@@ -73,6 +74,14 @@ pub struct Context {
     pub in_runtime: u64,
     /// For thunks: the callback for a record that may change something.
     pub drain_record: u64,
+    /// For thunks: the callback for a record whose call is not usual.
+    pub drain_step: u64,
+    /// For thunks: the callback for an indirect call that is not usual.
+    pub drain_enter: u64,
+    /// For thunks: the callback for a Python frame that was stored.
+    pub drain_look: u64,
+    /// For thunks: where calls were followed to.
+    pub position: Position,
     /// For thunks: the guest's `fs` base while the trace was written.
     pub drain_fs_base: u64,
     /// The guest's `gs` base, which it gets back where it goes on natively.
@@ -139,6 +148,14 @@ pub mod at {
         IN_RUNTIME = in_runtime;
         /// [`Context::drain_record`].
         DRAIN_RECORD = drain_record;
+        /// [`Context::drain_step`].
+        DRAIN_STEP = drain_step;
+        /// [`Context::drain_enter`].
+        DRAIN_ENTER = drain_enter;
+        /// [`Context::drain_look`].
+        DRAIN_LOOK = drain_look;
+        /// [`Context::position`].
+        POSITION = position;
         /// [`Context::drain_fs_base`].
         DRAIN_FS_BASE = drain_fs_base;
         /// [`Context::guest_gs_base`].

@@ -55,6 +55,25 @@ pub const HOST_STACK: u64 = 0x5000_0000;
 /// Size of the runtime's stack. Signal handlers of the guest may run on it.
 pub const HOST_STACK_BYTES: u64 = 4 << 20;
 
+/// Offset of the rows that thunks count in: a mapping of its own, with all tables by which calls are followed.
+pub const ROWS: u32 = 0x6000_0000;
+/// How many rows it has places for; a power of two.
+pub const ROWS_MAX: usize = 1 << 19;
+/// Offset of the calls that rows lead into.
+pub const LEADS: u32 = 0x6040_0000;
+/// Offset of the places that say who was called indirectly.
+pub const CHILDREN: u32 = 0x60c0_0000;
+/// How many of these there are; a power of two.
+pub const CHILDREN_MAX: usize = 1 << 16;
+/// Offset of the numbers of superblocks, by exits.
+pub const BLOCKS: u32 = 0x6100_0000;
+/// Offset of the calls that are open.
+pub const FRAMES: u32 = 0x6800_0000;
+/// Size of these: the regions' stack has room for half as many return addresses.
+pub const FRAMES_BYTES: u32 = 256 << 20;
+/// Size of all tables by which calls are followed.
+pub const FOLLOWING_BYTES: u32 = FRAMES + FRAMES_BYTES - ROWS;
+
 /// Offset of the stack that regions run on.
 pub const REGION_STACK: u64 = 0x1_0000_0000;
 /// Size of the regions' stack; pages are used as they are touched.

@@ -8,6 +8,7 @@ pub mod code_map;
 pub mod context;
 mod copying;
 pub mod faults;
+pub mod following;
 pub mod gate;
 pub mod layout;
 pub mod memory;

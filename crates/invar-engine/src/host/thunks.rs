@@ -8,6 +8,7 @@ use core::arch::naked_asm;
 use super::context::at;
 use super::layout::{self, ARENA};
 use super::memory;
+use crate::account::rows;
 use crate::drain::generated::Draining;
 use crate::drain::thunk;
 
@@ -15,10 +16,17 @@ use crate::drain::thunk;
 pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     let context = memory::context();
     context.drain_record = record as *const () as u64;
+    context.drain_step = step as *const () as u64;
+    context.drain_enter = enter as *const () as u64;
+    context.drain_look = look as *const () as u64;
     context.drain_fs_base = fs_base;
+    if let Some(position) = draining.position() {
+        context.position = position;
+    }
     memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
     memory::end_trace(end, layout::EXIT_END);
     drain(draining, ARENA + u64::from(layout::TRACE));
+    draining.resume(&memory::context().position);
 }
 
 /// Address of [`generate`]: what the thunk table holds for an exit without a thunk.
@@ -37,11 +45,13 @@ extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
         "mov r14, {arena}",
         "lea r15, [r14 + {data_lines}]",
         "mov ebp, {place_bits}",
+        "mov ebx, [r14 + {position}]",
         "mov eax, [r12]",
         "jmp [r14 + rax * 8 + {table}]",
         arena = const ARENA,
         data_lines = const layout::DATA_LINES,
         place_bits = const thunk::PLACE_BITS,
+        position = const at::POSITION,
         table = const layout::THUNK_TABLE,
     )
 }
@@ -49,7 +59,11 @@ extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
 /// The thunk of the record behind the last.
 #[unsafe(naked)]
 extern "C" fn end_of_trace() {
-    naked_asm!("add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret",)
+    naked_asm!(
+        "mov [r14 + {position}], rbx",
+        "add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret",
+        position = const at::POSITION,
+    )
 }
 
 /// The thunk of an exit that has none yet: makes it and goes there.
@@ -70,16 +84,63 @@ extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
     draining.generate(exit, &mut memory::code_memory())
 }
 
-extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32) {
+extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32, call: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
+    // SAFETY: thunks are given records.
+    let (exit, slots) = unsafe { read(draining, record) };
+    draining.record(exit, slots, told, rows::named(call));
+}
+
+/// A record whose call is not usual.
+extern "C" fn step(draining: *mut Draining<'_>, record: *const u64) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    // SAFETY: thunks are given records.
+    let (exit, slots) = unsafe { read(draining, record) };
+    follow(draining, |draining| draining.step(exit, slots));
+}
+
+/// An indirect call that is not usual, and the record that follows it.
+extern "C" fn enter(draining: *mut Draining<'_>, next: *const u64) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    // SAFETY: behind a record is another one, or the trace's end, which has a number, too.
+    let exit = unsafe { next.read() } as u32;
+    follow(draining, |draining| draining.enter(exit));
+}
+
+/// A record that has stored a Python frame.
+extern "C" fn look(draining: *mut Draining<'_>, record: *const u64) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    // SAFETY: thunks are given records.
+    let (exit, slots) = unsafe { read(draining, record) };
+    follow(draining, |draining| draining.look(exit, slots));
+}
+
+/// From where thunks have come to, to where they go on.
+fn follow<'a>(draining: &mut Draining<'a>, act: impl FnOnce(&mut Draining<'a>)) {
+    draining.resume(&memory::context().position);
+    act(draining);
+    if let Some(position) = draining.position() {
+        memory::context().position = position;
+    }
+}
+
+/// The number of a record's exit, and its slots.
+///
+/// # Safety
+///
+/// Generated code has written a record there.
+unsafe fn read<'a>(draining: &Draining<'_>, record: *const u64) -> (u32, &'a [u64]) {
     // SAFETY: a record starts with the number of its exit.
     let exit = unsafe { record.read() } as u32;
     // SAFETY: the slots follow the head, within the trace.
     let slots = unsafe { record.add(1) };
     // SAFETY: generated code has written as many as the exit says.
     let slots = unsafe { core::slice::from_raw_parts(slots, draining.slots(exit)) };
-    draining.record(exit, slots, told);
+    (exit, slots)
 }
 
 const _: () = assert!(at::DRAIN_RECORD < layout::TABLE, "the context lies before everything else");

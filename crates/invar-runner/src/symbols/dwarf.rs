@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
 use gimli::{DwarfPackage, EndianArcSlice, Reader, SectionId};
-use object::{Object, ObjectSection, ReadCache};
+use object::{CompressedData, CompressionFormat, Object, ObjectSection, ReadCache};
 
 use super::declaration::Units;
 use super::elf::{self, File};
@@ -236,9 +236,22 @@ fn sections(file: &File<'_>, name: impl Fn(SectionId) -> &'static str) -> gimli:
     }
 }
 
+/// Can so few bytes be unpacked to as many as their header says? A damaged header says any number, and the memory for it is
+/// taken, and filled, before that shows.
+fn is_possible(packed: &CompressedData<'_>) -> bool {
+    // A match of 258 bytes takes two bits at least (RFC 1951); a block of 128 KiB takes four bytes (RFC 8878).
+    let most = match packed.format {
+        CompressionFormat::Zlib => 1032,
+        CompressionFormat::Zstandard => 1 << 15,
+        _ => return true,
+    };
+    packed.uncompressed_size <= (packed.data.len() as u64).saturating_mul(most)
+}
+
 /// A section, unpacked; empty if it is not there or cannot be unpacked.
 fn section(file: &File<'_>, name: &str) -> Bytes {
     let section = file.section_by_name(name).filter(|_| !name.is_empty());
-    let bytes = section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default();
+    let packed = section.and_then(|section| section.compressed_data().ok()).filter(is_possible);
+    let bytes = packed.and_then(|packed| packed.decompress().ok()).unwrap_or_default();
     Bytes::new(Arc::from(bytes), gimli::LittleEndian)
 }

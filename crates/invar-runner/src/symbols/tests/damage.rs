@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use object::{Object, ObjectSection};
 use proptest::prelude::*;
 
 use super::{BASE, paths};
@@ -99,4 +100,30 @@ fn functions_inlined_into_each_other_without_end_do_not_break_the_reader() {
     let paths = paths(&mapped.maps, &[(work.0, &[work])]);
     let named = named("a", &paths, None, &mut Cache::default());
     assert!(named.profile.functions.iter().any(|function| function.name == "work"), "its symbol has a name");
+}
+
+#[test]
+fn a_packed_section_that_claims_to_be_large_takes_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.c"), "int work(int x) { return x + 1; }").unwrap();
+    let flags = ["-O2", "-g", "-gz", "-shared", "-fPIC", "-nostdlib", "a.c", "-o", "a.so"];
+    assert!(Command::new("gcc").args(flags).current_dir(directory.path()).status().unwrap().success());
+    let path = directory.path().join("a.so");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Where the packed bytes of sections start: behind a header, whose second word is how many they are unpacked.
+    let packed: Vec<usize> = {
+        let file = object::File::parse(&*bytes).unwrap();
+        let ranges = file.sections().filter_map(|section| section.compressed_file_range().ok());
+        let packed = ranges.filter(|range| range.format != object::CompressionFormat::None);
+        packed.map(|range| range.offset as usize).collect()
+    };
+    assert!(!packed.is_empty(), "the compiler packs debug information");
+    for start in packed {
+        bytes[start - 16..start - 8].copy_from_slice(&(2_u64 << 30).to_le_bytes());
+    }
+    ask(&path, &bytes);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 1 << 20, "{kilobytes} kB were needed");
 }
