@@ -2,8 +2,12 @@
 //!
 //! A benchmark and no test: nothing fails, however slow; what the design wants is printed beside what was found. The store
 //! is filled by its own code (`crates/invar-store/examples/fill.rs`), and asked by clients that keep their connections.
+//!
+//! Beside what clients waited for stands the processor time that the server used for a request, by Linux' own account. It
+//! moves little where other programs run, and waiting moves a lot. PostgreSQL's processes are not in it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -56,100 +60,210 @@ const PAGES: [(&str, &str, Option<f64>); 15] = [
     ("badge", "/badge.svg", None),
 ];
 
+/// How many ticks of Linux' account of a process are a second, on every machine that we know.
+const TICKS: f64 = 100.0;
+
 /// Prints tables, or the same as JSON.
-pub fn server(measurements: u64, json: bool) -> Result<()> {
-    ensure!(measurements >= 1000, "a run of the branch that is filled has a thousand measurements");
+pub fn server(sizes: &[u64], invar: Option<&Path>, json: bool) -> Result<()> {
+    ensure!(
+        sizes.iter().all(|size| *size >= 1000),
+        "a run of the branch that is filled has a thousand measurements"
+    );
     eprintln!("building for release ...");
-    prepare::run(prepare::cargo().args(["build", "--release", "--quiet", "-p", "invar", "--bin", "invar"]))?;
+    let invar = match invar {
+        Some(invar) => invar.to_path_buf(),
+        None => {
+            prepare::run(prepare::cargo().args([
+                "build",
+                "--release",
+                "--quiet",
+                "-p",
+                "invar",
+                "--bin",
+                "invar",
+            ]))?;
+            prepare::root().join("target/release/invar")
+        }
+    };
     let fill = ["build", "--release", "--quiet", "-p", "invar-store", "--example", "fill"];
     prepare::run(prepare::cargo().args(fill))?;
-    let scratch = prepare::scratch()?.join(format!("bench-server-{measurements}"));
-    let mut all = BTreeMap::new();
-    all.insert(
-        "sqlite",
-        database(&scratch.join("sqlite").display().to_string(), &scratch.join("sqlite"), measurements)?,
-    );
-    match postgres::part() {
-        Some(address) => {
-            let blobs = scratch.join("postgres-blobs");
-            // The rows of another time are gone with their database.
-            drop(std::fs::remove_dir_all(&blobs));
-            all.insert("postgresql", database(&address, &blobs, measurements)?);
+    // By database, and in the order of the sizes.
+    let mut all = BTreeMap::<&str, Vec<Value>>::new();
+    for &size in sizes {
+        let scratch = prepare::scratch()?.join(format!("bench-server-{size}"));
+        let sqlite = scratch.join("sqlite");
+        let found =
+            Bench { invar: &invar, blobs: &sqlite, database: &sqlite.display().to_string() }.run(size)?;
+        all.entry("sqlite").or_default().push(found);
+        match postgres::part() {
+            Some(address) => {
+                let blobs = scratch.join("postgres-blobs");
+                // The rows of another time are gone with their database.
+                drop(std::fs::remove_dir_all(&blobs));
+                let found = Bench { invar: &invar, blobs: &blobs, database: &address }.run(size)?;
+                all.entry("postgresql").or_default().push(found);
+            }
+            None => eprintln!("without PostgreSQL"),
         }
-        None => eprintln!("without PostgreSQL"),
     }
     if json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(
-                &json!({"measurements": measurements, "clients": CLIENTS, "databases": all})
-            )?
-        );
+        println!("{}", serde_json::to_string_pretty(&json!({"clients": CLIENTS, "databases": all}))?);
         return Ok(());
     }
-    for (name, found) in &all {
-        println!("\n{name}, {measurements} measurements, {CLIENTS} clients");
-        println!("{:<34}{:>8}{:>12}{:>12}{:>12}", "", "bytes", "p50", "p95", "wanted");
-        for row in found["pages"].as_array().into_iter().flatten() {
-            let wanted =
-                row["wanted_ms"].as_f64().map(|wanted| format!("{wanted:.0} ms")).unwrap_or_default();
-            println!(
-                "{:<34}{:>8}{:>9.1} ms{:>9.1} ms{wanted:>12}",
-                row["name"].as_str().unwrap_or_default(),
-                row["bytes"].to_string(),
-                row["p50_ms"].as_f64().unwrap_or(f64::NAN),
-                row["p95_ms"].as_f64().unwrap_or(f64::NAN),
-            );
+    for (name, sizes) in &all {
+        for found in sizes {
+            table(name, found);
         }
-        println!("{}", serde_json::to_string(&json!({"fill": found["fill"], "memory": found["memory"]}))?);
+        if let [first, .., last] = &sizes[..] {
+            growth(name, first, last);
+        }
     }
     Ok(())
 }
 
-/// Fills a store, and asks its site and its interface for programs.
-fn database(database: &str, blobs: &Path, measurements: u64) -> Result<Value> {
-    eprintln!("filling {} ...", database.split('?').next().unwrap_or_default());
-    let mut fill = Command::new(prepare::root().join("target/release/examples/fill"));
-    let filled = prepare::output(fill.arg(database).arg(blobs).arg(measurements.to_string()))?;
-    let store =
-        ["--database".to_string(), database.to_string(), "--blobs".to_string(), blobs.display().to_string()];
-    let site = Served::start(&store, &[])?;
-    let newest = site.first("/runs.json", "id")?;
-    // As the filler numbers them: those of `main` end where the two of `wide` begin.
-    let wide = 2 * (measurements / 1000);
-    let (last, wide) = (format!("{:040x}", wide - 1), format!("{wide:040x}...{:040x}", wide + 1));
-    let mut pages = Vec::new();
-    for (name, address, wanted) in PAGES {
-        let address = address.replace("{newest}", if address.starts_with("/runs") { &newest } else { &last });
-        let address = address.replace("{wide}", &wide);
-        eprintln!("asking for {address} ...");
-        pages.push(site.ask_often(name, &address, wanted)?);
+/// What was found with one number of measurements.
+fn table(name: &str, found: &Value) {
+    println!("\n{name}, {} measurements, {CLIENTS} clients", found["measurements"]);
+    println!("{:<36}{:>8}{:>12}{:>12}{:>12}{:>12}", "", "bytes", "p50", "p95", "wanted", "processor");
+    for row in rows(found) {
+        let wanted = row["wanted_ms"].as_f64().map(|wanted| format!("{wanted:.0} ms")).unwrap_or_default();
+        println!(
+            "{:<36}{:>8}{:>9.1} ms{:>9.1} ms{wanted:>12}{:>9.1} ms",
+            row["name"].as_str().unwrap_or_default(),
+            row["bytes"].to_string(),
+            number(&row["p50_ms"]),
+            number(&row["p95_ms"]),
+            number(&row["processor_ms"]),
+        );
     }
-    let mut memory = BTreeMap::from([("site_bytes", site.peak()?)]);
-    drop(site);
+    let megabytes = |value: &Value| number(value) / 1e6;
+    println!(
+        "memory: {:.0} MB serving pages, {:.0} MB with uploads; the rows take {:.0} MB; filled: {}; load {}",
+        megabytes(&found["memory"]["site_bytes"]),
+        megabytes(&found["memory"]["team_bytes"]),
+        megabytes(&found["rows_bytes"]),
+        found["fill"].as_str().unwrap_or_default(),
+        found["load"].as_str().unwrap_or_default(),
+    );
+}
 
-    let admin = |arguments: &[&str]| {
-        let mut command = Command::new(prepare::root().join("target/release/invar"));
-        prepare::output(command.arg("admin").args(&store).args(arguments).stderr(Stdio::null()))
-    };
-    admin(&["project", "acme/bench"])?;
-    let token = admin(&["token", "acme/bench", "--scopes", "read,upload"])?.trim().to_string();
-    let team = Served::start(&store, &["--team", "--requests-per-minute", "0"])?.with(token);
-    eprintln!("uploading {UPLOADS} runs of {UPLOADED} benchmarks ...");
-    pages.push(team.upload()?);
-    let runs = "/api/v1/projects/acme/bench/runs";
-    let newest = team.first(runs, "id")?;
-    for (name, address) in [
-        ("API: projects", "/api/v1/projects".to_string()),
-        ("API: runs", runs.to_string()),
-        ("API: a run of 5,000", format!("{runs}/{newest}")),
-        ("API: the same, packed", format!("{runs}/{newest}/parcel")),
-    ] {
-        eprintln!("asking for {address} ...");
-        pages.push(team.ask_often(name, &address, None)?);
+/// What became of it with more measurements.
+fn growth(name: &str, first: &Value, last: &Value) {
+    println!("\n{name}, {} measurements and {}", first["measurements"], last["measurements"]);
+    println!("{:<36}{:>12}{:>12}{:>12}{:>12}", "", "p95", "p95", "p95", "processor");
+    for (row, then) in rows(first).iter().zip(rows(last)) {
+        let ratio = |member: &str| number(&then[member]) / number(&row[member]);
+        println!(
+            "{:<36}{:>9.1} ms{:>9.1} ms{:>11.2}x{:>11.2}x",
+            row["name"].as_str().unwrap_or_default(),
+            number(&row["p95_ms"]),
+            number(&then["p95_ms"]),
+            ratio("p95_ms"),
+            ratio("processor_ms"),
+        );
     }
-    memory.insert("team_bytes", team.peak()?);
-    Ok(json!({"fill": filled.trim(), "pages": pages, "memory": memory}))
+    for (what, member) in [("serving pages", "site_bytes"), ("with uploads", "team_bytes")] {
+        let [one, other] = [first, last].map(|found| number(&found["memory"][member]));
+        println!("memory {what}: {:.0} MB and {:.0} MB, {:.2}x", one / 1e6, other / 1e6, other / one);
+    }
+}
+
+fn rows(found: &Value) -> &[Value] {
+    found["pages"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+/// A program and the store that it is to serve.
+struct Bench<'a> {
+    invar: &'a Path,
+    database: &'a str,
+    blobs: &'a Path,
+}
+
+impl Bench<'_> {
+    /// Fills the store, and asks its site and its interface for programs.
+    fn run(&self, measurements: u64) -> Result<Value> {
+        eprintln!("filling {} ...", self.database.split('?').next().unwrap_or_default());
+        let mut fill = Command::new(prepare::root().join("target/release/examples/fill"));
+        fill.arg(self.database).arg(self.blobs).arg(measurements.to_string());
+        let filled = prepare::output(&mut fill)?;
+        let site = self.serve(&[])?;
+        let newest = site.first("/runs.json", "id")?;
+        // As the filler numbers them: those of `main` end where the two of `wide` begin.
+        let wide = 2 * (measurements / 1000);
+        let (last, wide) = (format!("{:040x}", wide - 1), format!("{wide:040x}...{:040x}", wide + 1));
+        let mut pages = Vec::new();
+        for (name, address, wanted) in PAGES {
+            let address =
+                address.replace("{newest}", if address.starts_with("/runs") { &newest } else { &last });
+            let address = address.replace("{wide}", &wide);
+            eprintln!("asking for {address} ...");
+            pages.push(site.ask_often(name, &address, wanted)?);
+        }
+        let mut memory = BTreeMap::from([("site_bytes", site.peak()?)]);
+        drop(site);
+
+        self.admin(&["project", "acme/bench"])?;
+        let token = self.admin(&["token", "acme/bench", "--scopes", "read,upload"])?.trim().to_string();
+        let team = self.serve(&["--team", "--requests-per-minute", "0"])?.with(token);
+        eprintln!("uploading {UPLOADS} runs of {UPLOADED} benchmarks ...");
+        pages.push(team.upload()?);
+        let runs = "/api/v1/projects/acme/bench/runs";
+        let newest = team.first(runs, "id")?;
+        for (name, address) in [
+            ("API: projects", "/api/v1/projects".to_string()),
+            ("API: runs", runs.to_string()),
+            ("API: a run of 5,000", format!("{runs}/{newest}")),
+            ("API: the same, packed", format!("{runs}/{newest}/parcel")),
+        ] {
+            eprintln!("asking for {address} ...");
+            pages.push(team.ask_often(name, &address, None)?);
+        }
+        memory.insert("team_bytes", team.peak()?);
+        let load = std::fs::read_to_string("/proc/loadavg")?;
+        Ok(json!({
+            "measurements": measurements,
+            "fill": filled.trim(),
+            "rows_bytes": self.rows_bytes()?,
+            "load": load.split(' ').next(),
+            "pages": pages,
+            "memory": memory,
+        }))
+    }
+
+    /// How much room the database takes, what it writes ahead included.
+    fn rows_bytes(&self) -> Result<u64> {
+        // The tests' PostgreSQL listens where its data is.
+        let host = self.database.split_once("host=").and_then(|(_, rest)| rest.split('&').next());
+        let folder = host.map_or(self.database.to_string(), |host| host.replace("%2F", "/"));
+        let mut du = Command::new("du");
+        let said = prepare::output(du.args(["--summarize", "--bytes", "--exclude=blobs"]).arg(folder))?;
+        Ok(said.split_whitespace().next().context("du says nothing")?.parse()?)
+    }
+
+    fn store(&self) -> [&OsStr; 4] {
+        ["--database".as_ref(), self.database.as_ref(), "--blobs".as_ref(), self.blobs.as_ref()]
+    }
+
+    fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.invar);
+        prepare::output(command.arg("admin").args(self.store()).args(arguments).stderr(Stdio::null()))
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Result<Served> {
+        let mut command = Command::new(self.invar);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).args(self.store());
+        // Away from the invar.toml of this checkout.
+        let mut child = command.current_dir("/").stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("http://").and_then(|line| line.strip_suffix('/'));
+        let address = address.context("the server does not say where it listens")?.to_string();
+        Ok(Served { child, address, token: None })
+    }
 }
 
 /// A server that ends when it is dropped.
@@ -168,18 +282,6 @@ impl Drop for Served {
 }
 
 impl Served {
-    fn start(store: &[String], arguments: &[&str]) -> Result<Served> {
-        let mut command = Command::new(prepare::root().join("target/release/invar"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).args(store);
-        // Away from the invar.toml of this checkout.
-        let mut child = command.current_dir("/").stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("http://").and_then(|line| line.strip_suffix('/'));
-        let address = address.context("the server does not say where it listens")?.to_string();
-        Ok(Served { child, address, token: None })
-    }
-
     fn with(mut self, token: String) -> Served {
         self.token = Some(token);
         self
@@ -190,6 +292,15 @@ impl Served {
         let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", self.child.id())))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// The processor time that it used so far, its own and the system's for it, in milliseconds.
+    fn used(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name of the program may hold anything; it ends with the last bracket.
+        let rest = status.rsplit(')').next().unwrap_or_default();
+        let ticks = rest.split_whitespace().skip(11).take(2).map(|ticks| Ok(ticks.parse::<f64>()?));
+        Ok(ticks.sum::<Result<f64>>()? * 1000.0 / TICKS)
     }
 
     fn connect(&self) -> Result<Client> {
@@ -213,23 +324,31 @@ impl Served {
     fn ask_often(&self, name: &str, address: &str, wanted: Option<f64>) -> Result<Value> {
         let (status, body) = self.connect()?.ask("GET", address, &[])?;
         ensure!(status == 200, "{address}: {status} {}", String::from_utf8_lossy(&body));
+        let used = self.used()?;
         let times = self.timed(CLIENTS, CLIENTS * TIMES, |client, _| {
             let (status, _) = client.ask("GET", address, &[])?;
             ensure!(status == 200, "{address}: {status}");
             Ok(())
         })?;
-        Ok(row(name, body.len(), times, wanted))
+        Ok(row(name, body.len(), times, self.used()? - used, wanted))
     }
 
     /// Uploads runs, some at a time.
     fn upload(&self) -> Result<Value> {
         let bodies: Vec<Vec<u8>> = (0..UPLOADS).map(uploaded).collect();
+        let used = self.used()?;
         let times = self.timed(2, UPLOADS, |client, number| {
             let (status, said) = client.ask("POST", "/api/v1/projects/acme/bench/runs", &bodies[number])?;
             ensure!(status < 300, "{status}: {}", String::from_utf8_lossy(&said));
             Ok(())
         })?;
-        Ok(row("API: upload of 5,000, by 2 clients", bodies[0].len(), times, Some(2000.0)))
+        Ok(row(
+            "API: upload of 5,000, by 2 clients",
+            bodies[0].len(),
+            times,
+            self.used()? - used,
+            Some(2000.0),
+        ))
     }
 
     /// The milliseconds of each of `count` requests that are made by so many clients at once, each on its connection;
@@ -262,10 +381,17 @@ impl Served {
     }
 }
 
-fn row(name: &str, bytes: usize, mut times: Vec<f64>, wanted: Option<f64>) -> Value {
+fn row(name: &str, bytes: usize, mut times: Vec<f64>, used: f64, wanted: Option<f64>) -> Value {
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() as f64 * part).ceil() as usize).clamp(1, times.len()) - 1];
-    json!({"name": name, "bytes": bytes, "p50_ms": at(0.5), "p95_ms": at(0.95), "wanted_ms": wanted})
+    json!({
+        "name": name,
+        "bytes": bytes,
+        "p50_ms": at(0.5),
+        "p95_ms": at(0.95),
+        "wanted_ms": wanted,
+        "processor_ms": used / times.len() as f64,
+    })
 }
 
 /// A run as it is uploaded; another one each time that this is called.

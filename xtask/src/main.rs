@@ -95,9 +95,12 @@ enum Command {
         /// Of `gate`: false alarms alone, in one layout of memory each, which takes minutes.
         #[arg(long)]
         quick: bool,
-        /// Of `server`: how many measurements it keeps.
-        #[arg(long, default_value_t = 1_000_000)]
-        measurements: u64,
+        /// Of `server`: how many measurements it keeps. More than once: what grows with them is shown, too.
+        #[arg(long, default_values_t = [1_000_000])]
+        measurements: Vec<u64>,
+        /// Of `server`: another program than the one of this checkout, such as that of another commit.
+        #[arg(long)]
+        invar: Option<std::path::PathBuf>,
     },
     /// Kill one of two replicas of a server again and again (`soak`), or ask it whatever its OpenAPI document permits (`api`).
     Server {
@@ -163,11 +166,11 @@ fn run() -> anyhow::Result<()> {
         Command::Sensitivity => sensitivity::sensitivity()?,
         Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
         Command::Exactness => exactness::exactness()?,
-        Command::Bench { what, json, runs, quick, measurements } => match what.as_str() {
+        Command::Bench { what, json, runs, quick, measurements, invar } => match what.as_str() {
             "noise" => noise::noise(json)?,
             "gate" => gate::gate(runs, quick, json)?,
             "model" => model::model(json)?,
-            "server" => bench_server::server(measurements, json)?,
+            "server" => bench_server::server(&measurements, invar.as_deref(), json)?,
             _ => bench::engine(json)?,
         },
         Command::Fuzz { what: _, minutes, seed, from, plant_defect } => {

@@ -185,6 +185,9 @@ impl Reading {
     }
 }
 
+/// A threshold of a benchmark, of what it is, and what the project asked for where it was raised.
+pub type Judging = (Metric, Threshold, Option<Threshold>);
+
 /// A threshold, and what it was applied to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Applied {
@@ -357,20 +360,30 @@ pub fn verdict(
     head: Option<&Reading>,
     policy: &Policy,
 ) -> Option<(Verdict, Applied)> {
+    verdict_by(&policy.judging(benchmark), base, head)
+}
+
+/// The same by the thresholds of a benchmark, [`Policy::judging`], for who judges it more than once.
+pub fn verdict_by(
+    judging: &[Judging],
+    base: Option<&Reading>,
+    head: Option<&Reading>,
+) -> Option<(Verdict, Applied)> {
     let count = |reading: &Reading, metric| match metric {
         Metric::Cycles => reading.cost.total(),
         Metric::Event(event) => Cycles(reading.events.get(event)),
     };
-    let verdicts: Vec<(Verdict, Applied)> = policy
-        .judging(benchmark)
-        .into_iter()
-        .filter_map(|(metric, threshold, raised_from)| {
-            let [base, head] = [base, head].map(|side| side.map(|reading| count(reading, metric)));
-            Some((judge(base, head, threshold)?, Applied { metric, threshold, raised_from }))
-        })
-        .collect();
-    let regressed = verdicts.iter().find(|(verdict, _)| *verdict == Verdict::Regressed);
-    regressed.or(verdicts.first()).copied()
+    let mut first = None;
+    for &(metric, threshold, raised_from) in judging {
+        let [base, head] = [base, head].map(|side| side.map(|reading| count(reading, metric)));
+        let Some(verdict) = judge(base, head, threshold) else { continue };
+        let found = (verdict, Applied { metric, threshold, raised_from });
+        if verdict == Verdict::Regressed {
+            return Some(found);
+        }
+        first = first.or(Some(found));
+    }
+    first
 }
 
 /// Why a cost changed from `base` to `head`; `None` if no count did.

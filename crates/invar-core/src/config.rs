@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acknowledge::Acknowledgements;
-use crate::compare::Cause;
+use crate::compare::{Cause, Judging};
 use crate::event::Event;
 use crate::layouts::Spend;
 use crate::machine::{Machine, ParseMachineError};
@@ -177,7 +177,7 @@ impl Policy {
 
     /// The thresholds that a benchmark is judged by, none below its noise floor, each with what it was raised from.
     /// Cycles come first and are always there.
-    pub fn judging(&self, benchmark: &str) -> Vec<(Metric, Threshold, Option<Threshold>)> {
+    pub fn judging(&self, benchmark: &str) -> Vec<Judging> {
         let floor = self.floors.get(benchmark);
         let raise = |(metric, threshold): (Metric, Threshold)| {
             let floor = Threshold(floor.map_or(0.0, |floor| floor.of(metric)));

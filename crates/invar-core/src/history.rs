@@ -4,8 +4,9 @@
 //! and in which order they come, is decided by who asks the store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::compare::{Change, Reading, Verdict, verdict};
+use crate::compare::{Change, Judging, Reading, Verdict, verdict_by};
 use crate::config::Policy;
 use crate::instrument::Instrument;
 use crate::machine::Machine;
@@ -14,8 +15,8 @@ use crate::run::Summary;
 /// A benchmark's result in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
-    /// The run.
-    pub run: Summary,
+    /// The run, which the points of other series share.
+    pub run: Arc<Summary>,
     /// The result.
     pub reading: Reading,
 }
@@ -66,9 +67,18 @@ impl Series {
 
     /// What became of the benchmark from the point before; `None` for the first.
     pub fn verdict(&self, at: usize, policy: &Policy) -> Option<Verdict> {
-        let before = &self.points.get(at.checked_sub(1)?)?.reading;
-        let after = &self.points.get(at)?.reading;
-        verdict(&self.benchmark, Some(before), Some(after), policy).map(|(verdict, _)| verdict)
+        self.judged(at.checked_sub(1)?, at, &policy.judging(&self.benchmark))
+    }
+
+    /// The same for each point, in their order.
+    pub fn verdicts(&self, policy: &Policy) -> Vec<Option<Verdict>> {
+        let judging = policy.judging(&self.benchmark);
+        (0..self.points.len()).map(|at| self.judged(at.checked_sub(1)?, at, &judging)).collect()
+    }
+
+    fn judged(&self, base: usize, head: usize, judging: &[Judging]) -> Option<Verdict> {
+        let (base, head) = (self.points.get(base)?, self.points.get(head)?);
+        verdict_by(judging, Some(&base.reading), Some(&head.reading)).map(|(verdict, _)| verdict)
     }
 
     /// From the oldest point to the newest.
@@ -78,21 +88,16 @@ impl Series {
 
     /// What became of the benchmark from the oldest point to the newest.
     pub fn over_all_verdict(&self, policy: &Policy) -> Option<Verdict> {
-        let [first, .., last] = &self.points[..] else { return None };
-        verdict(&self.benchmark, Some(&first.reading), Some(&last.reading), policy)
-            .map(|(verdict, _)| verdict)
+        let last = self.points.len().checked_sub(1).filter(|last| *last > 0)?;
+        self.judged(0, last, &policy.judging(&self.benchmark))
     }
 
     /// The latest regression that the newest point still shows, by the same policy.
     pub fn standing(&self, policy: &Policy) -> Option<Standing> {
         let newest = self.points.len().checked_sub(1)?;
-        let since = (1..=newest).rev().find(|&at| {
-            let still = || {
-                let (before, now) = (&self.points[at - 1].reading, &self.points[newest].reading);
-                verdict(&self.benchmark, Some(before), Some(now), policy).map(|(verdict, _)| verdict)
-            };
-            self.verdict(at, policy) == Some(Verdict::Regressed) && still() == Some(Verdict::Regressed)
-        })?;
+        let judging = policy.judging(&self.benchmark);
+        let regressed = |base, head| self.judged(base, head, &judging) == Some(Verdict::Regressed);
+        let since = (1..=newest).rev().find(|&at| regressed(at - 1, at) && regressed(at - 1, newest))?;
         Some(Standing { since, change: self.between(since - 1, newest) })
     }
 
@@ -106,21 +111,23 @@ impl Series {
 ///
 /// From one run to the next only benchmarks count that have a cost in both, so that a new one moves nothing.
 pub fn levels(series: &[Series], runs: &[Summary]) -> Vec<Level> {
-    let mut costs = BTreeMap::<&str, BTreeMap<&str, u64>>::new();
-    for series in series {
+    let places: BTreeMap<&str, usize> =
+        runs.iter().enumerate().map(|(place, run)| (run.id.as_str(), place)).collect();
+    // What each benchmark cost at each run, in the order of the series.
+    let mut costs = vec![vec![None; series.len()]; runs.len()];
+    for (index, series) in series.iter().enumerate() {
         for point in &series.points {
-            let of_run = costs.entry(&point.run.id).or_default();
-            of_run.insert(&series.benchmark, point.reading.cost.total().0);
+            if let Some(&place) = places.get(point.run.id.as_str()) {
+                costs[place][index] = Some(point.reading.cost.total().0);
+            }
         }
     }
-    let nothing = BTreeMap::new();
-    let mut before: Option<&BTreeMap<&str, u64>> = None;
+    let mut before: Option<&[Option<u64>]> = None;
     let mut ratio = 1.0_f64;
     let mut levels = Vec::new();
-    for run in runs {
-        let now = costs.get(run.id.as_str()).unwrap_or(&nothing);
-        let pairs = now.iter().filter_map(|(name, &head)| {
-            let base = *before?.get(name)?;
+    for (run, now) in runs.iter().zip(&costs) {
+        let pairs = before.into_iter().flatten().zip(now).filter_map(|(base, head)| {
+            let (base, head) = ((*base)?, (*head)?);
             (base > 0 && head > 0).then(|| (head as f64 / base as f64).ln())
         });
         let logarithms: Vec<f64> = pairs.collect();
@@ -130,12 +137,37 @@ pub fn levels(series: &[Series], runs: &[Summary]) -> Vec<Level> {
             (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp()
         };
         ratio *= factor;
-        if !now.is_empty() {
+        if now.iter().any(Option::is_some) {
             before = Some(now);
             levels.push(Level { run: run.clone(), ratio, step: factor - 1.0 });
         }
     }
     levels
+}
+
+/// What benchmarks did in `runs`, in their order, out of what they did in some of them and in the others: as if all had
+/// been read at once. Points of runs that are not among them are left out. Series are sorted by full name, here as there.
+pub fn joined(some: &[Series], others: Vec<Series>, runs: &[Summary]) -> Vec<Series> {
+    let places: BTreeMap<&str, usize> =
+        runs.iter().enumerate().map(|(place, run)| (run.id.as_str(), place)).collect();
+    let place = |point: &Point| places.get(point.run.id.as_str()).copied();
+    let mut all: BTreeMap<String, Series> =
+        others.into_iter().map(|series| (series.benchmark.clone(), series)).collect();
+    for series in some {
+        let points = series.points.iter().filter(|point| place(point).is_some()).cloned();
+        match all.get_mut(&series.benchmark) {
+            Some(there) => there.points.extend(points),
+            None => {
+                let (machine, instrument) = (series.machine.clone(), series.instrument);
+                let benchmark = series.benchmark.clone();
+                let series = Series { benchmark, machine, instrument, points: points.collect() };
+                all.insert(series.benchmark.clone(), series);
+            }
+        }
+    }
+    let mut all: Vec<Series> = all.into_values().filter(|series| !series.points.is_empty()).collect();
+    all.iter_mut().for_each(|series| series.points.sort_by_key(place));
+    all
 }
 
 #[cfg(test)]
@@ -149,7 +181,7 @@ mod tests {
             // A thousand reads that hit come with every measurement of these tests; an access costs two cycles.
             let run = run("main", &[(benchmark, cost * 500 - 1000, 0)]);
             let summary = Summary { id: format!("{index}"), ..Summary::of(&run) };
-            Point { run: summary, reading: Reading::of(&run.measurements[0]) }
+            Point { run: Arc::new(summary), reading: Reading::of(&run.measurements[0]) }
         };
         Series {
             benchmark: benchmark.to_string(),
@@ -192,7 +224,7 @@ mod tests {
     #[test]
     fn a_level_is_the_mean_of_what_the_benchmarks_did() {
         let both = [series("a", &[100, 200, 200]), series("b", &[100, 50, 200])];
-        let runs: Vec<Summary> = both[0].points.iter().map(|point| point.run.clone()).collect();
+        let runs: Vec<Summary> = both[0].points.iter().map(|point| Summary::clone(&point.run)).collect();
         let ratios: Vec<f64> = levels(&both, &runs).iter().map(|level| level.ratio).collect();
         for (found, expected) in ratios.iter().zip([1.0, 1.0, 2.0]) {
             assert!((found - expected).abs() < 1e-9, "{ratios:?}");
@@ -205,9 +237,41 @@ mod tests {
         let mut new = series("b", &[7, 500, 250]);
         new.points.remove(0);
         let both = [series("a", &[100, 100, 100]), new];
-        let runs: Vec<Summary> = both[0].points.iter().map(|point| point.run.clone()).collect();
+        let runs: Vec<Summary> = both[0].points.iter().map(|point| Summary::clone(&point.run)).collect();
         let ratios: Vec<f64> = levels(&both, &runs).iter().map(|level| level.ratio).collect();
         assert_eq!(ratios[..2], [1.0, 1.0]);
         assert!((ratios[2] - 0.5_f64.sqrt()).abs() < 1e-9, "{ratios:?}");
+    }
+
+    #[test]
+    fn series_that_are_joined_are_as_if_they_had_been_read_at_once() {
+        // Three benchmarks, of which one starts late and one ends early.
+        let whole =
+            [series("a", &[11, 12, 13, 14, 15]), series("b", &[15, 14, 13, 12, 11]), series("c", &[17; 5])];
+        let runs: Vec<Summary> = whole[0].points.iter().map(|point| Summary::clone(&point.run)).collect();
+        let read = |wanted: &[usize]| -> Vec<Series> {
+            let there = |name: &str, at: usize| match name {
+                "b" => at >= 2,
+                "c" => at <= 1,
+                _ => true,
+            };
+            let some = whole.iter().map(|series| Series {
+                points: wanted
+                    .iter()
+                    .filter(|at| there(&series.benchmark, **at))
+                    .map(|&at| series.points[at].clone())
+                    .collect(),
+                ..series.clone()
+            });
+            some.filter(|series| !series.points.is_empty()).collect()
+        };
+        for split in 0_usize..32 {
+            let (some, others): (Vec<usize>, Vec<usize>) = (0..5).partition(|at| split >> at & 1 == 1);
+            assert_eq!(joined(&read(&some), read(&others), &runs), read(&[0, 1, 2, 3, 4]), "{some:?}");
+            // A window that has moved on: what is behind it is gone.
+            let newer: Vec<usize> = others.into_iter().filter(|at| *at >= 2).collect();
+            let wanted: Vec<usize> = (2..5).filter(|at| some.contains(at) || newer.contains(at)).collect();
+            assert_eq!(joined(&read(&some), read(&newer), &runs[2..]), read(&wanted), "{some:?}");
+        }
     }
 }

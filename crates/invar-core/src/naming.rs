@@ -225,7 +225,7 @@ mod tests {
                 .map(|number| {
                     let run = run(*number, &[(name, cost)]);
                     let reading = crate::compare::Reading::of(&run.measurements[0]);
-                    Point { run: Summary::of(&run), reading }
+                    Point { run: Summary::of(&run).into(), reading }
                 })
                 .collect(),
         };

@@ -12,7 +12,7 @@
 //!    So do those that list a directory, whose order is the file system's otherwise ([`listing`]), and those that
 //!    say what is known of a file ([`facts`]).
 //!
-//! It is no sandbox and translates nothing: the program runs natively. docs/decisions/0014-placement.md has the reasons and the
+//! It is no sandbox and translates nothing: the program runs natively. docs/decisions/0015-placement.md has the reasons and the
 //! limits.
 //!
 //! What always holds: `no_std`, no allocation, and nothing of libc is called once the program has begun, since the libc

@@ -19,6 +19,7 @@ use invar_core::run::{Run, Summary};
 use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted};
 
 use crate::address::Links;
+use crate::histories::Histories;
 use crate::problem::Problem;
 
 /// A project that is shown.
@@ -59,6 +60,7 @@ struct Inner {
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
     paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
+    histories: Histories,
 }
 
 /// What has been verified, acknowledged and named so far, as numbers that grow: a judgement that is kept is of such a state.
@@ -87,6 +89,7 @@ impl App {
             names: Mutex::default(),
             briefs: Mutex::default(),
             paid: Mutex::default(),
+            histories: Histories::default(),
         }))
     }
 
@@ -194,9 +197,10 @@ impl App {
     }
 
     /// What every benchmark did in these runs.
-    pub async fn histories(&self, recent: &Recent) -> Result<Vec<Series>, Problem> {
-        let series = self.store().histories(&recent.runs, &recent.way).await?;
-        Ok(self.names().await?.series(series))
+    pub async fn histories(&self, recent: &Recent) -> Result<Arc<Vec<Series>>, Problem> {
+        let said = self.0.histories.of(self.store(), recent).await?;
+        let names = self.names().await?;
+        Ok(if names.is_empty() { said } else { Arc::new(names.series(said.to_vec())) })
     }
 
     /// What a benchmark is called in runs: its name of today, and those that it had.

@@ -19,6 +19,7 @@ mod baseline;
 mod chart;
 pub mod edge;
 pub mod flame;
+mod histories;
 mod pages;
 mod problem;
 mod router;

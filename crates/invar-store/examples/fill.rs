@@ -54,8 +54,9 @@ async fn main() {
     while let Some(done) = tasks.join_next().await {
         kept += done.expect("it is kept");
     }
+    let took = started.elapsed();
     store.close().await;
-    println!("{kept} measurements in {:.1} s", started.elapsed().as_secs_f64());
+    println!("{kept} measurements in {:.1} s", took.as_secs_f64());
 }
 
 /// A run of this number: every benchmark moves a little, and one in a hundred runs makes some dearer.

@@ -59,8 +59,8 @@ pub(crate) enum Intent {
 
 /// A query of sqlx with the values of a statement.
 macro_rules! query {
-    ($statement:expr) => {{
-        let query = sqlx::query(AssertSqlSafe($statement.sql.clone()));
+    ($statement:expr, $sql:expr) => {{
+        let query = sqlx::query(AssertSqlSafe($sql));
         $statement.values.iter().fold(query, |query, value| match value {
             Value::Number(number) => query.bind(*number),
             Value::Text(text) => query.bind(text.clone()),
@@ -88,12 +88,12 @@ impl Database {
     ) -> Result<Vec<T>, DatabaseError> {
         let rows = match self {
             Database::Sqlite(sqlite) => {
-                let rows = query!(statement).fetch_all(&sqlite.readers).await;
+                let rows = query!(statement, statement.positional()).fetch_all(&sqlite.readers).await;
                 rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect::<Vec<_>>())
             }
             #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => {
-                let rows = query!(statement).fetch_all(&postgres.pool).await;
+                let rows = query!(statement, statement.sql.clone()).fetch_all(&postgres.pool).await;
                 rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
             }
         };
@@ -203,14 +203,14 @@ impl Transaction {
     ) -> Result<Vec<T>, DatabaseError> {
         match self {
             Transaction::Sqlite(transaction, place) => {
-                let rows = query!(statement).fetch_all(&mut **transaction).await;
+                let rows = query!(statement, statement.positional()).fetch_all(&mut **transaction).await;
                 let rows =
                     rows.and_then(|rows| rows.into_iter().map(|row| read(&Row::Sqlite(row))).collect());
                 rows.map_err(|error| error::of_sqlite(place, &error))
             }
             #[cfg(feature = "postgres")]
             Transaction::Postgres(transaction, place) => {
-                let rows = query!(statement).fetch_all(&mut **transaction).await;
+                let rows = query!(statement, statement.sql.clone()).fetch_all(&mut **transaction).await;
                 let rows =
                     rows.and_then(|rows| rows.into_iter().map(|row| read(&Row::Postgres(row))).collect());
                 rows.map_err(|error| error::of_postgres(place, &error))
@@ -231,12 +231,12 @@ impl Transaction {
     pub(crate) async fn execute(&mut self, statement: &Statement) -> Result<(), DatabaseError> {
         match self {
             Transaction::Sqlite(transaction, place) => {
-                let done = query!(statement).execute(&mut **transaction).await;
+                let done = query!(statement, statement.positional()).execute(&mut **transaction).await;
                 done.map(drop).map_err(|error| error::of_sqlite(place, &error))
             }
             #[cfg(feature = "postgres")]
             Transaction::Postgres(transaction, place) => {
-                let done = query!(statement).execute(&mut **transaction).await;
+                let done = query!(statement, statement.sql.clone()).execute(&mut **transaction).await;
                 done.map(drop).map_err(|error| error::of_postgres(place, &error))
             }
         }

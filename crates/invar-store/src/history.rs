@@ -3,7 +3,9 @@
 //! Each is one query. Measurements are reached through their series or through their run, never by reading all of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use invar_core::compare::Reading;
 use invar_core::history::{Point, Series};
 use invar_core::machine::Machine;
 use invar_core::run::{Summary, Timestamp};
@@ -163,8 +165,10 @@ impl Store {
         limit: u32,
     ) -> Result<Series, DatabaseError> {
         let machine = self.machine(way)?;
-        let read =
-            |row: &Row| Ok(Point { run: summary(row)?, reading: reading(row, SUMMARY_COLUMNS, &machine)? });
+        let read = |row: &Row| {
+            let run = Arc::new(summary(row)?);
+            Ok(Point { run, reading: reading(row, SUMMARY_COLUMNS, &machine)? })
+        };
         let statement = self.history_sql(benchmark, way, branch, trees, limit);
         let mut points = self.database.all(&statement, read).await?;
         points.retain(|point| point.reading.is_whole());
@@ -212,20 +216,20 @@ impl Store {
         let machine = self.machine(way)?;
         let read = |row: &Row| Ok((row.text(0)?, row.text(1)?, reading(row, 2, &machine)?));
         let rows = self.database.all(&self.histories_sql(runs, way), read).await?;
-        let mut found = BTreeMap::<String, BTreeMap<String, _>>::new();
+        let places: BTreeMap<&str, usize> =
+            runs.iter().enumerate().map(|(place, run)| (run.id.as_str(), place)).collect();
+        let runs: Vec<Arc<Summary>> = runs.iter().cloned().map(Arc::new).collect();
+        let mut found = BTreeMap::<String, Vec<(usize, Reading)>>::new();
         for (benchmark, run, reading) in rows {
-            if reading.is_whole() {
-                found.entry(benchmark).or_default().insert(run, reading);
+            if let (Some(&place), true) = (places.get(run.as_str()), reading.is_whole()) {
+                found.entry(benchmark).or_default().push((place, reading));
             }
         }
-        let series = found.into_iter().map(|(benchmark, readings)| Series {
-            benchmark,
-            machine: machine.clone(),
-            instrument: way.instrument,
-            points: runs
-                .iter()
-                .filter_map(|run| Some(Point { run: run.clone(), reading: *readings.get(&run.id)? }))
-                .collect(),
+        let series = found.into_iter().map(|(benchmark, mut readings)| {
+            readings.sort_by_key(|(place, _)| *place);
+            let point = |(place, reading)| Point { run: Arc::clone(&runs[place]), reading };
+            let points = readings.into_iter().map(point).collect();
+            Series { benchmark, machine: machine.clone(), instrument: way.instrument, points }
         });
         Ok(series.collect())
     }

@@ -48,6 +48,19 @@ impl Statement {
         self
     }
 
+    /// The SQL with `?` for each value, for SQLite. To it `$7` is a name, which it looks for among all that it has met: the
+    /// 8,500 values of a statement that writes five hundred measurements took it longer than the writing did.
+    pub(crate) fn positional(&self) -> String {
+        // Values are bound in the order of their numbers, and nothing else is written with a `$`.
+        let mut parts = self.sql.split('$');
+        let mut sql = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            sql.push('?');
+            sql.push_str(part.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+        }
+        sql
+    }
+
     /// Goes on like this where there is a value.
     pub(crate) fn bind_some<T: Into<Value>>(self, sql: &'static str, value: Option<T>) -> Statement {
         match value {
@@ -118,6 +131,7 @@ mod tests {
             .push(" AND d IN ")
             .bind_list(["y", "z"]);
         assert_eq!(statement.sql, "WHERE a = $1 AND b = $2 AND d IN ($3, $4)");
+        assert_eq!(statement.positional(), "WHERE a = ? AND b = ? AND d IN (?, ?)");
         assert_eq!(statement.values, [Value::Number(7), "x".into(), "y".into(), "z".into()]);
     }
 }

@@ -136,7 +136,7 @@ pub fn judgements(judgements: &[Judgement]) -> String {
 }
 
 /// Series: a record for each point, series by series.
-pub fn series(all: &[Series]) -> String {
+pub fn series<'a>(all: impl IntoIterator<Item = &'a Series>) -> String {
     let mut header =
         [&["benchmark", "machine", "instrument"], RUN, &["cycles", "nanoseconds", "change"]].concat();
     header.extend(Event::ALL.map(Event::name));
@@ -271,7 +271,7 @@ mod tests {
             benchmark: "a".to_string(),
             machine: run.machine.clone(),
             instrument: run.instrument,
-            points: vec![Point { run: summary.clone(), reading }, Point { run: summary.clone(), reading }],
+            points: vec![Point { run: summary.clone().into(), reading }; 2],
         };
         check_table(&super::series(&[series]), 2);
         check_table(&levels(&[Level { run: summary.clone(), ratio: 1.0, step: 0.0 }]), 1);

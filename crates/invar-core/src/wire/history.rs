@@ -18,28 +18,29 @@ use crate::report::{Brief, Judgement};
 pub const VERSION: u32 = 1;
 
 /// Writes series, each point with what became of the benchmark since the one before.
-pub fn series(all: &[Series], policy: &Policy) -> String {
-    let twin = |series: &'_ Series| -> Vec<PointTwin> {
-        let points = series.points.iter().enumerate();
-        let point = points.map(|(at, point)| PointTwin {
-            run: point.run.id.clone(),
-            title: point.run.title.clone(),
-            commit: point.run.commit.clone(),
-            branch: point.run.branch.clone(),
-            started_us: point.run.started.0,
-            reading: ReadingTwin::from(point.reading),
-            change: series.change(at).map(Change::ratio).and_then(finite),
-            verdict: series.verdict(at, policy).map(|verdict| verdict.name()),
-        });
-        point.collect()
-    };
-    let series = all.iter().map(|series| SeriesTwin {
+pub fn series<'a>(all: impl IntoIterator<Item = &'a Series>, policy: &Policy) -> String {
+    let series = all.into_iter().map(|series| SeriesTwin {
         benchmark: &series.benchmark,
         machine: &series.machine.name,
         instrument: series.instrument.name(),
-        points: twin(series),
+        points: points(series, policy),
     });
     text(&HistoryTwin { invar_history: VERSION, series: series.collect() })
+}
+
+fn points<'a>(series: &'a Series, policy: &Policy) -> Vec<PointTwin<'a>> {
+    let points = series.points.iter().zip(series.verdicts(policy)).enumerate();
+    let point = points.map(|(at, (point, verdict))| PointTwin {
+        run: &point.run.id,
+        title: &point.run.title,
+        commit: point.run.commit.as_deref(),
+        branch: point.run.branch.as_deref(),
+        started_us: point.run.started.0,
+        reading: ReadingTwin::from(point.reading),
+        change: series.change(at).map(Change::ratio).and_then(finite),
+        verdict: verdict.map(|verdict| verdict.name()),
+    });
+    point.collect()
 }
 
 /// Writes the commits of a branch, each with how it did against the one it was judged by.
@@ -60,7 +61,7 @@ pub fn overview(
         let standing = series.standing(policy)?;
         Some(StandingTwin {
             benchmark: &series.benchmark,
-            since: SummaryTwin::from(&series.points[standing.since].run),
+            since: SummaryTwin::from(&*series.points[standing.since].run),
             change: finite(standing.change.ratio()),
         })
     });
@@ -96,15 +97,15 @@ struct SeriesTwin<'a> {
     benchmark: &'a str,
     machine: &'a str,
     instrument: &'static str,
-    points: Vec<PointTwin>,
+    points: Vec<PointTwin<'a>>,
 }
 
 #[derive(Serialize)]
-struct PointTwin {
-    run: String,
-    title: String,
-    commit: Option<String>,
-    branch: Option<String>,
+struct PointTwin<'a> {
+    run: &'a str,
+    title: &'a str,
+    commit: Option<&'a str>,
+    branch: Option<&'a str>,
     started_us: i64,
     #[serde(flatten)]
     reading: ReadingTwin,
@@ -199,7 +200,8 @@ mod tests {
     }
 
     fn history() -> Series {
-        let point = |run: &Run| Point { run: Summary::of(run), reading: Reading::of(&run.measurements[0]) };
+        let point =
+            |run: &Run| Point { run: Summary::of(run).into(), reading: Reading::of(&run.measurements[0]) };
         Series {
             benchmark: "a".to_string(),
             machine: runs()[0].machine.clone(),

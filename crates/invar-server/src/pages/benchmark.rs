@@ -145,7 +145,8 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
     let zero = asked.value("y") == Some("zero");
     let benchmark = described(&app, &series, &full_name).await?;
     let (flame, flame_change) = pictures(&app, &series, &policy).await?;
-    let points = chart_points(&series, metric, &policy, app.links());
+    let steps = steps(&series, metric, &policy);
+    let points = chart_points(&series, metric, &steps, app.links());
     let places = overlay::places(std::iter::once(&series).chain(over.iter().map(|(_, series)| series)));
     let place_of = |point: &Point| places.get(&overlay::key(point)).copied().unwrap_or(0);
     let line = |series: &Series| -> Vec<(usize, f64)> {
@@ -157,10 +158,10 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         looks.map(|(look, (_, series))| (look, line(series))).collect();
     let own: Vec<usize> = series.points.iter().map(place_of).collect();
     let laid = Overlaid { points: &points, places: &own, of: places.len(), others: &lines };
-    let overlays = shown
-        .into_iter()
-        .zip(&over)
-        .map(|(name, (_, series))| Overlay { rows: rows(series, metric, &policy, app.links()), ..name });
+    let overlays = shown.into_iter().zip(&over).map(|(name, (_, series))| Overlay {
+        rows: rows(series, metric, self::steps(series, metric, &policy), app.links()),
+        ..name
+    });
     let overlays: Vec<Overlay> = overlays.collect();
     let more_overlays = asking.offered(&app).await?;
     let floor = if zero { Floor::Zero } else { Floor::Values };
@@ -191,7 +192,7 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
             .enumerate()
             .map(|(index, way)| (way_name(way), way_link(&asked, index), index == number))
             .collect(),
-        rows: rows(&series, metric, &policy, links),
+        rows: rows(&series, metric, steps, links),
         overlays,
         more_overlays,
         over: asked.values(OVER).map(str::to_string).collect(),
@@ -233,9 +234,10 @@ async fn pictures(
     let Some(newest) = series.newest() else { return Ok((None, None)) };
     let has = async |run: &str| -> Result<bool, Problem> { Ok(app.profiled(run).await?.contains(benchmark)) };
     let flame = has(&newest.run.id).await?.then(|| links.flame(&newest.run.id, benchmark));
-    let moved = (1..series.points.len())
-        .rev()
-        .find(|&at| series.verdict(at, policy).is_some_and(|verdict| verdict != Verdict::Unchanged));
+    let moved = series
+        .verdicts(policy)
+        .iter()
+        .rposition(|verdict| verdict.is_some_and(|verdict| verdict != Verdict::Unchanged));
     let Some(at) = moved else { return Ok((flame, None)) };
     let [before, after] = [at - 1, at].map(|at| series.points[at].run.id.as_str());
     let both = has(before).await? && has(after).await?;
@@ -274,18 +276,18 @@ fn height(value: f64, metric: Metric) -> String {
     }
 }
 
-/// The change of the metric from the point before, and the verdict on the benchmark.
-fn step(series: &Series, at: usize, metric: Metric, policy: &Policy) -> Option<Shown> {
-    let before = at.checked_sub(1)?;
-    let change =
-        Change { base: count(&series.points[before], metric), head: count(&series.points[at], metric) };
-    words::change(Some(change), series.verdict(at, policy))
+/// Of each point the change of the metric from the one before, and the verdict on the benchmark.
+fn steps(series: &Series, metric: Metric, policy: &Policy) -> Vec<Option<Shown>> {
+    let step = |(at, verdict): (usize, Option<Verdict>)| {
+        let [before, now] = [at.checked_sub(1)?, at].map(|at| count(&series.points[at], metric));
+        words::change(Some(Change { base: before, head: now }), verdict)
+    };
+    series.verdicts(policy).into_iter().enumerate().map(step).collect()
 }
 
-fn chart_points(series: &Series, metric: Metric, policy: &Policy, links: &Links) -> Vec<ChartPoint> {
-    let points = series.points.iter().enumerate();
-    let point = points.map(|(at, point)| {
-        let step = step(series, at, metric, policy);
+fn chart_points(series: &Series, metric: Metric, steps: &[Option<Shown>], links: &Links) -> Vec<ChartPoint> {
+    let points = series.points.iter().zip(steps);
+    let point = points.map(|(point, step)| {
         let moved = step.as_ref().filter(|step| !step.text.is_empty());
         let moved = moved.map_or_else(String::new, |step| format!(", {}", step.text));
         let message = point.run.message.as_deref().unwrap_or_default();
@@ -297,7 +299,7 @@ fn chart_points(series: &Series, metric: Metric, policy: &Policy, links: &Links)
                 Some(commit) => format!("{} · {}", short(commit), day(point.run.started)),
                 None => day(point.run.started),
             },
-            mark: step.map_or("", |step| step.class),
+            mark: step.as_ref().map_or("", |step| step.class),
         }
     });
     point.collect()
@@ -317,9 +319,9 @@ fn chart_words(series: &Series, metric: Metric) -> String {
     format!("{}, from {} to {}", plural(series.points.len(), "result"), value(first), value(last))
 }
 
-fn rows(series: &Series, metric: Metric, policy: &Policy, links: &Links) -> Vec<Row> {
-    let points = series.points.iter().enumerate().rev();
-    let row = points.map(|(at, point)| Row {
+fn rows(series: &Series, metric: Metric, steps: Vec<Option<Shown>>, links: &Links) -> Vec<Row> {
+    let points = series.points.iter().zip(steps).enumerate().rev();
+    let row = points.map(|(at, (point, step))| Row {
         run: point.run.id.clone(),
         raw: match metric {
             Metric::Cycles => u64::try_from(point.reading.time.as_nanos()).unwrap_or(u64::MAX),
@@ -332,7 +334,7 @@ fn rows(series: &Series, metric: Metric, policy: &Policy, links: &Links) -> Vec<
         moment: moment(point.run.started),
         datetime: rfc3339(point.run.started),
         value: value(point, metric),
-        change: step(series, at, metric, policy),
+        change: step,
         compare: at.checked_sub(1).map(|before| links.compare(&series.points[before].run.id, &point.run.id)),
         diagnostics: point
             .reading

@@ -126,14 +126,15 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
         None => app.branch().await?,
     };
     let recent = app.recent(branch.as_deref(), COMMITS).await?;
-    let mut series = match &recent {
+    let all = match &recent {
         Some(recent) => app.histories(recent).await?,
-        None => Vec::new(),
+        None => Default::default(),
     };
     let policy = app.policy_of(recent.as_ref()).await?;
     let query = asked.value("q").unwrap_or_default().to_string();
     let lower = query.to_lowercase();
-    series.retain(|series| series.benchmark.to_lowercase().contains(&lower));
+    let mut series: Vec<&Series> =
+        all.iter().filter(|series| series.benchmark.to_lowercase().contains(&lower)).collect();
     let sort =
         Sort::ALL.into_iter().find(|sort| asked.value("sort") == Some(sort.name())).unwrap_or(Sort::Name);
     match sort {
@@ -143,8 +144,8 @@ pub async fn benchmarks(app: App, asked: Asked) -> Answer {
             .sort_by_key(|series| std::cmp::Reverse(series.newest().map(|point| point.reading.cost.total()))),
     }
     match asked.form {
-        Form::Json => return json_text(wire::history::series(&series, &policy)),
-        Form::Csv => return csv_text(csv::series(&series)),
+        Form::Json => return json_text(wire::history::series(series, &policy)),
+        Form::Csv => return csv_text(csv::series(series)),
         Form::Html => {}
     }
     let found = series.len();

@@ -80,7 +80,7 @@ pub async fn overview(app: App, asked: Asked) -> Answer {
     let recent = app.recent(branch.as_deref(), COMMITS).await?;
     let series = match &recent {
         Some(recent) => app.histories(recent).await?,
-        None => Vec::new(),
+        None => Default::default(),
     };
     let levels = recent.as_ref().map(|recent| levels(&series, &recent.runs)).unwrap_or_default();
     let policy = app.policy_of(recent.as_ref()).await?;

@@ -315,7 +315,7 @@ async fn benchmarks(visit: &Visit, entered: &Entered, app: &App) -> Result<Bench
     let recent = app.recent(branch.as_deref(), COMMITS).await?;
     let series = match &recent {
         Some(recent) => app.histories(recent).await?,
-        None => Vec::new(),
+        None => Default::default(),
     };
     let newest = recent.as_ref().and_then(|recent| recent.runs.last()).map(|run| run.id.as_str());
     let last =
@@ -335,7 +335,7 @@ async fn benchmarks(visit: &Visit, entered: &Entered, app: &App) -> Result<Bench
             .filter(|(_, (run, _))| Some(run.as_str()) != newest)
             .map(|(benchmark, (_, when))| (benchmark, when))
             .collect(),
-        known: series.into_iter().map(|series| series.benchmark).collect(),
+        known: series.iter().map(|series| series.benchmark.clone()).collect(),
         decided: entered.store.namings().await?.into_iter().map(row).collect(),
     })
 }

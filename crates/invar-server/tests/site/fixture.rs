@@ -1,5 +1,7 @@
 //! A store with a small history, and a way to ask its site.
 
+use std::path::Path;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
@@ -21,8 +23,8 @@ use tower::ServiceExt;
 pub struct Asking {
     /// The store, to put more into it.
     pub store: Store,
-    /// Where it lies.
-    pub folder: tempfile::TempDir,
+    /// Where it lies, if nobody else holds that.
+    folder: Option<tempfile::TempDir>,
     router: Router,
 }
 
@@ -55,15 +57,18 @@ impl Asking {
         for (run, profiles) in runs {
             store.put_with(run, profiles).await.unwrap();
         }
-        let site = Site {
-            store: store.clone(),
-            project: "demo".to_string(),
-            root: String::new(),
-            policy: Policy::default(),
-            default_branch: None,
-            log,
-        };
-        Asking { store, folder, router: router(site) }
+        let router = serving(&store, log);
+        Asking { store, folder: Some(folder), router }
+    }
+
+    /// Another site of the same store, which has read nothing yet.
+    pub fn restarted(&self) -> Asking {
+        Asking { store: self.store.clone(), folder: None, router: serving(&self.store, |_| ()) }
+    }
+
+    /// Where its store lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("it has made its store itself").path()
     }
 
     /// Asks for an address.
@@ -87,6 +92,17 @@ impl Asking {
     pub async fn ask(&self, request: Request<Body>) -> Said {
         Said::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
+}
+
+fn serving(store: &Store, log: fn(&str)) -> Router {
+    router(Site {
+        store: store.clone(),
+        project: "demo".to_string(),
+        root: String::new(),
+        policy: Policy::default(),
+        default_branch: None,
+        log,
+    })
 }
 
 impl Said {

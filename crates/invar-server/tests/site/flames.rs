@@ -121,7 +121,7 @@ async fn without_profiles_everything_else_is_there() {
 #[tokio::test]
 async fn a_lost_profile_is_said_and_the_rest_is_shown() {
     let asking = asking().await;
-    std::fs::remove_dir_all(asking.folder.path().join("profiles")).unwrap();
+    std::fs::remove_dir_all(asking.folder().join("profiles")).unwrap();
     let lost = asking.get(&format!("/runs/{}/b/{BIG}/flame", id(3))).await;
     assert_eq!(lost.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(lost.body.contains("This profile could not be read."), "{}", lost.body);

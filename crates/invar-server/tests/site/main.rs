@@ -2,6 +2,7 @@
 
 mod fixture;
 mod flames;
+mod histories;
 mod hostile;
 mod manners;
 mod pages;

@@ -104,11 +104,11 @@ async fn a_theme_is_remembered_and_leads_back() {
 async fn a_lost_result_is_said_and_the_rest_is_shown() {
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let asking = Asking::telling(&history(), |line| TOLD.lock().unwrap().push(line.to_string())).await;
-    std::fs::remove_dir_all(asking.folder.path().join("blobs")).unwrap();
+    std::fs::remove_dir_all(asking.folder().join("blobs")).unwrap();
     let lost = asking.get(&format!("/runs/{}.json", run(2, "main", &[]).id)).await;
     assert_eq!(lost.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(lost.body.contains("The results of this run could not be read."), "{}", lost.body);
-    let folder = asking.folder.path().display().to_string();
+    let folder = asking.folder().display().to_string();
     assert!(!lost.body.contains(&folder), "{}", lost.body);
     let told = TOLD.lock().unwrap().join("\n");
     assert!(told.contains("are lost: cannot read") && told.contains(&folder), "{told}");

@@ -373,7 +373,7 @@ async fn a_history_has_every_count_as_it_was(store: Store) {
     kept.measurements[0].diagnostics.insert(Diagnostic::ReadClock);
     put(&store, std::slice::from_ref(&kept)).await;
     let history = store.history("t.py::a", &way(), None, Trees::Clean, 9).await.unwrap();
-    let point = Point { run: Summary::of(&kept), reading: Reading::of(&kept.measurements[0]) };
+    let point = Point { run: Summary::of(&kept).into(), reading: Reading::of(&kept.measurements[0]) };
     assert_eq!(history.points, [point]);
     assert_eq!((history.machine, history.instrument), (kept.machine, kept.instrument));
     assert_eq!(store.history("t.py::b", &way(), None, Trees::Clean, 9).await.unwrap().points, []);
@@ -392,7 +392,7 @@ async fn a_history_is_of_one_branch_and_of_clean_trees(store: Store) {
     put(&store, &runs).await;
     let of = async |branch, trees| {
         let history = store.history("t.py::a", &way(), branch, trees, 9).await.unwrap();
-        history.points.into_iter().map(|point| point.run.commit.unwrap()).collect::<String>()
+        history.points.into_iter().map(|point| point.run.commit.clone().unwrap()).collect::<String>()
     };
     assert_eq!(of(Some("main"), Trees::Clean).await, "ad");
     assert_eq!(of(Some("main"), Trees::All).await, "abd");

@@ -21,7 +21,8 @@ fn postgres_programs() -> Option<PathBuf> {
     found.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("psql").exists())
 }
 
-fn start_postgres() -> Option<Postgres> {
+/// A cluster that is not running yet, in a new folder: where its programs are, the folder, and the command that runs it.
+pub fn cluster() -> Option<(PathBuf, PathBuf, Command)> {
     let Some(programs) = postgres_programs() else {
         missing("PostgreSQL is not installed, so nothing was tested with it: apt-get install postgresql");
         return None;
@@ -50,13 +51,22 @@ fn start_postgres() -> Option<Postgres> {
     for setting in ["listen_addresses=", "fsync=off", "max_connections=300"] {
         postgres.args(["-c", setting]);
     }
+    Some((programs, folder, postgres))
+}
+
+/// Does it answer?
+pub fn is_ready(programs: &Path, folder: &Path) -> bool {
+    let mut asked = Command::new(programs.join("pg_isready"));
+    asked.args(["--quiet", "--username=invar", "--dbname=postgres", "--host"]).arg(folder);
+    asked.status().is_ok_and(|status| status.success())
+}
+
+fn start_postgres() -> Option<Postgres> {
+    let (programs, folder, mut postgres) = cluster()?;
     let mut server = Server::start(&mut postgres, &folder, "QUIT");
-    let ready = || {
-        let mut asked = Command::new(programs.join("pg_isready"));
-        asked.args(["--quiet", "--username=invar", "--dbname=postgres", "--host"]).arg(&folder);
-        asked.status().is_ok_and(|status| status.success())
-    };
-    server.wait_until(ready).unwrap_or_else(|said| panic!("PostgreSQL did not start: {said}"));
+    server
+        .wait_until(|| is_ready(&programs, &folder))
+        .unwrap_or_else(|said| panic!("PostgreSQL did not start: {said}"));
     Some(Postgres { server, programs })
 }
 
