@@ -27,9 +27,10 @@ pub struct Pinned {
 }
 
 /// What else is the same in every run, a sentence each.
-pub const OTHER: [&str; 9] = [
+pub const OTHER: [&str; 10] = [
     "Every variable that is not listed is unset; `pass_env` in invar.toml names those to keep.",
     "The random placement of stack, heap and libraries (ASLR) is off.",
+    "Program, libraries, stack and mappings are placed by Invar, not by the kernel, whose choice differs between kernels and file systems.",
     "The stack's soft limit is 8 MiB, since libraries are placed below it; a measured region has its own stack at a fixed address.",
     "Standard input is empty, an output is never a terminal, and every other descriptor is closed.",
     "Python's byte code is written before the measured process starts.",

@@ -65,11 +65,12 @@ pub enum Event {
     },
 }
 
-/// A progress line: an event, and what only a `process` line says.
+/// A progress line: an event, and what only a `process` line says; or who has placed the memory of the process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    pub event: Event,
+    pub event: Option<Event>,
     pub process: Option<Process>,
+    pub placed_by: Option<String>,
 }
 
 /// What a process consists of.
@@ -106,9 +107,10 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line> {
         }
         "finished" => Event::Finished { exit: i32::try_from(value["exit"].as_i64()?).ok()? },
         "warning" => Event::Warning { message: text("message")? },
+        "placed" => return Some(Line { event: None, process, placed_by: Some(text("by")?) }),
         _ => return None,
     };
-    Some(Line { event, process })
+    Some(Line { event: Some(event), process, placed_by: None })
 }
 
 #[cfg(test)]
@@ -117,7 +119,13 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, expected: Option<Event>) {
-        assert_eq!(parse(line.as_bytes()).map(|line| line.event), expected);
+        assert_eq!(parse(line.as_bytes()).and_then(|line| line.event), expected);
+    }
+
+    #[test]
+    fn who_has_placed_the_memory_is_read() {
+        let line = parse(br#"{"event":"placed","by":"invar"}"#).unwrap();
+        assert_eq!((line.event, line.placed_by.as_deref()), (None, Some("invar")));
     }
 
     #[test]

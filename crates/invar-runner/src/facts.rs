@@ -18,6 +18,8 @@ pub(crate) struct Known<'a> {
     pub shared_process: bool,
     pub engines: &'a [String],
     pub processes: Vec<&'a Process>,
+    /// Who has placed their memory.
+    pub placements: Vec<&'a str>,
 }
 
 /// Its facts, in the groups of [`invar_core::environment::GROUPS`].
@@ -41,6 +43,12 @@ pub(crate) fn environment(known: &Known<'_>) -> Environment {
     }
     let apart = if known.shared_process { "no" } else { "each benchmark in a process of its own" };
     facts.set("settings", "isolation", apart);
+    let mut placements = known.placements.clone();
+    placements.sort_unstable();
+    placements.dedup();
+    if !placements.is_empty() {
+        facts.set("settings", "placement", placements.join(", "));
+    }
     let cpu = host::Cpu::read().model;
     for (name, value) in [("cpu", cpu), ("kernel", host::kernel()), ("system", host::system())] {
         if let Some(value) = value {
@@ -107,6 +115,7 @@ mod tests {
             shared_process,
             engines: &engines,
             processes,
+            placements: vec!["kernel", "invar", "invar"],
         })
     }
 
@@ -118,6 +127,7 @@ mod tests {
         assert_eq!(facts.get("runtime", "python build"), Some("3.11.7 (main; GCC 12.2.0)"));
         assert_eq!(facts.get("packages", "numpy"), Some("2.1"));
         assert_eq!(facts.get("settings", "PYTHONHASHSEED"), Some("0"));
+        assert_eq!(facts.get("settings", "placement"), Some("invar, kernel"));
         assert_eq!(facts.get("settings", "isolation"), Some("each benchmark in a process of its own"));
         assert!(facts.get("host", "kernel").is_some());
         for group in facts.0.keys() {

@@ -256,6 +256,7 @@ pub fn run_disturbed(
         shared_process: options.shared_process,
         engines: &collected.engines,
         processes,
+        placements: progress.placements().collect(),
     });
     run.instrument = options.instrument;
     run.measurements = collected.measurements;

@@ -27,6 +27,7 @@ pub(crate) struct Progress {
 struct Told {
     read_bytes: u64,
     process: Option<Process>,
+    placed_by: Option<String>,
     collected: usize,
     /// Started, and neither measured nor failed.
     running: Option<String>,
@@ -52,7 +53,11 @@ impl Progress {
         let told = self.files.entry(name.to_string()).or_default();
         told.read_bytes += lines.len() as u64;
         for line in lines.split(|&byte| byte == b'\n').filter_map(event::parse) {
-            match &line.event {
+            if line.placed_by.is_some() {
+                told.placed_by = line.placed_by;
+            }
+            let Some(event) = line.event else { continue };
+            match &event {
                 Event::Process { .. } => told.process = line.process,
                 Event::Collected { benchmarks } => {
                     told.measures = true;
@@ -73,13 +78,18 @@ impl Progress {
                 // No process says this of itself.
                 Event::Output { .. } | Event::Layout { .. } => continue,
             }
-            on_event(line.event);
+            on_event(event);
         }
     }
 
     /// What the measuring processes consist of, in the order of their files.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         self.files.values().filter_map(|told| told.process.as_ref())
+    }
+
+    /// Who has placed the memory of the measuring processes, in the order of their files.
+    pub fn placements(&self) -> impl Iterator<Item = &str> {
+        self.files.values().filter_map(|told| told.placed_by.as_deref())
     }
 
     /// Why benchmarks may be missing, after the command has ended; `None` if none is.

@@ -98,6 +98,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         lines.append("measures by simulation")
         if not _native.is_repeatable():
             lines.append("address-space randomisation is on, so counts may vary between runs")
+        # Workers of pytest-xdist are executed by it, and have been warned of already.
+        elif not (_native.is_placed() or hasattr(config, "workerinput")):
+            lines.append(
+                "the kernel has placed the memory (seccomp or the program's format forbids it to be placed by Invar),"
+                " so counts may differ from those of another kernel"
+            )
+            _native.warning(lines[-1])
         if sys.flags.hash_randomization:
             lines.append(
                 "hashes are random (does python run with -I or -E?), so counts may vary between runs"

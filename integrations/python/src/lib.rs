@@ -9,6 +9,7 @@ mod arrangement;
 mod frames;
 mod heap;
 mod host;
+mod placement;
 mod progress;
 mod reexecute;
 mod region;
@@ -29,6 +30,8 @@ mod _native {
     use crate::arrangement::{arrange, isolated, layout};
     #[pymodule_export]
     use crate::heap::{canonical_heap, loosen_heap};
+    #[pymodule_export]
+    use crate::placement::is_placed;
     #[pymodule_export]
     use crate::progress::{collected, failed, finished, process, started, warning};
     #[pymodule_export]

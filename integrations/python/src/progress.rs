@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::run_directory;
 
-fn write(line: &Value) {
+/// Appends a line, with one `write`.
+pub fn write(line: &Value) {
     let path = run_directory::own_file("progress", "jsonl");
     if let Ok(mut file) = File::options().create(true).append(true).open(path) {
         let _ = file.write_all(format!("{line}\n").as_bytes());

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use crate::host::{self, OnExecute, Side};
+use crate::placement;
 use crate::progress;
 use crate::request::{Request, entry};
 use crate::run_directory;
@@ -48,7 +49,7 @@ pub fn replace_process(
     let text = |text: OsString| CString::new(std::os::unix::ffi::OsStringExt::into_vec(text));
     let program = text(program.into_os_string())?;
     let arguments = arguments.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let environment =
+    let mut environment =
         environment.iter().map(|(name, value)| entry(name, value)).collect::<io::Result<Vec<_>>>()?;
 
     run_directory::hold(&directory()?, OnExecute::Keep)?;
@@ -60,6 +61,7 @@ pub fn replace_process(
              personality(2)?), so counts may vary between runs",
         );
     }
+    environment.extend(placement::variables().into_iter().flatten());
     let _ = host::limit_stack(STACK_BYTES);
     if let Err(error) = run_directory::prepare_scratch() {
         progress::write_warning(&format!("tests get temporary directories whose names vary: {error}"));

@@ -17,6 +17,7 @@ use pyo3::{ffi, sync::PyOnceLock};
 use crate::arrangement;
 use crate::frames;
 use crate::heap;
+use crate::placement;
 use crate::progress;
 use crate::request::Request;
 use crate::run_directory;
@@ -52,6 +53,7 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);
     arrangement::keep(request.arrangement);
+    placement::tell();
     Ok(())
 }
 
