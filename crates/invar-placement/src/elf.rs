@@ -1,7 +1,7 @@
 //! What of an ELF file is loaded, and where it begins. Pure: reads the file's first bytes, which hold the headers of every
 //! program that is in use.
 //!
-//! Position-independent programs of x86-64 alone ([ELF-64](https://uclibc.org/docs/elf-64-gen.pdf)); every other file is refused.
+//! Programs of x86-64 alone, position-independent or not ([ELF-64](https://uclibc.org/docs/elf-64-gen.pdf)); every other file is refused.
 
 /// How many segments a file may have.
 pub const SEGMENTS_MAX: usize = 16;
@@ -21,12 +21,14 @@ pub struct Segment {
     pub protection: u64,
 }
 
-/// What it takes to load a file.
+/// What it takes to load a file. Addresses are relative to where it lies, or where they are if it can lie nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// Where it begins, relative to where it lies.
+    /// It lies where it was linked to.
+    pub is_fixed: bool,
+    /// Where it begins.
     pub entry: u64,
-    /// Where its table of segments lies, relative to where it lies.
+    /// Where its table of segments lies.
     pub headers: u64,
     /// Entries of that table.
     pub header_count: u64,
@@ -43,6 +45,7 @@ impl Program {
     /// Reads the headers. `None`: the file is none that can be loaded anywhere, or asks for an executable stack.
     pub fn read(file: &[u8]) -> Option<Program> {
         const HEADER: [u8; 7] = [0x7f, b'E', b'L', b'F', 2, 1, 1];
+        const FIXED: u16 = 2;
         const SHARED: u16 = 3;
         const X86_64: u16 = 62;
         const LOAD: u32 = 1;
@@ -50,7 +53,8 @@ impl Program {
         const STACK: u32 = 0x6474_e551;
         let half = |at: usize| Some(u16::from_le_bytes(file.get(at..at + 2)?.try_into().ok()?));
         let word = |at: usize| Some(u64::from_le_bytes(file.get(at..at + 8)?.try_into().ok()?));
-        if file.get(..7)? != HEADER || half(16)? != SHARED || half(18)? != X86_64 {
+        let is_fixed = half(16)? == FIXED;
+        if file.get(..7)? != HEADER || !(is_fixed || half(16)? == SHARED) || half(18)? != X86_64 {
             return None;
         }
         let (entry, table, size, count) = (word(24)?, word(32)?, half(54)?, half(56)?);
@@ -58,6 +62,7 @@ impl Program {
             return None;
         }
         let mut program = Program {
+            is_fixed,
             entry,
             headers: table,
             header_count: u64::from(count),
@@ -100,10 +105,11 @@ impl Program {
         self.segments.get(..self.segment_count).unwrap_or_default()
     }
 
-    /// How much room it takes, from the first page on.
-    pub fn span(&self) -> u64 {
-        let end = self.segments().iter().map(|segment| segment.address + segment.bytes).max();
-        crate::page_up(end.unwrap_or(0))
+    /// The pages that it takes.
+    pub fn pages(&self) -> core::ops::Range<u64> {
+        let start = self.segments().iter().map(|segment| segment.address).min().unwrap_or(0);
+        let end = self.segments().iter().map(|segment| segment.address + segment.bytes).max().unwrap_or(0);
+        crate::page_down(start)..crate::page_up(end)
     }
 }
 
@@ -120,7 +126,14 @@ mod tests {
         assert!(std::path::Path::new(path).is_file(), "{path}");
         let code = program.segments().iter().find(|segment| segment.protection == 5).unwrap();
         assert!((code.address..code.address + code.bytes).contains(&program.entry));
-        assert_eq!(program.headers, 64);
+        assert_eq!((program.headers, program.is_fixed), (64, false));
+    }
+
+    #[test]
+    fn a_program_that_is_not_position_independent_lies_where_it_was_linked_to() {
+        let mut file = std::fs::read("/proc/self/exe").unwrap()[..4096].to_vec();
+        file[16] = 2;
+        assert!(Program::read(&file).unwrap().is_fixed);
     }
 
     #[test]

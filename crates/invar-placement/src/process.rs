@@ -113,16 +113,26 @@ impl Given {
         let interpreter_file = File::open(CStr::from_bytes_with_nul(path).ok()?)?;
         let mut head = [0; PAGE as usize];
         let interpreter = Program::read(interpreter_file.read_at(&mut head, 0)?)?;
-        if interpreter.interpreter.is_some() {
+        if interpreter.is_fixed || interpreter.interpreter.is_some() {
             return None;
         }
-        let unloaded = Old::list()?;
-        let place = MAPPINGS.end - interpreter.span();
-        let program_memory = load(&file, &program, PROGRAM)?;
-        let interpreter_memory = load(&interpreter_file, &interpreter, place)?;
-        let stack = Memory::map(STACK_END - STACK_BYTES, STACK_BYTES, READ_WRITE)?;
-        let pointer = self.stack(&program, place)?;
-        trap::install(&[[place, MAPPINGS.end]], program_memory.0.end)?;
+        // A program that can lie nowhere else is loaded over itself, last: then there is no way back.
+        let stays = if program.is_fixed { program.pages() } else { 0..0 };
+        let unloaded = Old::list(&stays)?;
+        let place = MAPPINGS.end - interpreter.pages().end;
+        let interpreter_memory = load(&interpreter_file, &interpreter, place, FIXED_NOREPLACE)?;
+        let stack = Memory::map(STACK_END - STACK_BYTES, STACK_BYTES, READ_WRITE, FIXED_NOREPLACE)?;
+        let base = if program.is_fixed { 0 } else { PROGRAM };
+        let pointer = self.stack(&program, base, place)?;
+        let taken = [[place, MAPPINGS.end]];
+        let program_memory = if program.is_fixed {
+            trap::install(&taken, PROGRAM)?;
+            load(&file, &program, base, FIXED).unwrap_or_else(|| end())
+        } else {
+            let memory = load(&file, &program, base, FIXED_NOREPLACE)?;
+            trap::install(&taken, memory.0.end)?;
+            memory
+        };
         for memory in [program_memory, interpreter_memory, stack] {
             core::mem::forget(memory);
         }
@@ -132,7 +142,7 @@ impl Given {
     /// Writes the stack that the program finds; returns where it points.
     ///
     /// From above: the strings, sixteen bytes that are no longer random, the vectors.
-    fn stack(&self, program: &Program, interpreter: u64) -> Option<u64> {
+    fn stack(&self, program: &Program, base: u64, interpreter: u64) -> Option<u64> {
         let mut stack = Stack { pointer: STACK_END - 8 };
         let name = stack.text(self.auxiliary(kind::EXECFN)? as *const u8)?;
         let arguments = Vector { at: self.arguments };
@@ -143,13 +153,13 @@ impl Given {
         let platform = stack.text(c"x86_64".as_ptr().cast())?;
         let random = stack.bytes(b"no longer random")?;
         let auxiliary = [
-            [kind::PHDR, PROGRAM + program.headers],
+            [kind::PHDR, base + program.headers],
             [kind::PHENT, HEADER_BYTES],
             [kind::PHNUM, program.header_count],
             [kind::PAGESZ, PAGE],
             [kind::BASE, interpreter],
             [kind::FLAGS, 0],
-            [kind::ENTRY, PROGRAM + program.entry],
+            [kind::ENTRY, base + program.entry],
             [kind::UID, self.auxiliary(kind::UID)?],
             [kind::EUID, self.auxiliary(kind::EUID)?],
             [kind::GID, self.auxiliary(kind::GID)?],
@@ -311,10 +321,10 @@ impl Drop for File {
 struct Memory(Range<u64>);
 
 impl Memory {
-    /// Maps memory that reads as zero, if it may be read, at exactly `address`.
-    fn map(address: u64, bytes: u64, protection: u64) -> Option<Memory> {
-        let flags = PRIVATE | ANONYMOUS | NORESERVE | FIXED_NOREPLACE;
-        // SAFETY: a new mapping that replaces none.
+    /// Maps memory that reads as zero, if it may be read, at exactly `address`. `how` says whether it may replace what is there.
+    fn map(address: u64, bytes: u64, protection: u64, how: u64) -> Option<Memory> {
+        let flags = PRIVATE | ANONYMOUS | NORESERVE | how;
+        // SAFETY: a new mapping that replaces none, or the program's own that has not begun.
         let result = unsafe { call(number::MMAP, [address, bytes, protection, flags, u64::MAX, 0]) };
         (result == address as i64).then(|| Memory(address..address + bytes))
     }
@@ -327,10 +337,24 @@ impl Drop for Memory {
     }
 }
 
+/// A program is half loaded over itself.
+fn end() -> ! {
+    const SENTENCE: &[u8] =
+        b"pytest-invar: the program could not be loaded a second time (is memory short?)\n";
+    const INTERNAL: u64 = 70;
+    loop {
+        // SAFETY: the kernel reads the sentence.
+        unsafe { call(number::WRITE, [2, SENTENCE.as_ptr() as u64, SENTENCE.len() as u64, 0, 0, 0]) };
+        // SAFETY: ends the process.
+        unsafe { call(number::EXIT_GROUP, [INTERNAL, 0, 0, 0, 0, 0]) };
+    }
+}
+
 /// Loads a file at `base`, as the kernel and the dynamic linker do.
-fn load(file: &File, program: &Program, base: u64) -> Option<Memory> {
+fn load(file: &File, program: &Program, base: u64, how: u64) -> Option<Memory> {
     // What no segment fills stays out of reach; what the file does not have is zero.
-    let memory = Memory::map(base, program.span(), 0)?;
+    let pages = program.pages();
+    let memory = Memory::map(base + pages.start, pages.end - pages.start, 0, how)?;
     for segment in program.segments() {
         let start = base + page_down(segment.address);
         let in_file = base + segment.address + segment.file_bytes;
@@ -373,8 +397,8 @@ struct Old {
 
 impl Old {
     /// Everything but this library, the first thread's own memory, the first stack (where the kernel looks for the command
-    /// line), and the kernel's own pages.
-    fn list() -> Option<Old> {
+    /// line), the kernel's own pages, and what `stays`.
+    fn list(stays: &Range<u64>) -> Option<Old> {
         let flags = PRIVATE | ANONYMOUS | NORESERVE;
         // SAFETY: a new mapping.
         let start = unsafe { call(number::MMAP, [0, SCRATCH_BYTES, READ_WRITE, flags, u64::MAX, 0]) };
@@ -419,7 +443,8 @@ impl Old {
             }
             // The kernel may still write to what the first thread has told it of (`rseq`, in the thread's own memory).
             let of_the_thread = (mapping.start..mapping.end).contains(&thread);
-            let is_kept = own || of_the_kernel || of_the_thread || mapping.start == start;
+            let of_the_program = mapping.start < stays.end && stays.start < mapping.end;
+            let is_kept = own || of_the_kernel || of_the_thread || of_the_program || mapping.start == start;
             if is_kept || is_ours(mapping.start) {
                 continue;
             }

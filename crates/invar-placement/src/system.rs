@@ -6,6 +6,7 @@ use core::arch::asm;
 /// Numbers of system calls (`asm/unistd_64.h`).
 pub mod number {
     pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
     pub const OPEN: u64 = 2;
     pub const STAT: u64 = 4;
     pub const FSTAT: u64 = 5;
@@ -26,6 +27,7 @@ pub mod number {
     pub const GETTID: u64 = 186;
     pub const TGKILL: u64 = 234;
     pub const GETPID: u64 = 39;
+    pub const EXIT_GROUP: u64 = 231;
     pub const GETDENTS64: u64 = 217;
     pub const NEWFSTATAT: u64 = 262;
     pub const STATX: u64 = 332;
