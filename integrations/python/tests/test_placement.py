@@ -21,7 +21,9 @@ def inside(pytester, simulated):
     """Runs a function's body in a measured process; what it asserts is asserted there."""
 
     def run(body, command=None):
-        test = "def test_it(benchmark):\n    benchmark(sum, [1])\n" + textwrap.indent(textwrap.dedent(body), "    ")
+        test = "def test_it(benchmark):\n    benchmark(sum, [1])\n" + textwrap.indent(
+            textwrap.dedent(body), "    "
+        )
         pytester.makepyfile(textwrap.dedent(ADDRESSES) + test)
         result = simulated(command=command)
         assert result.exit == 0, result.output

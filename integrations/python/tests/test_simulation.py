@@ -131,7 +131,16 @@ def test_progress_tells_the_course_of_a_run(pytester, simulated):
     )
     run = simulated()
     events = [line["event"] for line in run.progress]
-    assert events == ["process", "placed", "collected", "started", "failed", "started", "measured", "finished"]
+    assert events == [
+        "process",
+        "placed",
+        "collected",
+        "started",
+        "failed",
+        "started",
+        "measured",
+        "finished",
+    ]
     assert run.events("collected")[0]["benchmarks"] == 2
     assert run.events("finished")[0]["exit"] == 1
     assert "pytest" in run.events("process")[0]["packages"]

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,7 +27,7 @@ use invar_store::{Location, Profiles, Store};
 
 use crate::sandbox::Sandbox;
 use crate::serve::Server;
-use crate::{bucket, postgres};
+use crate::{bucket, postgres, server as engine};
 
 const RUNS: &str = "/api/v1/projects/acme/fib/runs";
 
@@ -223,6 +224,56 @@ fn blobs_over_a_wire() -> Option<(Wire, String)> {
     Some((wire, address))
 }
 
+/// Runs a PostgreSQL again whenever it has ended, but not as long as there is a file `stopped`.
+const AGAIN: &str = r#"
+    folder=$1; shift
+    trap 'kill -QUIT $program; wait $program; exit' TERM
+    while :; do
+        "$@" & program=$!
+        wait $program
+        while test -e "$folder/stopped"; do sleep 0.05; done
+    done
+"#;
+
+/// A PostgreSQL that can be stopped, and started again.
+struct Stoppable {
+    engine: engine::Server,
+    programs: PathBuf,
+}
+
+impl Stoppable {
+    fn start() -> Option<Stoppable> {
+        let (programs, folder, postgres) = postgres::cluster()?;
+        let mut again = Command::new("sh");
+        again.args(["-c", AGAIN, "sh"]).arg(&folder).arg(postgres.get_program()).args(postgres.get_args());
+        let mut engine = engine::Server::start(&mut again, &folder, "TERM");
+        engine.wait_until(|| postgres::is_ready(&programs, &folder)).unwrap();
+        Some(Stoppable { engine, programs })
+    }
+
+    fn address(&self) -> String {
+        let host = self.engine.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://invar@localhost/postgres?host={host}")
+    }
+
+    /// Ends it as a crash does: every connection breaks, and nothing is written that was not.
+    fn stop(&self) {
+        fs::write(self.engine.folder.join("stopped"), "").unwrap();
+        let pid = fs::read_to_string(self.engine.folder.join("data/postmaster.pid")).unwrap();
+        let kill = Command::new("kill").args(["-QUIT", pid.lines().next().unwrap()]).status();
+        assert!(kill.unwrap().success());
+        while postgres::is_ready(&self.programs, &self.engine.folder) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn start_again(&mut self) {
+        let folder = self.engine.folder.clone();
+        fs::remove_file(folder.join("stopped")).unwrap();
+        self.engine.wait_until(|| postgres::is_ready(&self.programs, &folder)).unwrap();
+    }
+}
+
 /// Sends a run again and again, as clients do, until it is kept.
 fn send_until_kept(team: &Team, address: &str, body: &[u8]) -> u16 {
     let end = Instant::now() + Duration::from_secs(60);
@@ -235,12 +286,13 @@ fn send_until_kept(team: &Team, address: &str, body: &[u8]) -> u16 {
     }
 }
 
-/// Cuts a wire while runs are sent: each is refused in words that say it may pass, and kept once the wire is mended.
-fn is_away_for_a_while(team: &Team, wire: &Wire) {
+/// Something that a server needs is cut off while runs are sent: each is refused in words that say it may pass, and kept once
+/// that is mended.
+fn is_away_for_a_while(team: &Team, cut: impl FnOnce(), mend: impl FnOnce()) {
     let server = team.serve();
     assert_eq!(team.send(&server.address, &run(1).1), Some(201));
     assert_eq!(server.get("/readyz").0, "HTTP/1.1 200 OK");
-    wire.cut();
+    cut();
     let (id, body) = run(2);
     let said = team.send(&server.address, &body);
     if said != Some(503) {
@@ -249,7 +301,7 @@ fn is_away_for_a_while(team: &Team, wire: &Wire) {
     }
     assert_eq!(server.get("/readyz").0, "HTTP/1.1 503 Service Unavailable");
     assert_eq!(server.get("/healthz").0, "HTTP/1.1 200 OK");
-    wire.mend();
+    mend();
     send_until_kept(team, &server.address, &body);
     for (number, id) in [(1, run(1).0), (2, id)] {
         assert_eq!(team.fetch(&server.address, &id).as_ref(), Some(&run(number).1), "{id}");
@@ -260,13 +312,53 @@ fn is_away_for_a_while(team: &Team, wire: &Wire) {
 #[test]
 fn a_database_that_is_away_for_a_while_costs_nothing_that_was_kept() {
     let (Some((wire, database)), Some(blobs)) = (database_over_a_wire(), bucket::part()) else { return };
-    is_away_for_a_while(&Team::of(&["--database", &database, "--blobs", &blobs]), &wire);
+    let team = Team::of(&["--database", &database, "--blobs", &blobs]);
+    is_away_for_a_while(&team, || wire.cut(), || wire.mend());
+}
+
+#[test]
+fn a_database_that_crashes_and_starts_again_costs_nothing_that_was_kept() {
+    let Some(postgres) = Stoppable::start() else { return };
+    let team = Team::of(&["--database", &postgres.address(), "--blobs", "blobs"]);
+    let postgres = Mutex::new(postgres);
+    let stop = || postgres.lock().unwrap().stop();
+    is_away_for_a_while(&team, stop, || postgres.lock().unwrap().start_again());
+}
+
+#[test]
+fn a_run_of_twenty_thousand_benchmarks_is_kept_and_shown() {
+    let team = Team::of(&["--data", "data"]);
+    let server = team.serve();
+    let (id, mut run) = (format!("0190f3c2-7b1e-7cc3-9a54-{:012x}", 0), parcel::read(&run(0).1).unwrap().run);
+    let one = run.measurements[0].clone();
+    let benchmark = |number| Benchmark::named(&format!("t{:03}.py::b[{number:05}]", number / 100));
+    run.measurements =
+        (0..20_000).map(|number| Measurement { benchmark: benchmark(number), ..one.clone() }).collect();
+    let body = parcel::write(&run, &Profiles::new());
+    assert_eq!(team.send(&server.address, &body), Some(201));
+    let kept = parcel::read(&team.fetch(&server.address, &id).unwrap()).unwrap().run;
+    assert!(kept.measurements == run.measurements, "other measurements came back than were sent");
+    for (page, shows) in [
+        ("", "20000 benchmarks measured"),
+        ("/benchmarks?q=19999", "b[19999]"),
+        ("/benchmarks?page=40", "b[19999]"),
+        (&format!("/runs/{id}"), "b[19999]"),
+        ("/b/t199.py::b[19999]", "b[19999]"),
+    ] {
+        let head = format!("GET /acme/fib{page} HTTP/1.1\r\n");
+        let (status, body) = ask(&server.address, &team.token, &head, &[]).unwrap();
+        let text = String::from_utf8(body).unwrap();
+        assert_eq!(status, 200, "{page}: {text}");
+        assert!(text.contains(shows), "{page}: {text}");
+    }
+    server.kill();
 }
 
 #[test]
 fn an_object_store_that_is_away_for_a_while_costs_nothing_that_was_kept() {
     let (Some(database), Some((wire, blobs))) = (postgres::part(), blobs_over_a_wire()) else { return };
-    is_away_for_a_while(&Team::of(&["--database", &database, "--blobs", &blobs]), &wire);
+    let team = Team::of(&["--database", &database, "--blobs", &blobs]);
+    is_away_for_a_while(&team, || wire.cut(), || wire.mend());
 }
 
 #[test]
