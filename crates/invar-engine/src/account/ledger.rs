@@ -97,6 +97,9 @@ pub struct Ledger {
     others: Vec<Stack>,
     /// The next superblock is what was called.
     called: bool,
+    /// Whose these are, and those of the region's other threads.
+    thread: usize,
+    threads: BTreeMap<usize, (Stack, Vec<Stack>, bool)>,
     cursor: usize,
     /// The row of the last record.
     last: u32,
@@ -120,6 +123,8 @@ impl Ledger {
             stack: Stack::default(),
             others: Vec::new(),
             called: false,
+            thread: 0,
+            threads: BTreeMap::new(),
             cursor: 0,
             last: 0,
             active: false,
@@ -139,6 +144,8 @@ impl Ledger {
         self.stack.clear();
         self.others.clear();
         self.called = false;
+        self.thread = 0;
+        self.threads.clear();
         self.cursor = 0;
         self.last = 0;
         self.active = active;
@@ -175,6 +182,25 @@ impl Ledger {
     /// One more way out of the superblock that exit `like` is one of: where it has faulted.
     pub fn add_exit_of(&mut self, like: usize, exit: &Exit) {
         self.exits.add_exit_of(like, exit);
+    }
+
+    /// The present thread starts another, which is below the call that does so. The trace was followed to its end.
+    pub fn start_thread(&mut self, thread: usize) {
+        let stack = Stack { call: self.stack.call, ..Stack::default() };
+        self.threads.insert(thread, (stack, Vec::new(), false));
+    }
+
+    /// What comes next is done by another thread. The trace was followed to its end.
+    pub fn switch_to(&mut self, thread: usize) {
+        if thread == self.thread {
+            return;
+        }
+        let next = self.threads.remove(&thread).unwrap_or_default();
+        let stack = core::mem::replace(&mut self.stack, next.0);
+        let others = core::mem::replace(&mut self.others, next.1);
+        let called = core::mem::replace(&mut self.called, next.2);
+        self.threads.insert(self.thread, (stack, others, called));
+        self.thread = thread;
     }
 
     /// The trace is read from its start again.
