@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::Options;
+use crate::host::signals;
 use crate::layout;
 use crate::program::generate;
 use crate::subject::Tally;
@@ -194,7 +195,7 @@ impl Findings<'_> {
 fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match status.signal() {
-        Some(libc::SIGALRM) => "no end".to_string(),
+        Some(signals::ENDED | libc::SIGALRM) => "no end".to_string(),
         Some(signal) => format!("signal {signal}"),
         None => status.to_string(),
     }

@@ -2,6 +2,11 @@
 //!
 //! Generated code is writable and executable at once: it is patched at every link, by the thread that runs it, in a
 //! process that measures its own code. It is private, so that a forked child has its own.
+//!
+//! Code is written by plain stores and never by a string instruction, which is what `memcpy` is made of: what is executed at once
+//! after `rep movsb` was, on a busy machine, now and then what had been there before ([decision 12]).
+//!
+//! [decision 12]: ../../../../docs/decisions/0012-code-is-written-by-plain-stores.md
 #![expect(unsafe_code, reason = "memory by address has no safe interface")]
 
 use super::layout::{self, ARENA};
@@ -68,8 +73,18 @@ fn write_code(address: u64, bytes: &[u8], offset: u32, size: u32) {
     let start = ARENA + u64::from(offset);
     let end = start + u64::from(size);
     assert!(address >= start && address + bytes.len() as u64 <= end, "code outside of its place");
-    // SAFETY: the range is within the mapped code, and no reference to it exists.
-    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut target = address as *mut [u8; 8];
+    for word in words {
+        // SAFETY: the range is within the mapped code, and no reference to it exists.
+        unsafe { target.write_volatile(*word) };
+        target = target.wrapping_add(1);
+    }
+    for (byte, place) in rest.iter().zip(0..) {
+        let target = target.cast::<u8>().wrapping_add(place);
+        // SAFETY: as above.
+        unsafe { target.write_volatile(*byte) };
+    }
 }
 
 /// The code cache of this process, whose arena is mapped. One engine has it at a time; two would overwrite each
