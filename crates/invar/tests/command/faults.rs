@@ -224,10 +224,11 @@ fn blobs_over_a_wire() -> Option<(Wire, String)> {
     Some((wire, address))
 }
 
-/// Runs a PostgreSQL again whenever it has ended, but not as long as there is a file `stopped`.
+/// Runs a PostgreSQL again whenever it has ended, but not as long as there is a file `stopped`. Ends by SIGUSR1: SIGTERM is
+/// ignored where it is started, and a shell cannot take that back.
 const AGAIN: &str = r#"
     folder=$1; shift
-    trap 'kill -QUIT $program; wait $program; exit' TERM
+    trap 'kill -QUIT $program; wait $program; exit' USR1
     while :; do
         "$@" & program=$!
         wait $program
@@ -246,7 +247,7 @@ impl Stoppable {
         let (programs, folder, postgres) = postgres::cluster()?;
         let mut again = Command::new("sh");
         again.args(["-c", AGAIN, "sh"]).arg(&folder).arg(postgres.get_program()).args(postgres.get_args());
-        let mut engine = engine::Server::start(&mut again, &folder, "TERM");
+        let mut engine = engine::Server::start(&mut again, &folder, "USR1");
         engine.wait_until(|| postgres::is_ready(&programs, &folder)).unwrap();
         Some(Stoppable { engine, programs })
     }
