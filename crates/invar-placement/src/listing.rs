@@ -4,14 +4,18 @@
 //! Pure: bytes as `getdents64` returns them. One call's answer is sorted at a time, so a directory whose entries do not fit
 //! into the caller's buffer (glibc's: 32 KiB, some thousand entries) keeps the file system's order from buffer to buffer.
 
+use crate::facts;
+
 /// The longest answer that is sorted.
 pub const BYTES_MAX: usize = 128 << 10;
 /// The shortest record: number, offset, length, type, a name of one byte and its end, up to a multiple of eight.
 const RECORD_BYTES_MIN: usize = 24;
 const ENTRIES_MAX: usize = BYTES_MAX / RECORD_BYTES_MIN;
 
-/// Where a record has the number of its file, its offset, its length and its name.
+/// A record begins with the number of its file; where it has its offset, its length and its name.
+const NUMBER_BYTES: usize = 8;
 const OFFSET: usize = 8;
+const OFFSET_BYTES: usize = 8;
 const LENGTH: usize = 16;
 const NAME: usize = 19;
 
@@ -43,59 +47,21 @@ impl Room {
             self.swap(0, end);
             self.sift(0, end);
         }
-        let mut to = 0;
+        // `before` goes through the records as they were, for their offsets.
+        let (mut at, mut before) = (0, 0);
         let mut index = 0;
         while index < count {
             let from = self.place(index);
             let length = self.length(from);
-            let mut byte = 0;
-            while byte < length {
-                let offset = (OFFSET..OFFSET + 8).contains(&byte);
-                // Record by record the lengths differ: offsets are put in below.
-                if !offset
-                    && let (Some(place), Some(&value)) =
-                        (records.get_mut(to + byte), self.copy.get(from + byte))
-                {
-                    *place = value;
-                }
-                byte = core::hint::black_box(byte + 1);
-            }
-            to += length;
-            index += 1;
-        }
-        // The offsets, in the order in which they were.
-        let (mut to, mut from) = (0, 0);
-        let mut index = 0;
-        while index < count {
-            let mut byte = OFFSET;
-            while byte < OFFSET + 8 {
-                if let (Some(place), Some(&value)) = (records.get_mut(to + byte), self.copy.get(from + byte))
-                {
-                    *place = value;
-                }
-                byte = core::hint::black_box(byte + 1);
-            }
-            // The numbers as `stat` says them.
-            if let Some(number) = records.get_mut(to..to + 8) {
-                let mut bytes = [0; 8];
-                let mut byte = 0;
-                while byte < 8 {
-                    if let (Some(place), Some(&value)) = (bytes.get_mut(byte), number.get(byte)) {
-                        *place = value;
-                    }
-                    byte += 1;
-                }
-                let bytes = crate::facts::file(u64::from_le_bytes(bytes)).to_le_bytes();
-                let mut byte = 0;
-                while byte < 8 {
-                    if let (Some(place), Some(&value)) = (number.get_mut(byte), bytes.get(byte)) {
-                        *place = value;
-                    }
-                    byte += 1;
-                }
-            }
-            to += length(records, to);
-            from += self.length(from);
+            copy(records, at, &self.copy, from, length);
+            copy(records, at + OFFSET, &self.copy, before + OFFSET, OFFSET_BYTES);
+            // The number as `stat` says it.
+            let mut number = [0; NUMBER_BYTES];
+            copy(&mut number, 0, &self.copy, from, NUMBER_BYTES);
+            let number = facts::file(u64::from_le_bytes(number)).to_le_bytes();
+            copy(records, at, &number, 0, NUMBER_BYTES);
+            at += length;
+            before += self.length(before);
             index += 1;
         }
     }
@@ -105,13 +71,7 @@ impl Room {
         if records.len() > BYTES_MAX {
             return None;
         }
-        let mut byte = 0;
-        while byte < records.len() {
-            if let (Some(place), Some(&value)) = (self.copy.get_mut(byte), records.get(byte)) {
-                *place = value;
-            }
-            byte = core::hint::black_box(byte + 1);
-        }
+        copy(&mut self.copy, 0, records, 0, records.len());
         let (mut at, mut count) = (0, 0);
         while at < records.len() {
             let length = self.length(at);
@@ -172,6 +132,18 @@ impl Room {
             }
             offset += 1;
         }
+    }
+}
+
+/// Copies bytes, one by one: a call of libc's `memcpy` would lead into memory that is no more.
+fn copy(to: &mut [u8], at: usize, from: &[u8], from_at: usize, length: usize) {
+    let mut byte = 0;
+    while byte < length {
+        if let (Some(place), Some(&value)) = (to.get_mut(at + byte), from.get(from_at + byte)) {
+            *place = value;
+        }
+        // Without this the loop is recognised.
+        byte = core::hint::black_box(byte + 1);
     }
 }
 

@@ -51,7 +51,8 @@ impl Given {
     /// As for [`begin`].
     unsafe fn read(arguments: *const *const u8, environment: *mut *const u8) -> Option<Given> {
         let mut at = environment;
-        let mut asked = false;
+        // Without the second it would be a library like others, in a program that has begun.
+        let (mut is_asked, mut is_preloaded) = (false, false);
         loop {
             // SAFETY: the environment ends in a null.
             let entry = unsafe { at.read() };
@@ -60,9 +61,14 @@ impl Given {
             if entry.is_null() {
                 break;
             }
-            asked |= starts_with(entry, ASK);
+            is_asked |= starts_with(entry, ASK);
+            is_preloaded |= starts_with(entry, PRELOAD);
         }
-        asked.then_some(Given { arguments, environment, auxiliary: at as *const [u64; 2] })
+        (is_asked && is_preloaded).then_some(Given {
+            arguments,
+            environment,
+            auxiliary: at as *const [u64; 2],
+        })
     }
 
     /// Takes the asking out of the environment.

@@ -409,11 +409,12 @@ fn remap(arguments: [u64; 6]) -> i64 {
     let stays = flags & KEEP != 0 || old == 0;
     let moved = |places: &mut Places<RANGES_MAX>, result: i64| {
         if !stays {
-            let _ = places.give_back(address, address + old_bytes);
+            let _ = places.give_back(address, address.saturating_add(old_bytes));
         }
         let _ = places.take(result as u64, result as u64 + new_bytes);
     };
-    if flags & TO != 0 {
+    // Where the caller says, or nowhere else than it is: also the errors are the kernel's.
+    if flags & TO != 0 || flags & MAY_MOVE == 0 {
         let result = real(number::MREMAP, [address, old, new, flags, to, 0]);
         if result > 0 {
             moved(places, result);
@@ -422,7 +423,8 @@ fn remap(arguments: [u64; 6]) -> i64 {
     }
     // Where it lies, if there is room.
     let grows = new_bytes > old_bytes;
-    let room = !grows || places.is_free(address + old_bytes, address + new_bytes) || !is_ours(address);
+    let behind = address.saturating_add(old_bytes)..address.saturating_add(new_bytes);
+    let room = !grows || places.is_free(behind.start, behind.end) || !is_ours(address);
     if !stays && room {
         let result = real(number::MREMAP, [address, old, new, 0, 0, 0]);
         if result > 0 {
@@ -432,9 +434,6 @@ fn remap(arguments: [u64; 6]) -> i64 {
         if result != ENOMEM {
             return result;
         }
-    }
-    if flags & MAY_MOVE == 0 {
-        return if stays { real(number::MREMAP, arguments) } else { ENOMEM };
     }
     match places.find(new_bytes, 1) {
         Some(place) => {

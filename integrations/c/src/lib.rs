@@ -19,18 +19,6 @@ use invar_engine::region::{self, DrainKind, EngineError, Mode, Pass, Setup, Stac
 #[global_allocator]
 static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator::new();
 
-/// Where the library is preloaded and [`invar_placement::ASK`] is set, the program is placed before it begins.
-#[cfg(target_env = "gnu")]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static BEGIN: extern "C" fn(c_int, *const *const u8, *mut *const u8) = begin;
-
-#[cfg(target_env = "gnu")]
-extern "C" fn begin(_count: c_int, arguments: *const *const u8, environment: *mut *const u8) {
-    // SAFETY: glibc hands the kernel's own vectors to constructors, before anything else of the program runs.
-    unsafe { invar_placement::begin(arguments, environment) };
-}
-
 /// `enum invar_status`.
 const OK: c_int = 0;
 const BAD_ARGUMENT: c_int = 1;

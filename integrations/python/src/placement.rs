@@ -32,9 +32,12 @@ pub fn tell() {
     progress::write(&serde_json::json!({"event": "placed", "by": by}));
 }
 
-/// What in the environment of a program has it placed. The program itself does not see it.
-pub fn variables() -> Option<[CString; 2]> {
-    let own = own_path()?;
+/// What a program needs in its environment to be placed, besides what is there. The program itself does not see it.
+///
+/// `None` where it cannot be: a library that the user has preloaded (`pass_env`) stays the only one.
+pub fn variables(environment: &[CString]) -> Option<[CString; 2]> {
+    let own = own_path()
+        .filter(|_| !environment.iter().any(|entry| entry.to_bytes().starts_with(b"LD_PRELOAD=")))?;
     let preload = [b"LD_PRELOAD=", own.as_bytes()].concat();
     let ask = [invar_placement::ASK, b"1"].concat();
     // The dynamic linker takes these for the end of a path.

@@ -61,7 +61,7 @@ pub fn replace_process(
              personality(2)?), so counts may vary between runs",
         );
     }
-    environment.extend(placement::variables().into_iter().flatten());
+    environment.extend(placement::variables(&environment).into_iter().flatten());
     let _ = host::limit_stack(STACK_BYTES);
     if let Err(error) = run_directory::prepare_scratch() {
         progress::write_warning(&format!("tests get temporary directories whose names vary: {error}"));

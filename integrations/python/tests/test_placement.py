@@ -207,6 +207,46 @@ def test_no_file_has_a_small_number(inside):
     )
 
 
+def test_a_library_that_the_user_has_preloaded_stays(pytester, simulated):
+    pytester.makepyfile(
+        """
+        import os
+        def test_it(benchmark):
+            assert "libutil" in os.environ["LD_PRELOAD"]
+            assert any("libutil" in line for line in open("/proc/self/maps"))
+            benchmark(sum, [1])
+        """
+    )
+    run = simulated(env={"LD_PRELOAD": "libutil.so.1"}, request={"pass": ["LD_PRELOAD"]})
+    assert run.exit == 0, run.output
+    assert {"event": "placed", "by": "kernel"} in run.progress
+
+
+def test_to_ask_for_it_in_a_program_that_has_begun_does_nothing(inside):
+    inside(
+        """
+        import os, subprocess, sys
+        program = "print('once'); import pytest_invar._native as native; print(native.is_placed())"
+        environment = dict(os.environ, INVAR_PLACEMENT="1")
+        said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert said.stdout.split() == ["once", "False"], said
+        """
+    )
+
+
+def test_errors_of_growing_in_place_are_the_kernel_s(inside):
+    inside(
+        """
+        import ctypes, errno
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mremap.restype = ctypes.c_void_p
+        libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+        assert libc.mremap(0x5000_0000_0000, 4096, 8192, 0) == ctypes.c_void_p(-1).value
+        assert ctypes.get_errno() == errno.EFAULT
+        """
+    )
+
+
 REFUSES = """
     import ctypes, os, struct, sys
     # A filter that answers EPERM to seccomp(2) and prctl(PR_SET_SECCOMP): what some containers do.

@@ -52,6 +52,25 @@ async fn entered(
     by_header(headers, team.store()).await?.enter(&project_of(parts), scope, team.store()).await
 }
 
+/// The same for those who may change what holds for it, and who that is.
+async fn administered(
+    team: &Team,
+    parts: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<(Store, Asker), ApiProblem> {
+    let asker = by_header(headers, team.store()).await?;
+    let store = asker.enter(&project_of(parts), Scope::Admin, team.store()).await?;
+    Ok((store, asker))
+}
+
+/// What was to be taken away is gone, or was not there.
+fn gone(is_gone: bool, otherwise: &str) -> ApiAnswer {
+    match is_gone {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiProblem::NotFound(otherwise.to_string())),
+    }
+}
+
 pub(super) fn json_answer(value: &Value) -> Response {
     typed("application/json", format!("{value}\n"))
 }
@@ -300,8 +319,7 @@ pub async fn make_token(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let (store, asker) = administered(&team, &parts, &headers).await?;
     let wanted = small(&team, &headers, body).await?;
     let name = wanted["name"].as_str().map(str::trim).unwrap_or_default();
     if name.is_empty() || name.len() > TOKEN_NAME_BYTES || name.chars().any(char::is_control) {
@@ -341,17 +359,13 @@ pub async fn make_token(
 
 /// Makes a token worth nothing.
 pub async fn revoke_token(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let (store, asker) = administered(&team, &parts, &headers).await?;
     let number = parts["number"].parse::<i64>().ok();
-    let gone = match number {
+    let is_gone = match number {
         Some(number) => store.revoke_token(number, By { who: &asker.who(), at: now() }).await?,
         None => false,
     };
-    match gone {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(ApiProblem::NotFound("There is no such token.".to_string())),
-    }
+    gone(is_gone, "There is no such token.")
 }
 
 /// The publishers that a project trusts.
@@ -380,8 +394,7 @@ pub async fn make_publisher(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let (store, asker) = administered(&team, &parts, &headers).await?;
     let wanted = small(&team, &headers, body).await?;
     let text = |name: &str| wanted[name].as_str().map(str::trim).unwrap_or_default();
     let issuer = text("issuer").trim_end_matches('/');
@@ -407,16 +420,12 @@ pub async fn make_publisher(
 
 /// Trusts a publisher no more.
 pub async fn remove_publisher(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
-    let gone = match parts["number"].parse::<i64>() {
+    let (store, asker) = administered(&team, &parts, &headers).await?;
+    let is_gone = match parts["number"].parse::<i64>() {
         Ok(number) => store.remove_publisher(number, By { who: &asker.who(), at: now() }).await?,
         Err(_) => false,
     };
-    match gone {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(ApiProblem::NotFound("There is no such publisher.".to_string())),
-    }
+    gone(is_gone, "There is no such publisher.")
 }
 
 /// What has been decided about the names of benchmarks, and holds.
@@ -440,8 +449,7 @@ pub async fn decide_name(
     headers: HeaderMap,
     body: Body,
 ) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let (store, asker) = administered(&team, &parts, &headers).await?;
     let wanted = small(&team, &headers, body).await?;
     let benchmark = wanted["benchmark"].as_str().unwrap_or_default();
     let becomes = match &wanted["becomes"] {
@@ -468,14 +476,10 @@ pub async fn decide_name(
 
 /// Takes a decision about a name back.
 pub async fn undo_name(State(team): State<Team>, Path(parts): Parts, headers: HeaderMap) -> ApiAnswer {
-    let asker = by_header(&headers, team.store()).await?;
-    let store = asker.enter(&project_of(&parts), Scope::Admin, team.store()).await?;
+    let (store, asker) = administered(&team, &parts, &headers).await?;
     let undone = match parts["number"].parse::<i64>() {
         Ok(number) => store.undo_naming(number, By { who: &asker.who(), at: now() }).await?,
         Err(_) => false,
     };
-    match undone {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(ApiProblem::NotFound("Nothing that holds has this number.".to_string())),
-    }
+    gone(undone, "Nothing that holds has this number.")
 }
