@@ -23,8 +23,8 @@ use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::watch::Watch;
 use super::{
-    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
-    Special, Touch, Translation, Turn,
+    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, Placed, REPEAT_SLOTS, Reference, Repeat,
+    Site, Special, Told, Touch, Translation, Turn,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -79,6 +79,7 @@ pub fn translate(
         }
         let next = emitter.step(step);
         if emitter.out.watched.is_some()
+            || emitter.out.placed.is_some()
             || emitter.progress.slots > SLOTS_MAX
             || emitter.out.ops.len() > OPS_MAX
         {
