@@ -160,7 +160,7 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, shared_process, layout, only, .. } = asked.options;
+    let Options { machine, instrument, profile, python_lines, pass_env, shared_process, layout, only, .. } = asked.options;
     let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
@@ -172,6 +172,7 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "mode": instrument.name(),
         "machine": machine.text(),
         "call_paths": *profile && *instrument == Instrument::Simulation,
+        "python_lines": *python_lines,
         "environment": environment,
         "pass": pass(pass_env),
         "order": order.name(),
@@ -193,6 +194,7 @@ mod tests {
             machine: Machine::callgrind(),
             instrument,
             profile,
+            python_lines: false,
             pass_env: Vec::new(),
             shared_process: false,
             layout: 0,
