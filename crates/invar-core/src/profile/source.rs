@@ -30,6 +30,9 @@ impl Profile {
     /// The lines of every Python function whose lines are known, sorted. What a function does before it comes to its first
     /// line is at the line that it begins at.
     pub fn python_lines(&self, measure: Measure<'_>) -> BTreeMap<Function, Vec<SourceLine>> {
+        if !self.has_python_lines() {
+            return BTreeMap::new();
+        }
         let viewed = self.viewed(View {
             frames: Frames::Folded,
             recursion: Recursion::Kept,
