@@ -160,7 +160,9 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, python_lines, pass_env, shared_process, layout, only, .. } = asked.options;
+    let Options {
+        machine, instrument, profile, python_lines, pass_env, shared_process, layout, only, ..
+    } = asked.options;
     let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();

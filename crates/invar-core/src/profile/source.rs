@@ -33,11 +33,8 @@ impl Profile {
         if !self.has_python_lines() {
             return BTreeMap::new();
         }
-        let viewed = self.viewed(View {
-            frames: Frames::Folded,
-            recursion: Recursion::Kept,
-            lines: Lines::Kept,
-        });
+        let viewed =
+            self.viewed(View { frames: Frames::Folded, recursion: Recursion::Kept, lines: Lines::Kept });
         let kind = |index: usize| viewed.functions[viewed.nodes[index].function as usize].kind;
         let (inclusive, own_costs) = (viewed.inclusive(), viewed.own_costs(measure));
         let inclusive_costs = accumulate(own_costs.clone(), |index| viewed.nodes[index].parent);
@@ -62,7 +59,8 @@ impl Profile {
             *cost -= inclusive_costs[index];
         }
         for (index, node) in viewed.nodes.iter().enumerate() {
-            let Some(of) = lines.get_mut(&node.function).filter(|_| rest[index].0 != Events::default()) else {
+            let Some(of) = lines.get_mut(&node.function).filter(|_| rest[index].0 != Events::default())
+            else {
                 continue;
             };
             let line = of.entry(viewed.functions[node.function as usize].line).or_default();

@@ -33,10 +33,7 @@ pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -
             line: source.line,
             own: CostTwin { cycles: source.own_cost, events: happened(&source.own) },
             entered: Some(source.entered),
-            inclusive: Some(CostTwin {
-                cycles: source.inclusive_cost,
-                events: happened(&source.inclusive),
-            }),
+            inclusive: Some(CostTwin { cycles: source.inclusive_cost, events: happened(&source.inclusive) }),
         })
     };
     let functions = profile.by_function(measure, Order::Own);

@@ -187,7 +187,8 @@ impl Ledger {
     pub fn position(&self) -> Position {
         let python = self.stack.python.last();
         let inner = python.map_or(0, |python| python.depth);
-        let with_lines = python.and_then(|python| Some((python, self.lines[python.lines? as usize].as_ref()?)));
+        let with_lines =
+            python.and_then(|python| Some((python, self.lines[python.lines? as usize].as_ref()?)));
         let (frame, function, code) = with_lines
             .map_or((0, 0, 0), |(python, lines)| (python.frame, u64::from(name(python.call)), lines.start));
         Position {

@@ -199,7 +199,11 @@ mod tests {
     fn what_is_no_table_is_refused() {
         assert_eq!(LineTable::read(Format::Steps, &[1], 1), None);
         assert_eq!(LineTable::read(Format::Ranges, &[2, 1, 2], 1), None);
-        assert_eq!(LineTable::read(Format::Locations, &[0x10], 1), None, "an entry begins with its highest bit");
+        assert_eq!(
+            LineTable::read(Format::Locations, &[0x10], 1),
+            None,
+            "an entry begins with its highest bit"
+        );
         assert_eq!(LineTable::read(Format::Locations, &[0xf0, 0x40], 1), None, "a number ends");
     }
 }

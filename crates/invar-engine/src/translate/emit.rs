@@ -60,6 +60,7 @@ pub fn translate(
         numbers,
         out: Translation::default(),
         values: [None; 16],
+        numbered: 0,
         progress: Progress::default(),
         fetched: None,
         taken: path.taken,
@@ -167,6 +168,8 @@ struct Emitter {
     numbers: Numbers,
     out: Translation,
     values: [Option<Value>; 16],
+    /// Registers that hold what was made of a number of byte codes, a bit each.
+    numbered: u16,
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,

@@ -97,12 +97,7 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn within(
-        &mut self,
-        call: &raw::Call,
-        callees: &BTreeMap<u64, Code>,
-        stretches: &[&Stretch],
-    ) -> Call {
+    fn within(&mut self, call: &raw::Call, callees: &BTreeMap<u64, Code>, stretches: &[&Stretch]) -> Call {
         let address = match call.callee {
             Callee::Address(address) => address,
             Callee::Python(code) => {

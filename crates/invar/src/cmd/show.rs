@@ -108,9 +108,9 @@ fn with_lines(
     let name = |index: u32| profile.functions[index as usize].name.as_str();
     let known = profile.lines.iter().filter(|line| line.line > 0);
     let mut indices: BTreeSet<u32> = known.map(|line| line.function).collect();
-    indices.extend(python.keys().filter_map(|function| {
-        Some(profile.functions.binary_search(function).ok()? as u32)
-    }));
+    indices.extend(
+        python.keys().filter_map(|function| Some(profile.functions.binary_search(function).ok()? as u32)),
+    );
     let names: BTreeSet<&str> = indices.iter().map(|&index| name(index)).collect();
     let all: BTreeSet<&str> = profile.functions.iter().map(|function| function.name.as_str()).collect();
     let help = "lines are known of native functions that were built with debug information, and of Python functions \

@@ -261,11 +261,21 @@ mod tests {
         };
         let profile = fibo(100_000);
         let fibo = profile.functions.iter().find(|function| function.name == "fibo").unwrap();
-        let lines = [line(12, 0, 300, 300), line(13, 1, 0, 0), line(14, 1001, 107_000, 107_000), line(15, 1000, 20_000, 428_000)];
-        let text: Vec<String> =
-            ["def fibo(n):", "    a, b = 0, 1", "    for _ in range(n):", "        a, b = b, add(a, b)", "    return a"]
-                .map(str::to_string)
-                .to_vec();
+        let lines = [
+            line(12, 0, 300, 300),
+            line(13, 1, 0, 0),
+            line(14, 1001, 107_000, 107_000),
+            line(15, 1000, 20_000, 428_000),
+        ];
+        let text: Vec<String> = [
+            "def fibo(n):",
+            "    a, b = 0, 1",
+            "    for _ in range(n):",
+            "        a, b = b, add(a, b)",
+            "    return a",
+        ]
+        .map(str::to_string)
+        .to_vec();
         insta::assert_snapshot!(python_source(fibo, &lines, (12, &text), wide()), @"");
     }
 

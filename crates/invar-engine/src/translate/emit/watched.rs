@@ -60,11 +60,18 @@ impl Emitter {
 
     /// Adds slots to the record, where they are not there yet: the frame whose position was stored, if it was one's, and the
     /// position. The path is cut behind it. Nothing is compared here: the drain knows which frame is executed.
+    ///
+    /// What was made of a number of byte codes is no place where one begins to be executed: where a function returns to in 3.12,
+    /// which may be behind the end of a loop; or where an exception was raised first, when it is raised again.
     pub(super) fn look_at_position(&mut self, instruction: &Instruction) {
         if !self.simulates() || !self.watch.is_some_and(|watch| watch.stores_position(instruction)) {
             return;
         }
-        let number = |register| registers::number(register).expect("a store of this form has general registers");
+        let number =
+            |register| registers::number(register).expect("a store of this form has general registers");
+        if self.numbered & 1 << number(instruction.op1_register()) != 0 {
+            return;
+        }
         let base = number(instruction.memory_base());
         let frame = self.values[usize::from(base)].expect("an address was made of it");
         let stored = number(instruction.op1_register());
@@ -81,6 +88,20 @@ impl Emitter {
         };
         let told = |Value { slot, offset }| Told { slot, constant: offset };
         self.out.placed = Some(Placed { frame: told(frame), position: told(position) });
+    }
+
+    /// Keeps track of registers that hold an address which is some byte codes, of two bytes each, behind another one.
+    pub(super) fn note_numbered(&mut self, instruction: &Instruction) {
+        const CODE_BYTES: u32 = 2;
+        self.numbered &= !self.used.written;
+        if instruction.code() == Code::Lea_r64_m
+            && instruction.memory_base().is_gpr64()
+            && instruction.memory_index() != Register::None
+            && instruction.memory_index_scale() == CODE_BYTES
+            && let Some(number) = registers::number(instruction.op0_register())
+        {
+            self.numbered |= 1 << number;
+        }
     }
 
     /// Stores what `load` finds in the frame at `rcx`; zero if there is no frame, or if it is not known to be one.
