@@ -271,6 +271,35 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_with_lines_of_python_functions_is_version_3_and_one_without_stays_version_2() {
+        let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8\n    line:f@13 4 16");
+        let bytes = write(&lines);
+        #[rustfmt::skip]
+        let expected = [
+            b"INVPRF\x03\x00".as_slice(),
+            b"\x04", &[0, 0, 0, 0], &[0, 1, 8, 7], b"fsrc/f.pytest_it",
+            b"\x04", &[1, 0, 0, 2], &[0, 0, 0, 0], &[2, 2, 2, 0], &[12 << 2 | 2, 12 << 2 | 3, 13 << 2 | 3, 0],
+        ]
+        .concat();
+        assert_eq!(bytes[..expected.len()], expected);
+        assert_eq!(read(&bytes), Ok(lines.clone()));
+        assert_eq!(write(&lines.without_lines())[6..8], [2, 0]);
+        let older = [b"INVPRF\x02\x00".as_slice(), &bytes[8..]].concat();
+        let why = "a function is of no kind";
+        assert!(matches!(read(&older), Err(ReadProfileError::Damaged { why: found, .. }) if found == why));
+    }
+
+    #[test]
+    fn a_line_that_is_of_no_function_is_refused() {
+        let mut alone = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8");
+        alone.nodes[2].parent = 0;
+        let why = "a line is of no function";
+        assert!(
+            matches!(read(&write(&alone)), Err(ReadProfileError::Damaged { why: found, .. }) if found == why)
+        );
+    }
+
+    #[test]
     fn something_else_is_refused_as_what_it_is() {
         assert_eq!(read(b"INVRAW\x01\x00"), Err(ReadProfileError::NotAProfile));
         assert_eq!(read(b""), Err(ReadProfileError::NotAProfile));

@@ -70,6 +70,23 @@ struct PythonFrame {
     lines: Option<u32>,
 }
 
+#[cfg(test)]
+impl Ledger {
+    /// The interpreter is at work, and this frame of a function with these lines is its current one.
+    pub fn enter_function(&mut self, frame: u64, start: u64, table: LineTable) {
+        let (name, file) = Default::default();
+        self.functions.push(PythonCode { name, file, line: 1 });
+        self.lines.push(Some(Lines { start, unit: 1, table }));
+        let function = self.functions.len() as u32 - 1;
+        let (below, depth) = (self.stack.call, self.depth);
+        let call = self.child(below, Callee::Python(function));
+        self.calls[call as usize].calls += 1;
+        let lines = Some(function);
+        self.stack.python.push(PythonFrame { frame, code: 0, call, below, depth, lines });
+        self.stack.call = call;
+    }
+}
+
 /// See the module.
 pub struct Ledger {
     pub(super) exits: Exits,

@@ -184,7 +184,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::profile;
+    use super::super::testing::{profile, with_lines};
     use super::*;
 
     /// The fields of a message: numbers, and bytes of what is longer.
@@ -234,6 +234,23 @@ mod tests {
         let depths: Vec<usize> = samples.iter().map(|sample| all(sample, 1)[0].len()).collect();
         // Ids of locations are small: a byte each.
         assert_eq!(depths, [1, 2, 3, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_location_of_a_python_function_is_at_a_line() {
+        let bytes = write(&with_lines(), &Machine::reference_1());
+        let lines_of = |location: &&[u8]| -> Vec<u64> {
+            let lines = all(location, 4).into_iter();
+            lines
+                .map(|line| fields(line).iter().find(|field| field.0 == 2).map_or(0, |field| field.1))
+                .collect()
+        };
+        let mut lines: Vec<Vec<u64>> = all(&bytes, 4).iter().map(lines_of).collect();
+        lines.sort();
+        // The root and the interpreter's loop, of which no line is known, f before its lines and at them, and len.
+        assert_eq!(lines, [[0], [0], [1], [2], [3], [9]]);
+        let depths: Vec<usize> = all(&bytes, 2).iter().map(|sample| all(sample, 1)[0].len()).collect();
+        assert_eq!(depths, [3, 3, 3, 3], "a line stands for its function");
     }
 
     #[test]

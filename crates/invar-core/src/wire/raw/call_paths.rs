@@ -322,6 +322,7 @@ pub(super) mod tests {
                 Call { parent: 0, callee: Callee::Address(0x5555_0000), calls: 1 },
                 Call { parent: 0, callee: Callee::Python(0), calls: 300 },
                 Call { parent: 1, callee: Callee::Address(0), calls: 1 << 60 },
+                Call { parent: 1, callee: Callee::Line(9), calls: 300 },
             ],
             stretches: vec![
                 Stretch { call: 0, first: 0, instructions: 2, times: 1 },
@@ -352,9 +353,10 @@ pub(super) mod tests {
         };
         assert!(!refused(|_| {}));
         assert!(refused(|paths| paths.stretches[1].instructions = 2));
-        assert!(refused(|paths| paths.stretches[1].call = 3));
+        assert!(refused(|paths| paths.stretches[1].call = 4));
         assert!(refused(|paths| paths.extras[0].instruction = 2));
         assert!(refused(|paths| paths.calls[1].callee = Callee::Python(1)));
+        assert!(refused(|paths| paths.calls[3].parent = 2), "a line is of a Python function");
         assert!(refused(|paths| paths.calls[1].parent = 1));
     }
 

@@ -209,7 +209,7 @@ impl Writer {
 mod tests {
     use super::super::read;
     use super::*;
-    use crate::wire::profile_formats::testing::profile;
+    use crate::wire::profile_formats::testing::{profile, with_lines};
 
     #[test]
     fn functions_lines_and_calls_are_written() {
@@ -277,6 +277,28 @@ calls=1 7
 totals: 7481 2 14964
 "
         );
+    }
+
+    #[test]
+    fn a_python_function_calls_from_its_lines() {
+        let text = write(&with_lines(), &Machine::reference_1());
+        let (_, of_f) = text.split_once(" f\n").unwrap();
+        let (of_f, _) = of_f.split_once("\n\n").unwrap();
+        let calls: Vec<&str> =
+            of_f.lines().filter(|line| !line.starts_with('c') || line.starts_with("calls")).collect();
+        let expected = [
+            "calls=1 0",
+            "2 10 20",
+            "calls=4 9",
+            "2 50 100",
+            "calls=1 0",
+            "3 100 200",
+            "calls=4 9",
+            "3 500 1000",
+        ];
+        assert_eq!(calls, expected);
+        let read = read(text.as_bytes(), "t").unwrap();
+        assert_eq!(read.total(), with_lines().total());
     }
 
     #[test]
