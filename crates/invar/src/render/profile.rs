@@ -276,7 +276,18 @@ mod tests {
         ]
         .map(str::to_string)
         .to_vec();
-        insta::assert_snapshot!(python_source(fibo, &lines, (12, &text), wide()), @"");
+        insta::assert_snapshot!(python_source(fibo, &lines, (12, &text), wide()), @r"
+        fibo  src/fibo.py:12
+
+        share   cycles      own  entered
+         <1 %      300      300           12  def fibo(n):
+          0 %        0                 1  13      a, b = 0, 1
+         20 %    107 k    107 k     1001  14      for _ in range(n):
+         80 %    428 k   20.0 k     1000  15          a, b = b, add(a, b)
+                                          16      return a
+
+        cycles: with what was called there; own: what the interpreter did itself; entered: from another line
+        ");
     }
 
     #[test]

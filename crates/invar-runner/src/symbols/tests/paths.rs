@@ -112,7 +112,7 @@ fn what_native_code_does_at_a_line_is_below_the_line() {
     ];
     let profile =
         profile(&paths(&calls, &[(0, F, 1), (1, G + 4, 9), (2, G + 4, 90), (3, G + 4, 2), (4, H, 18)]));
-    let drawn = "f x1\n  Sum.of x9\n    g\n    Sum.of x2\n      g\n    Sum.of x9\n      g\n      h x18\n";
+    let drawn = "f x1\n  Sum.of x9\n    Sum.of x2\n      g\n    Sum.of x9\n      g\n      h x18\n    g\n";
     assert_eq!(drawing(&profile), drawn);
     let lines = profile.functions.iter().filter(|function| function.kind == Kind::Line);
     let lines: Vec<(u32, &str)> = lines.map(|function| (function.line, function.file.as_str())).collect();
