@@ -271,19 +271,28 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_with_lines_of_python_functions_is_version_3_and_one_without_stays_version_2() {
+    fn these_bytes_are_version_3_and_read_for_ever() {
         let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8\n    line:f@13 4 16");
-        let bytes = write(&lines);
         #[rustfmt::skip]
-        let expected = [
+        let bytes = [
             b"INVPRF\x03\x00".as_slice(),
-            b"\x04", &[0, 0, 0, 0], &[0, 1, 8, 7], b"fsrc/f.pytest_it",
-            b"\x04", &[1, 0, 0, 2], &[0, 0, 0, 0], &[2, 2, 2, 0], &[12 << 2 | 2, 12 << 2 | 3, 13 << 2 | 3, 0],
+            // Names, functions of the kinds 2, 3, 3 and 0, and the tree.
+            &[4, 0, 0, 0, 0, 0, 1, 8, 7], b"fsrc/f.pytest_it",
+            &[4, 1, 0, 0, 2, 0, 0, 0, 0, 2, 2, 2, 0, 12 << 2 | 2, 12 << 2 | 3, 13 << 2 | 3, 0],
+            &[2, 0, 6, 2, 1, 2, 2, 0, 6, 4, 1, 2, 0, 0, 0, 0, 0],
+            // Calls, work, nothing else, and no lines of native functions.
+            &[3, 2, 3, 2, 0], &[1, 0, 0, 0, 4, 3, 4, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0; 9], &[0],
         ]
         .concat();
-        assert_eq!(bytes[..expected.len()], expected);
-        assert_eq!(read(&bytes), Ok(lines.clone()));
-        assert_eq!(write(&lines.without_lines())[6..8], [2, 0]);
+        assert_eq!(write(&lines), bytes);
+        assert_eq!(read(&bytes), Ok(lines));
+    }
+
+    #[test]
+    fn a_profile_without_lines_of_python_functions_stays_version_2() {
+        let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8");
+        let bytes = write(&lines);
+        assert_eq!((bytes[6], write(&lines.without_lines())[6]), (3, 2));
         let older = [b"INVPRF\x02\x00".as_slice(), &bytes[8..]].concat();
         let why = "a function is of no kind";
         assert!(matches!(read(&older), Err(ReadProfileError::Damaged { why: found, .. }) if found == why));
