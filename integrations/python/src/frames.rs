@@ -163,7 +163,10 @@ fn lines(version: (u8, u8), table: u32, waiting: &[Bound<'_, pyo3::PyAny>]) -> O
     if version >= (3, 11) {
         for offset in (8..POSITION_BYTES).step_by(8) {
             let start = |&(frame, code, before): &(u64, u64, u64)| {
-                word(frame + offset)?.checked_sub(code)?.checked_sub(before).filter(|start| *start < START_BYTES)
+                word(frame + offset)?
+                    .checked_sub(code)?
+                    .checked_sub(before)
+                    .filter(|start| *start < START_BYTES)
             };
             let starts: Option<Vec<u64>> = places.iter().map(start).collect();
             if let Some(&[first, ref others @ ..]) = starts.as_deref()

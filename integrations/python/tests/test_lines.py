@@ -167,7 +167,9 @@ def test_lines_are_come_to_as_often_as_the_tracer_sees_it(suite, simulated):
     expected = {line: count for line, count in traced(suite).items() if line[0] != "squares"}
     names = {name for name, _ in expected}
     assert names >= {"fib", "loops", "raises", "raises_again", "moves", "add", "__lt__", "objects", "main"}
-    first = {call.callee[1].rsplit(".", 1)[-1]: call.callee[3] for call in paths.calls if call.callee[0] == "code"}
+    first = {
+        call.callee[1].rsplit(".", 1)[-1]: call.callee[3] for call in paths.calls if call.callee[0] == "code"
+    }
     found = {
         (name, line): entered
         for name in names
