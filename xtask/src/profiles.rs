@@ -129,7 +129,7 @@ fn sums(tools: &Tools, measured: &Measured) -> Result<usize> {
     Ok(faults)
 }
 
-/// Every event and cycle of the lines of each Python function, with what they call, beside the function's, and counts beside those without lines.
+/// Every event of the lines of each Python function, with what they call, beside the function's, and counts beside those without lines.
 fn lines(tools: &Tools, without: &Measured, with: &Measured) -> Result<usize> {
     let moved = differences(&without.run["measurements"], &with.run["measurements"]);
     for (benchmark, difference) in &moved {
@@ -151,17 +151,15 @@ fn lines(tools: &Tools, without: &Measured, with: &Measured) -> Result<usize> {
         }
     }
     ensure!(functions > 0, "no Python function has lines");
-    say("", &format!("counts with the lines of {functions} Python functions"), "identical", moved.len());
-    say("", &format!("costs of {lines} lines, with what they call, summed"), "the functions'", faults);
+    say("", &format!("counts, with lines of {functions} functions"), "identical", moved.len());
+    say("", &format!("events of {lines} lines with what they call"), "the functions'", faults);
     Ok(moved.len() + faults)
 }
 
-/// Cycles, and every event that happened.
+/// Every event that happened. Cycles are not compared: what a node adds to those before it depends on the view.
 fn costs(of: &Value) -> BTreeMap<String, u64> {
     let events = of["events"].as_object().into_iter().flatten();
-    let counts =
-        events.map(|(event, count)| (event.clone(), count)).chain([("cycles".to_string(), &of["cycles"])]);
-    counts.map(|(event, count)| (event, count.as_u64().unwrap_or(0))).collect()
+    events.map(|(event, count)| (event.clone(), count.as_u64().unwrap_or(0))).collect()
 }
 
 /// What lines cost with what they call.
