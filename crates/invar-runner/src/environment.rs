@@ -161,7 +161,16 @@ pub(crate) struct Asked<'a> {
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
     let Options {
-        machine, instrument, profile, python_lines, pass_env, shared_process, layout, only, ..
+        machine,
+        instrument,
+        profile,
+        python_lines,
+        pass_env,
+        shared_process,
+        layout,
+        only,
+        jobs,
+        ..
     } = asked.options;
     let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
@@ -181,12 +190,15 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "only": only,
         "isolated": !shared_process,
         "layout": layout,
+        "jobs": jobs,
     });
     request.to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+
     use super::*;
     use crate::Output;
 
@@ -199,6 +211,7 @@ mod tests {
             python_lines: false,
             pass_env: Vec::new(),
             shared_process: false,
+            jobs: NonZero::<u16>::MIN,
             layout: 0,
             only: None,
             default_branch: None,

@@ -1,6 +1,7 @@
 //! Real commands: shells that say and leave behind what a measuring process would.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,7 @@ impl Place {
             python_lines: false,
             pass_env: Vec::new(),
             shared_process: false,
+            jobs: NonZero::<u16>::MIN,
             layout: 0,
             only: None,
             default_branch: None,

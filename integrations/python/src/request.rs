@@ -74,7 +74,7 @@ impl Request {
         let asks = |name: &str| value[name].as_bool().unwrap_or(false);
         let (call_paths, python_lines) = (asks("call_paths"), asks("python_lines"));
         let arrangement = Arrangement::read(&value).ok_or_else(|| {
-            bad("`order`, `only`, `isolated` or `layout` is nothing that this pytest-invar knows")
+            bad("`order`, `only`, `isolated`, `layout` or `jobs` is nothing that this pytest-invar knows")
         })?;
         Ok(Request { mode, machine, call_paths, python_lines, arrangement, environment, pass })
     }

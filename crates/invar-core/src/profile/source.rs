@@ -1,7 +1,7 @@
 //! What lines of Python functions cost, with what they call: a function's source, annotated.
 //!
 //! Of native functions [`Line`](super::Line)s are known, which are what was done there itself. Invariant: the lines of a function sum up
-//! to what the function did in the view of [`Frames::Folded`], itself and inclusive, to the unit.
+//! to what the function did in the view of [`Frames::Folded`], itself and inclusive, to the unit in every event.
 
 use std::collections::BTreeMap;
 
