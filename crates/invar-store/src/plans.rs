@@ -103,6 +103,8 @@ fn queries(store: &Store) -> Vec<(&'static str, Statement)> {
         ("a session", session_sql("d", Timestamp(1))),
         ("what is acknowledged", store.acknowledged_sql("branch-2")),
         ("what was done to a project", store.audit_sql(10)),
+        ("shards", crate::shard::shards_sql(1)),
+        ("profiles of shards", crate::shard::profiles_sql(1)),
         ("publishers", store.publishers_sql()),
         ("names", store.namings_sql()),
         ("runs that are old", store.old_runs_sql("run.number", old, "main", Timestamp(100)).unwrap()),

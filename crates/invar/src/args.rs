@@ -91,6 +91,7 @@ Examples:
   invar run -- pytest benchmarks/
   invar run --baseline v1.2 -- tox -e bench
   invar run --counts --json -- make bench > run.json
+  invar run --shard 2/4 --upload -- pytest --splits 4 --group 2
   invar run --explain-environment")]
 pub struct Run {
     /// The simulated CPU: `reference-1`, `callgrind`, one of invar.toml, or a description [default: as invar.toml
@@ -120,6 +121,14 @@ pub struct Run {
     /// The same, and end with status 4 if it fails
     #[arg(long)]
     pub upload_required: bool,
+    /// Measured is a part of the suite, whose other parts other jobs measure: `2/4` is the second of four. Of those that are
+    /// sent to it a server makes one run. The command itself measures no other part than it is told to
+    #[arg(long, value_name = "NUMBER/COUNT")]
+    pub shard: Option<String>,
+    /// What the shards of one run have in common, and those of no other [default: the run of GitHub Actions or the pipeline of
+    /// GitLab, and the job]
+    #[arg(long, value_name = "KEY", env = crate::shard::VARIABLE, hide_env_values = true, requires = "shard")]
+    pub shard_key: Option<String>,
     /// Write no progress
     #[arg(long, short)]
     pub quiet: bool,

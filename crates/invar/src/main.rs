@@ -16,6 +16,7 @@ mod profiles;
 mod progress;
 mod remote;
 mod render;
+mod shard;
 mod sources;
 mod terminal;
 mod tokens;

@@ -31,7 +31,7 @@ use crate::problem::Problem;
 use crate::words::{moment, rfc3339};
 
 /// The longest text of settings, and the longest name of a token, in bytes.
-const SETTINGS_BYTES: usize = 32 << 10;
+pub(super) const SETTINGS_BYTES: usize = 32 << 10;
 const TOKEN_NAME_BYTES: usize = 200;
 /// How much of what was done is shown.
 const ENTRIES: u32 = 200;

@@ -29,7 +29,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     }
     let view = stdout(common.color);
     if arguments.json {
-        print(wire::report::write(&report))?;
+        print(wire::report::write_pretty(&report))?;
     } else if arguments.csv {
         let nothing = Run { measurements: Vec::new(), ..candidate.clone() };
         let base = match &choice {

@@ -30,6 +30,7 @@ use crate::remote::Remote;
 use crate::render;
 use crate::render::run::{Kept, footer};
 use crate::render::table::Paint;
+use crate::shard;
 use crate::terminal::{print, say, stderr, stdout};
 
 /// Says on the command line that there is to be no baseline.
@@ -62,6 +63,8 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         id: None,
         output: Output::default(),
     };
+    let shard = arguments.shard.as_deref().map(|shard| shard::shard(shard, arguments.shard_key.as_deref()));
+    let shard = shard.transpose()?;
     let remote = (arguments.upload || arguments.upload_required).then(|| Remote::find(&place));
     let remote = match remote {
         Some(Err(failure)) if arguments.upload_required => return Err(failure),
@@ -99,7 +102,8 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         progress.on(event);
     });
     progress.end();
-    let Outcome { run, profiles } = outcome.map_err(|error| not_run(&error))?;
+    let Outcome { mut run, profiles } = outcome.map_err(|error| not_run(&error))?;
+    run.shard = shard;
 
     let kept = match &store {
         Some(store) if !arguments.no_store => {
@@ -139,7 +143,7 @@ async fn upload(
         return Ok(());
     }
     let sent = match &remote {
-        Ok(remote) => remote.push(run, profiles).await.map(|sent| sentence(run, sent, remote)),
+        Ok(remote) => remote.push(run, profiles).await.map(|sent| sentence(run, &sent, remote)),
         Err(failure) => Err(Failure::new(failure.code, failure.sentence())),
     };
     match sent {
