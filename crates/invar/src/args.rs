@@ -76,6 +76,7 @@ pub enum Command {
     Push(Push),
     Pull(Pull),
     Serve(Serve),
+    Work(Work),
     Admin(Admin),
     Doctor(Doctor),
     Completions(Completions),
@@ -442,6 +443,28 @@ pub struct Pull {
     /// The newest run of this branch
     #[arg(long, value_name = "BRANCH")]
     pub branch: Option<String>,
+}
+
+/// Do what servers do from time to time: remove what projects do not keep any longer, and what nothing names
+///
+/// Servers do so once a day by themselves. A worker does it for all servers of a store, as many as there are, and may be one of
+/// several: each time one of them does it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar work --database postgres://invar@db/invar --blobs s3://bucket/invar")]
+pub struct Work {
+    /// The servers' store, as for `invar serve --team`
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
+    pub data: Option<PathBuf>,
+    /// How often
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every_seconds: u64,
+    /// Spare what is younger: an upload may be about to name it
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(120..))]
+    pub older_than_seconds: u64,
+    #[command(flatten)]
+    pub apart: Apart,
 }
 
 /// Projects and tokens of a server, on the machine that has its data

@@ -203,7 +203,17 @@ async fn whole(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>
 
 /// A small body of JSON.
 pub(super) async fn small(team: &Team, headers: &HeaderMap, body: Body) -> Result<Value, ApiProblem> {
-    let body = arrived(headers, body, SMALL_BYTES, team, &mut team.memory().share()).await?;
+    json_of(team, headers, body, SMALL_BYTES).await
+}
+
+/// A body of JSON that has so many bytes at most.
+pub(super) async fn json_of(
+    team: &Team,
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Value, ApiProblem> {
+    let body = arrived(headers, body, most, team, &mut team.memory().share()).await?;
     serde_json::from_slice(&body)
         .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))
 }

@@ -1,6 +1,6 @@
 //! What pages show, at addresses of the interface for programs: the same data as the pages' twins, by the same handlers.
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Team;
 use super::access::now;
-use super::api::{ApiAnswer, Parts, administered, entered, gone, json_answer, query_of, small};
+use super::api::{ApiAnswer, Parts, administered, entered, gone, json_answer, json_of, query_of, small};
 use super::people::sentence;
 use super::problem::ApiProblem;
 use super::retention::kept_branch;
@@ -36,7 +36,8 @@ pub async fn set_settings(
     body: Body,
 ) -> ApiAnswer {
     let (store, asker) = administered(&team, &parts, &headers).await?;
-    let wanted = small(&team, &headers, body).await?;
+    // A character may be written as six.
+    let wanted = json_of(&team, &headers, body, 6 * SETTINGS_BYTES).await?;
     let visibility = match &wanted["visibility"] {
         Value::Null => None,
         text => match [Visibility::Public, Visibility::Private].into_iter().find(|it| text == it.name()) {
