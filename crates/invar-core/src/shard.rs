@@ -28,7 +28,9 @@ pub struct Shard {
 
 /// Why shards cannot be one run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("shard {number} has the {what} `{found}`, and shard {other} of the same key `{expected}`; a key is one run's alone")]
+#[error(
+    "shard {number} has the {what} `{found}`, and shard {other} of the same key `{expected}`; a key is one run's alone"
+)]
 pub struct UnlikeShards {
     /// What is not the same.
     pub what: &'static str,
@@ -54,7 +56,8 @@ pub struct Gathered {
 impl Shard {
     /// Reads the second of four, `2/4`; the error is a sentence.
     pub fn parse(text: &str) -> Result<(u32, u32), String> {
-        let numbers = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        let numbers =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((number, of)) if 1 <= number && number <= of && of <= MOST => Ok((number, of)),
             Some(_) => Err(format!("is no shard of at most {MOST}: the first of four is 1/4, the last 4/4")),
@@ -122,7 +125,8 @@ impl Gathered {
         }
         run.started = shards.values().map(|shard| shard.started).min().unwrap_or(first.started);
         let end = |shard: &Run| Some(shard.started.0.saturating_add_unsigned(shard.took_micros?));
-        let end = shards.values().map(end).collect::<Option<Vec<i64>>>().and_then(|ends| ends.into_iter().max());
+        let end =
+            shards.values().map(end).collect::<Option<Vec<i64>>>().and_then(|ends| ends.into_iter().max());
         run.took_micros = end.and_then(|end| u64::try_from(end.saturating_sub(run.started.0)).ok());
         if let Some(source) = &mut run.source {
             source.dirty = shards.values().any(|one| one.source.as_ref().is_some_and(|source| source.dirty));
@@ -163,12 +167,17 @@ fn exit(shards: &BTreeMap<u32, Run>) -> Option<Exit> {
 
 /// Why benchmarks may be missing.
 fn incomplete(of: u32, shards: &BTreeMap<u32, Run>) -> Option<String> {
-    let own = shards.iter().filter_map(|(number, shard)| Some(format!("shard {number}: {}", shard.incomplete.as_ref()?)));
-    let missing: Vec<String> = (1..=of).filter(|number| !shards.contains_key(number)).map(|it| it.to_string()).collect();
+    let own = shards
+        .iter()
+        .filter_map(|(number, shard)| Some(format!("shard {number}: {}", shard.incomplete.as_ref()?)));
+    let missing: Vec<String> =
+        (1..=of).filter(|number| !shards.contains_key(number)).map(|it| it.to_string()).collect();
     let missing = match &missing[..] {
         [] => None,
         [one] => Some(format!("shard {one} of {of} has not come")),
-        [several @ .., last] => Some(format!("shards {} and {last} of {of} have not come", several.join(", "))),
+        [several @ .., last] => {
+            Some(format!("shards {} and {last} of {of} have not come", several.join(", ")))
+        }
     };
     let all: Vec<String> = missing.into_iter().chain(own).collect();
     (!all.is_empty()).then(|| all.join("; "))
@@ -236,7 +245,8 @@ mod tests {
 
     #[test]
     fn of_a_benchmark_in_several_shards_the_last_one_counts_and_it_is_said() {
-        let Gathered { run, shards } = gathered(&[shard(2, &[("a", 7, 0)]), shard(1, &[("a", 5, 0), ("b", 1, 0)])]).unwrap();
+        let Gathered { run, shards } =
+            gathered(&[shard(2, &[("a", 7, 0)]), shard(1, &[("a", 5, 0), ("b", 1, 0)])]).unwrap();
         assert_eq!(run.measurement("a"), shard(2, &[("a", 7, 0)]).measurement("a"));
         assert_eq!(shards["a"], 2);
         let said = "1 benchmark measured by several shards, of which the last one's result counts: `a`";
@@ -271,7 +281,8 @@ mod tests {
     fn means_over_layouts_are_those_of_the_results_that_count() {
         let mean = |standard_error| Mean { layouts: 4, standard_error };
         let (mut one, mut other) = (shard(1, &[("a", 1, 0)]), shard(2, &[("a", 1, 0)]));
-        let of = |error| Some(Layouts { asked: Spend::Count(4), means: [("a".to_string(), mean(error))].into() });
+        let of =
+            |error| Some(Layouts { asked: Spend::Count(4), means: [("a".to_string(), mean(error))].into() });
         (one.layouts, other.layouts) = (of(1), of(2));
         assert_eq!(gathered(&[one.clone(), other.clone()]).unwrap().run.layouts, of(2));
         other.layouts = None;

@@ -16,7 +16,7 @@ use invar_core::naming::{self, Names};
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted};
+use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted, is_gathered};
 
 use crate::address::Links;
 use crate::histories::Histories;
@@ -38,9 +38,12 @@ pub struct Site {
     pub log: fn(&str),
 }
 
-/// How many runs are kept in memory, and how many judgements. What is more is read, or judged, again.
-const RUNS_KEPT: usize = 64;
+/// How many results of runs are kept in memory, some sixty megabytes, and how many judgements. What is more is read, or judged,
+/// again.
+const RESULTS_KEPT: usize = 120_000;
 const BRIEFS_KEPT: usize = 20_000;
+/// As how many results the rest of a run counts.
+const OF_A_RUN: usize = 20;
 /// For how many changes of benchmarks it is kept who pays.
 const PAID_KEPT: usize = 2_000;
 /// Shorter beginnings of ids and commits are taken for branches.
@@ -147,8 +150,13 @@ impl App {
         }
         let run = self.store().get(id).await?;
         let run = Arc::new(if names.is_empty() { run } else { names.run(&run) });
+        // Another shard comes, and then there is another run instead.
+        if run.incomplete.is_some() && is_gathered(&run.id) {
+            return Ok(run);
+        }
         let mut runs = kept();
-        if runs.len() >= RUNS_KEPT {
+        let results = |run: &Arc<Run>| run.measurements.len() + OF_A_RUN;
+        if runs.values().map(results).sum::<usize>() + results(&run) > RESULTS_KEPT {
             runs.clear();
         }
         runs.insert(key, Arc::clone(&run));

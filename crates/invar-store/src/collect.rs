@@ -68,7 +68,9 @@ pub(crate) async fn named(
 
 pub(crate) fn named_sql(table: Table, digests: &[&str]) -> Statement {
     let (of_run, of_shard) = match table {
-        Table::Run => ("SELECT blob FROM run WHERE blob IN ", " UNION ALL SELECT blob FROM shard WHERE blob IN "),
+        Table::Run => {
+            ("SELECT blob FROM run WHERE blob IN ", " UNION ALL SELECT blob FROM shard WHERE blob IN ")
+        }
         Table::Profile => (
             "SELECT blob FROM profile WHERE blob IN ",
             " UNION ALL SELECT blob FROM shard_profile WHERE blob IN ",

@@ -247,7 +247,8 @@ impl Store {
             let statement = statement.push(" AND id IN ").bind_list(some.iter().copied());
             let read = self.database.all(&statement, summary).await?;
             let read: Vec<Arc<Summary>> = read.into_iter().map(Arc::new).collect();
-            let places: BTreeMap<&str, &Arc<Summary>> = read.iter().map(|run| (run.id.as_str(), run)).collect();
+            let places: BTreeMap<&str, &Arc<Summary>> =
+                read.iter().map(|run| (run.id.as_str(), run)).collect();
             known.extend(some.iter().filter_map(|id| Some((*id, Arc::clone(places.get(id)?)))));
             self.known.keep(read);
         }

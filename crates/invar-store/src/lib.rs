@@ -65,6 +65,6 @@ pub use project::{CreateProjectError, Project, Visibility};
 pub use publisher::{NewPublisher, Publisher};
 pub use ready::{Connections, NotReadyError};
 pub use retention::{Expired, Retention};
-pub use shard::{Gathering, PutShardError};
+pub use shard::{Gathering, PutShardError, is_gathered};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
 pub use token::{NewToken, Token};

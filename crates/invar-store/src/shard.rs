@@ -49,7 +49,9 @@ pub enum PutShardError {
     #[error(transparent)]
     Unlike(#[from] UnlikeShards),
     /// There are more or fewer of them.
-    #[error("the shard is one of {found}, and others with its key are of {expected}: a key is one run's alone")]
+    #[error(
+        "the shard is one of {found}, and others with its key are of {expected}: a key is one run's alone"
+    )]
     Count {
         /// How many it says.
         found: u32,
@@ -102,6 +104,11 @@ pub(crate) fn beginning(id: &str) -> Option<&str> {
     if is_one { id.get(..=OF_KEY) } else { None }
 }
 
+/// Is this the id of a run that is made of shards? What it was is found by it when it is made anew, too.
+pub fn is_gathered(id: &str) -> bool {
+    beginning(id).is_some()
+}
+
 impl Store {
     /// Keeps a shard with the profiles of its benchmarks, and makes one run of all that are there.
     pub async fn put_shard(&self, run: &Run, profiles: &Profiles) -> Result<Gathering, PutShardError> {
@@ -126,7 +133,10 @@ impl Store {
         if let Some(before) = there.get(&shard.number)
             && (before.started_us, &before.id) >= (new.started_us, &new.id)
         {
-            if before.id == new.id && before.blob != new.blob && self.shard(shard.number, before).await? != *run {
+            if before.id == new.id
+                && before.blob != new.blob
+                && self.shard(shard.number, before).await? != *run
+            {
                 return Err(PutError::Taken { id: run.id.clone() }.into());
             }
             // It, or a later one, is there.
@@ -160,7 +170,8 @@ impl Store {
             .push(
                 " ON CONFLICT (project, shard_key) DO UPDATE SET shards = gathering.shards RETURNING number, shards, run",
             );
-        let read = |row: &Row| Ok(Key { number: row.number(0)?, of: row.number(1)?, run: row.number_or_none(2)? });
+        let read =
+            |row: &Row| Ok(Key { number: row.number(0)?, of: row.number(1)?, run: row.number_or_none(2)? });
         let key = transaction.one(&statement, read).await?;
         Ok(key.expect("what was written or there is returned"))
     }
@@ -191,7 +202,8 @@ impl Store {
         let profiles = profiles_of(transaction, key.number).await?;
         // Of each benchmark the profile of the result that counts, since it sums up to that.
         let counting = profiles.iter().filter(|(shard, name, _)| gathered.shards.get(name) == Some(shard));
-        let rows: Vec<(&str, &str)> = counting.map(|(_, name, blob)| (name.as_str(), blob.as_str())).collect();
+        let rows: Vec<(&str, &str)> =
+            counting.map(|(_, name, blob)| (name.as_str(), blob.as_str())).collect();
         profile::insert(transaction, number, &rows).await?;
         let now = Statement::new("UPDATE gathering SET run = ").bind(number);
         transaction.execute(&now.push(" WHERE number = ").bind(key.number)).await?;
@@ -260,7 +272,10 @@ pub(crate) fn shards_sql(gathering: i64) -> Statement {
     Statement::new("SELECT number, id, started_us, blob FROM shard WHERE gathering = ").bind(gathering)
 }
 
-async fn shards(transaction: &mut Transaction, gathering: i64) -> Result<BTreeMap<u32, There>, DatabaseError> {
+async fn shards(
+    transaction: &mut Transaction,
+    gathering: i64,
+) -> Result<BTreeMap<u32, There>, DatabaseError> {
     let read = |row: &Row| Ok((u32::try_from(row.number(0)?).unwrap_or_default(), there(row, 1)?));
     Ok(transaction.all(&shards_sql(gathering), read).await?.into_iter().collect())
 }
@@ -333,7 +348,10 @@ pub(crate) async fn forget(transaction: &mut Transaction, runs: &[i64]) -> Resul
 }
 
 /// Forgets the profiles of the shards of these runs, which stay.
-pub(crate) async fn forget_profiles(transaction: &mut Transaction, runs: &[i64]) -> Result<(), DatabaseError> {
+pub(crate) async fn forget_profiles(
+    transaction: &mut Transaction,
+    runs: &[i64],
+) -> Result<(), DatabaseError> {
     let gone = "DELETE FROM shard_profile WHERE gathering IN (SELECT number FROM gathering WHERE run IN ";
     transaction.execute(&Statement::new(gone).bind_list(runs.iter().copied()).push(")")).await
 }

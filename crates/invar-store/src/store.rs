@@ -261,7 +261,8 @@ impl Store {
             }
             self.put_unnamed(&mut transaction, profiles, &kept).await?;
             measurement::insert(&mut transaction, self.project, number, run).await?;
-            let rows: Vec<(&str, &str)> = kept.iter().map(|(name, kept)| (*name, kept.digest.as_str())).collect();
+            let rows: Vec<(&str, &str)> =
+                kept.iter().map(|(name, kept)| (*name, kept.digest.as_str())).collect();
             profile::insert(&mut transaction, number, &rows).await?;
         }
         transaction.commit().await?;

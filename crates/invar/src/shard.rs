@@ -35,7 +35,8 @@ fn key_of_ci(set: impl Fn(&str) -> Option<String>) -> Option<String> {
     let (server, pipeline) = (set("CI_SERVER_HOST").unwrap_or_default(), set("CI_PIPELINE_ID")?);
     // `bench 2/4` is the second of the jobs called `bench`.
     let name = set("CI_JOB_NAME").unwrap_or_default();
-    let name = name.rsplit_once(' ').filter(|(_, end)| Shard::parse(end).is_ok()).map_or(&*name, |(start, _)| start);
+    let name =
+        name.rsplit_once(' ').filter(|(_, end)| Shard::parse(end).is_ok()).map_or(&*name, |(start, _)| start);
     Some(format!("gitlab/{server}/{pipeline}/{name}"))
 }
 
@@ -54,12 +55,16 @@ mod tests {
     #[test]
     fn ci_says_which_jobs_belong_together() {
         let github = ("GITHUB_ACTIONS", "true");
-        let of_run = [github, ("GITHUB_REPOSITORY", "acme/fib"), ("GITHUB_RUN_ID", "17"), ("GITHUB_JOB", "bench")];
+        let of_run =
+            [github, ("GITHUB_REPOSITORY", "acme/fib"), ("GITHUB_RUN_ID", "17"), ("GITHUB_JOB", "bench")];
         check(&of_run, Some("github/acme/fib/17/bench"));
         check(&[github], None);
         let gitlab = [("GITLAB_CI", "true"), ("CI_SERVER_HOST", "g.example"), ("CI_PIPELINE_ID", "17")];
         check(&[&gitlab[..], &[("CI_JOB_NAME", "bench 2/4")]].concat(), Some("gitlab/g.example/17/bench"));
-        check(&[&gitlab[..], &[("CI_JOB_NAME", "bench fast")]].concat(), Some("gitlab/g.example/17/bench fast"));
+        check(
+            &[&gitlab[..], &[("CI_JOB_NAME", "bench fast")]].concat(),
+            Some("gitlab/g.example/17/bench fast"),
+        );
         check(&[], None);
     }
 }

@@ -35,22 +35,42 @@ async fn twin(
 }
 
 /// The newest run and how it did, and what needs attention.
-pub async fn overview(State(team): State<Team>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap) -> ApiAnswer {
+pub async fn overview(
+    State(team): State<Team>,
+    parts: Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
     twin(team, parts, query, headers, |_| Ok("/overview.json".to_string()), &[]).await
 }
 
 /// Measured commits of a branch, each against the one before it.
-pub async fn commits(State(team): State<Team>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap) -> ApiAnswer {
+pub async fn commits(
+    State(team): State<Team>,
+    parts: Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
     twin(team, parts, query, headers, |_| Ok("/commits.json".to_string()), &[]).await
 }
 
 /// Benchmarks with what they did in the newest commits.
-pub async fn benchmarks(State(team): State<Team>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap) -> ApiAnswer {
+pub async fn benchmarks(
+    State(team): State<Team>,
+    parts: Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
     twin(team, parts, query, headers, |_| Ok("/benchmarks.json".to_string()), &[]).await
 }
 
 /// The series of a benchmark, `?benchmark=FULL-NAME`.
-pub async fn series(State(team): State<Team>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap) -> ApiAnswer {
+pub async fn series(
+    State(team): State<Team>,
+    parts: Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
     let path = |value: &dyn Fn(&str) -> Option<String>| match value("benchmark") {
         Some(benchmark) => Ok(format!("{}.json", Links::below("").benchmark(&benchmark))),
         None => Err(ApiProblem::Unusable("Say which: ?benchmark=FULL-NAME".to_string())),
@@ -59,7 +79,12 @@ pub async fn series(State(team): State<Team>, parts: Parts, RawQuery(query): Raw
 }
 
 /// Two runs, commits or branches side by side, `?base=...&head=...`.
-pub async fn comparison(State(team): State<Team>, parts: Parts, RawQuery(query): RawQuery, headers: HeaderMap) -> ApiAnswer {
+pub async fn comparison(
+    State(team): State<Team>,
+    parts: Parts,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> ApiAnswer {
     let path = |value: &dyn Fn(&str) -> Option<String>| match (value("base"), value("head")) {
         (Some(base), Some(head)) => {
             Ok(format!("/compare/{}...{}.json", address::rest(&base), address::rest(&head)))

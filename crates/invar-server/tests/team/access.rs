@@ -125,7 +125,7 @@ async fn check(project: &str, rows: Vec<Row>) {
             ("POST", "/runs") => sent(2),
             ("POST", "/tokens") => br#"{"name": "ci", "scopes": ["upload"]}"#.to_vec(),
             ("POST", "/tokens/exchange") => br#"{"id_token": "a.b.c"}"#.to_vec(),
-            ("PUT", "/settings") => br#"{"text": "default_branch = "main"", "visibility": null}"#.to_vec(),
+            ("PUT", "/settings") => br#"{"text": "default_branch = 'main'", "visibility": null}"#.to_vec(),
             ("PUT", "/retention") => br#"{"runs_days": 90}"#.to_vec(),
             ("PUT", "/members/{account}") => br#"{"role": "writer"}"#.to_vec(),
             ("POST", "/names") => br#"{"benchmark": "t.py::a", "becomes": "t.py::b"}"#.to_vec(),

@@ -53,7 +53,9 @@ async fn a_preview_says_what_would_go_and_nothing_goes_by_it() {
     assert_eq!(said, preview);
     assert_eq!(ask(&asking, "GET", "/retention", &Value::Null).await.json(), preview);
     assert_eq!(asking.kept(PRIVATE).await, 2);
-    for wrong in [json!({"runs_days": 0}), json!({"runs_days": "x"}), json!({"profiles_days": 70000}), json!([])] {
+    for wrong in
+        [json!({"runs_days": 0}), json!({"runs_days": "x"}), json!({"profiles_days": 70000}), json!([])]
+    {
         assert_eq!(ask(&asking, "PUT", "/retention", &wrong).await.status, 400, "{wrong}");
     }
     for wrong in ["runs_days=0", "profiles_days=-1", "runs_days=x"] {
@@ -97,7 +99,11 @@ async fn programs_are_shown_what_pages_show() {
         let said = ask(&asking, "GET", &address, &Value::Null).await;
         let token = asking.token(PRIVATE, "read", None).await;
         let other = asking.with("GET", &format!("/{PRIVATE}{twin}"), Some(&token), Vec::new()).await;
-        assert_eq!((said.status.as_u16(), said.content_type.as_str()), (200, "application/json"), "{address}");
+        assert_eq!(
+            (said.status.as_u16(), said.content_type.as_str()),
+            (200, "application/json"),
+            "{address}"
+        );
         assert_eq!(said.json(), other.json(), "{address}");
     }
     for (address, expected) in [

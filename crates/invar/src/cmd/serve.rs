@@ -93,7 +93,8 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         }),
     };
     let edge = Edge::new(settings);
-    let collecting = team.clone().map(|team| tokio::spawn(collector::keep_collecting(team, collector::Pace::default())));
+    let collecting =
+        team.clone().map(|team| tokio::spawn(collector::keep_collecting(team, collector::Pace::default())));
     let watched = watch.map(|(listener, settings)| {
         let router = watch::router(Watched { edge: edge.clone(), store: store.clone(), team });
         tokio::spawn(async move { Edge::new(settings).serve(listener, router, std::future::pending()).await })
