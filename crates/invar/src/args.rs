@@ -569,6 +569,9 @@ pub enum AdminAct {
         /// Keep everything
         #[arg(long, conflicts_with_all = ["runs_days", "profiles_days"])]
         forever: bool,
+        /// Change nothing, and say what would go today
+        #[arg(long)]
+        preview: bool,
     },
     /// Remove what uploads that were cut off left behind; servers do it once a day
     Collect {

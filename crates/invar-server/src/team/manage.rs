@@ -12,7 +12,7 @@ use super::access::now;
 use super::api::{ApiAnswer, Parts, administered, entered, gone, json_answer, json_of, query_of, small};
 use super::people::sentence;
 use super::problem::ApiProblem;
-use super::retention::kept_branch;
+use super::retention::{Preview, preview};
 use super::settings::SETTINGS_BYTES;
 use super::token::Scope;
 use crate::problem::Problem;
@@ -89,18 +89,14 @@ pub async fn retention(
 }
 
 async fn retention_of(team: &Team, store: &Store, shown: Retention) -> ApiAnswer {
-    let branch = kept_branch(team, store, &store.about().await?).await.map_err(|problem| match problem {
+    let seen = preview(team, store, shown).await.map_err(|problem| match problem {
         Problem::Store(error) => ApiProblem::from(error),
         problem => ApiProblem::Inside(problem.for_the_log().unwrap_or_else(|| problem.to_string())),
     })?;
-    let would = match &branch {
-        Some(branch) => store.would_expire(shown, branch, now()).await?,
-        // Nobody knows which runs are to stay, so all of them do.
-        None => Default::default(),
-    };
+    let Preview { branch, would_go } = seen;
     Ok(json_answer(&json!({
         "runs_days": shown.runs_days, "profiles_days": shown.profiles_days, "branch": branch,
-        "would_go": {"runs": would.runs, "profiles": would.profiles},
+        "would_go": {"runs": would_go.runs, "profiles": would_go.profiles},
     })))
 }
 

@@ -15,7 +15,7 @@ pub mod password;
 mod people;
 mod problem;
 pub mod publish;
-mod retention;
+pub mod retention;
 mod session;
 mod settings;
 mod site;
