@@ -44,6 +44,8 @@ const RESULTS_KEPT: usize = 120_000;
 const BRIEFS_KEPT: usize = 20_000;
 /// As how many results the rest of a run counts.
 const OF_A_RUN: usize = 20;
+/// How many rows of reports, some thirty megabytes.
+const ROWS_KEPT: usize = 20_000;
 /// For how many changes of benchmarks it is kept who pays.
 const PAID_KEPT: usize = 2_000;
 /// Shorter beginnings of ids and commits are taken for branches.
@@ -62,6 +64,8 @@ struct Inner {
     names: Mutex<(i64, Arc<Names>)>,
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
+    /// The same, and what the report was told.
+    reports: Mutex<Vec<((String, String, State, ReportOptions), Arc<Report>)>>,
     paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
     histories: Histories,
 }
@@ -91,6 +95,7 @@ impl App {
             runs: Mutex::default(),
             names: Mutex::default(),
             briefs: Mutex::default(),
+            reports: Mutex::default(),
             paid: Mutex::default(),
             histories: Histories::default(),
         }))
@@ -295,10 +300,28 @@ impl App {
     }
 
     /// The report of two runs, by the policy and the noise floors that are known.
-    pub async fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
+    pub async fn report(
+        &self,
+        base: &Run,
+        head: &Run,
+        options: ReportOptions,
+    ) -> Result<Arc<Report>, Problem> {
+        let key = (base.id.clone(), head.id.clone(), self.state().await?, options);
+        let kept = || self.0.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, report)) = kept().iter().find(|(known, _)| *known == key) {
+            return Ok(Arc::clone(report));
+        }
         let policy = self.policy_for(head).await?;
         let comparison = Comparison::of(base, head, &policy)?;
-        Ok(Report::of(&comparison, &policy, options))
+        let report = Arc::new(Report::of(&comparison, &policy, key.3.clone()));
+        let mut reports = kept();
+        reports.push((key, Arc::clone(&report)));
+        // Those that were asked for last, as far as there is room.
+        let rows = |(_, report): &(_, Arc<Report>)| report.rows.len() + OF_A_RUN;
+        while reports.len() > 1 && reports.iter().map(rows).sum::<usize>() > ROWS_KEPT {
+            reports.remove(0);
+        }
+        Ok(report)
     }
 
     /// The policy, with the noise floors that are known for what is measured like this run, and what is acknowledged on

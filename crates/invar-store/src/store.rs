@@ -26,6 +26,9 @@ use crate::summary::{select, summary};
 /// A put that takes longer looks at all of its blobs again. A collector's grace period is longer.
 pub(crate) const QUICK: Duration = Duration::from_secs(60);
 
+/// How many digits an id has, with those between them.
+const ID_LENGTH: usize = 36;
+
 /// The database of a directory.
 pub(crate) const FILE: &str = "invar.sqlite";
 
@@ -346,6 +349,10 @@ impl Store {
     /// The run whose id is, starts with or ends with this text; of one that is made of shards also the id that it had.
     pub async fn find(&self, part: &str) -> Result<Found, DatabaseError> {
         let part = part.to_ascii_lowercase();
+        // No id is longer, and looking for the ends of ids takes a while.
+        if part.len() > ID_LENGTH {
+            return Ok(Found::None);
+        }
         // Anything else would mean something to LIKE, or is not behind `g`.
         if part.is_empty() || !part.chars().all(|digit| digit.is_ascii_hexdigit() || digit == '-') {
             return Ok(Found::None);
@@ -365,16 +372,12 @@ impl Store {
     }
 
     pub(crate) fn find_sql(&self, part: &str) -> Statement {
-        select("run")
-            .push("WHERE project = ")
-            .bind(self.project)
-            .push(" AND (id >= ")
-            .bind(part)
-            .push(" AND id < ")
-            .bind(format!("{part}g"))
-            .push(" OR id LIKE ")
-            .bind(format!("%{part}"))
-            .push(") ORDER BY started_us DESC, id DESC")
+        let statement =
+            select("run").push("WHERE project = ").bind(self.project).push(" AND (id >= ").bind(part);
+        let statement = statement.push(" AND id < ").bind(format!("{part}g"));
+        // A whole id ends no other one.
+        let end = (part.len() < ID_LENGTH).then(|| format!("%{part}"));
+        statement.bind_some(" OR id LIKE ", end).push(") ORDER BY started_us DESC, id DESC")
     }
 
     /// The newest run with results that is as wanted. Complete runs, and runs of a clean tree, go before others.

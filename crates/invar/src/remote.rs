@@ -157,6 +157,17 @@ impl Remote {
         listed.collect::<Option<Vec<Listed>>>().ok_or_else(|| self.strange())
     }
 
+    /// What the project has decided about the names of benchmarks, the oldest first: what becomes what; nothing is archived.
+    pub async fn names(&self) -> Result<Vec<(String, Option<String>)>, Failure> {
+        let url = self.at(&format!("/api/v1/projects/{}/names", self.project), &[])?;
+        let answer = self.json(Method::GET, url).await?;
+        let decided = answer["names"].as_array().ok_or_else(|| self.strange())?.iter();
+        let decided = decided.map(|one| {
+            Some((one["benchmark"].as_str()?.to_string(), one["becomes"].as_str().map(str::to_string)))
+        });
+        decided.collect::<Option<Vec<_>>>().ok_or_else(|| self.strange())
+    }
+
     /// Fetches a run.
     pub async fn pull(&self, id: &str) -> Result<Parcel, Failure> {
         let url = self.at(&format!("/api/v1/projects/{}/runs/{id}/parcel", self.project), &[])?;

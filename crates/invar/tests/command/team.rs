@@ -96,6 +96,27 @@ fn shards_of_a_suite_become_one_run_on_the_server() {
 }
 
 #[test]
+fn a_benchmark_that_the_server_has_renamed_is_compared_here() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+    let rename = ["benchmark", "acme/fib", SUITE[0].0, "--rename", "tests/test_fibo.py::large"];
+    let said = team.sandbox.invar(&[&["admin", "--data", "data"], &rename[..]].concat());
+    assert_eq!(said.status, 0, "{}", said.whole());
+    let there = team.checkout();
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    let said = there.invar(&["pull"]);
+    assert!(said.status == 0 && said.stderr.contains("1 benchmark renamed or archived"), "{}", said.whole());
+    let renamed = [("tests/test_fibo.py::large", 2 * SUITE[0].1), SUITE[1], SUITE[2]];
+    assert_eq!(there.run(&[], &renamed).status, 0);
+    let said = there.invar(&["compare"]);
+    assert_eq!(said.status, 1, "{}", said.whole());
+    let one_regressed = said.stdout.contains("test_fibo.py::large") && !said.stdout.contains("dropped");
+    assert!(one_regressed, "{}", said.whole());
+}
+
+#[test]
 fn a_token_that_is_none_is_not_kept() {
     let team = Team::start();
     let here = team.checkout();
