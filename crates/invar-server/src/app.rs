@@ -64,11 +64,13 @@ struct Inner {
     names: Mutex<(i64, Arc<Names>)>,
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
-    /// The same, and what the report was told.
-    reports: Mutex<Vec<((String, String, State, ReportOptions), Arc<Report>)>>,
+    reports: Mutex<Vec<(ReportKey, Arc<Report>)>>,
     paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
     histories: Histories,
 }
+
+/// What a report follows from: both runs, what was known beside them, and what the report was told.
+type ReportKey = (String, String, State, ReportOptions);
 
 /// What has been verified, acknowledged and named so far, as numbers that grow: a judgement that is kept is of such a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -317,7 +319,7 @@ impl App {
         let mut reports = kept();
         reports.push((key, Arc::clone(&report)));
         // Those that were asked for last, as far as there is room.
-        let rows = |(_, report): &(_, Arc<Report>)| report.rows.len() + OF_A_RUN;
+        let rows = |(_, report): &(ReportKey, Arc<Report>)| report.rows.len() + OF_A_RUN;
         while reports.len() > 1 && reports.iter().map(rows).sum::<usize>() > ROWS_KEPT {
             reports.remove(0);
         }
