@@ -1,7 +1,8 @@
 //! `cargo xtask bench server`: what a server costs with millions of measurements, on SQLite and on PostgreSQL.
 //!
 //! A benchmark and no test: nothing fails, however slow; what the design wants is printed beside what was found. The store
-//! is filled by its own code (`crates/invar-store/examples/fill.rs`), and asked by clients that keep their connections.
+//! is filled by `crates/invar-store/examples/fill.rs`, the newest runs by the store's own code and older ones by SQL, which the
+//! table says, and asked by clients that keep their connections. PostgreSQL writes through to the disk, as SQLite does.
 //!
 //! Beside what clients waited for stands the processor time that the server used for a request, by Linux' own account. It
 //! moves little where other programs run, and waiting moves a lot. PostgreSQL's processes are not in it.
@@ -87,6 +88,8 @@ pub fn server(sizes: &[u64], invar: Option<&Path>, json: bool) -> Result<()> {
     };
     let fill = ["build", "--release", "--quiet", "-p", "invar-store", "--example", "fill"];
     prepare::run(prepare::cargo().args(fill))?;
+    // A server's database writes through to the disk.
+    postgres::IS_DURABLE.store(true, Ordering::Relaxed);
     // By database, and in the order of the sizes.
     let mut all = BTreeMap::<&str, Vec<Value>>::new();
     for &size in sizes {

@@ -448,8 +448,13 @@ impl Comparison {
                 failed.entry(measurement.benchmark.id.clone()).or_insert(why);
             }
         }
+        // What a shard has not measured is another one's, and neither new nor dropped.
+        let [of_shard, in_shard] = [base, head].map(|run| run.shard.is_some());
         let mut benchmarks = Vec::with_capacity(pairs.len());
         for (name, (base, head)) in pairs {
+            if (base.is_none() && of_shard) || (head.is_none() && in_shard) {
+                continue;
+            }
             if let (Some(base), Some(head)) = (base, head) {
                 comparable((&base.machine, base.instrument), (&head.machine, head.instrument))?;
             }

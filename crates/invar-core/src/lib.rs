@@ -46,6 +46,8 @@ pub mod report;
 #[cfg(feature = "std")]
 pub mod run;
 #[cfg(feature = "std")]
+pub mod shard;
+#[cfg(feature = "std")]
 pub mod source;
 #[cfg(all(test, feature = "std"))]
 mod testing;

@@ -276,6 +276,29 @@ impl Report {
         &self.rows[..end.unwrap_or(self.rows.len())]
     }
 
+    /// The same with these rows only.
+    #[must_use]
+    pub fn with(&self, mut is_wanted: impl FnMut(&Row) -> bool) -> Report {
+        Report {
+            outcome: self.outcome,
+            headline: self.headline.clone(),
+            counts: self.counts,
+            blocks: self.blocks,
+            base: self.base.clone(),
+            head: self.head.clone(),
+            base_name: self.base_name.clone(),
+            head_name: self.head_name.clone(),
+            rows: self.rows.iter().filter(|row| is_wanted(row)).cloned().collect(),
+            failed: self.failed.clone(),
+            environment: self.environment.clone(),
+            notes: self.notes.clone(),
+            machine: self.machine.clone(),
+            instrument: self.instrument,
+            policy: self.policy.clone(),
+            links: self.links.clone(),
+        }
+    }
+
     /// Differences that can change a number.
     pub fn environment_that_matters(&self) -> Vec<&Difference> {
         self.environment.iter().filter(|difference| difference.matters()).collect()

@@ -10,6 +10,7 @@ use crate::instrument::Instrument;
 use crate::layouts::Layouts;
 use crate::machine::Machine;
 use crate::measurement::Measurement;
+use crate::shard::Shard;
 use crate::source::Source;
 
 /// A moment: microseconds since the epoch, UTC.
@@ -57,6 +58,8 @@ pub struct Run {
     pub warnings: Vec<String>,
     /// Over which layouts of memory its counts are means; `None` if they are of one layout.
     pub layouts: Option<Layouts>,
+    /// Which part of its suite it is; `None` if it is the whole.
+    pub shard: Option<Shard>,
 }
 
 impl Run {
@@ -77,6 +80,7 @@ impl Run {
             incomplete: None,
             warnings: Vec::new(),
             layouts: None,
+            shard: None,
         }
     }
 

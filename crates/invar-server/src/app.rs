@@ -16,7 +16,7 @@ use invar_core::naming::{self, Names};
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted};
+use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted, is_gathered};
 
 use crate::address::Links;
 use crate::histories::Histories;
@@ -38,9 +38,14 @@ pub struct Site {
     pub log: fn(&str),
 }
 
-/// How many runs are kept in memory, and how many judgements. What is more is read, or judged, again.
-const RUNS_KEPT: usize = 64;
+/// How many results of runs are kept in memory, some sixty megabytes, and how many judgements. What is more is read, or judged,
+/// again.
+const RESULTS_KEPT: usize = 120_000;
 const BRIEFS_KEPT: usize = 20_000;
+/// As how many results the rest of a run counts.
+const OF_A_RUN: usize = 20;
+/// How many rows of reports, some thirty megabytes.
+const ROWS_KEPT: usize = 20_000;
 /// For how many changes of benchmarks it is kept who pays.
 const PAID_KEPT: usize = 2_000;
 /// Shorter beginnings of ids and commits are taken for branches.
@@ -59,9 +64,13 @@ struct Inner {
     names: Mutex<(i64, Arc<Names>)>,
     /// By both runs, and what was known beside them.
     briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
+    reports: Mutex<Vec<(ReportKey, Arc<Report>)>>,
     paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
     histories: Histories,
 }
+
+/// What a report follows from: both runs, what was known beside them, and what the report was told.
+type ReportKey = (String, String, State, ReportOptions);
 
 /// What has been verified, acknowledged and named so far, as numbers that grow: a judgement that is kept is of such a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +97,7 @@ impl App {
             runs: Mutex::default(),
             names: Mutex::default(),
             briefs: Mutex::default(),
+            reports: Mutex::default(),
             paid: Mutex::default(),
             histories: Histories::default(),
         }))
@@ -147,8 +157,13 @@ impl App {
         }
         let run = self.store().get(id).await?;
         let run = Arc::new(if names.is_empty() { run } else { names.run(&run) });
+        // Another shard comes, and then there is another run instead.
+        if run.incomplete.is_some() && is_gathered(&run.id) {
+            return Ok(run);
+        }
         let mut runs = kept();
-        if runs.len() >= RUNS_KEPT {
+        let results = |run: &Arc<Run>| run.measurements.len() + OF_A_RUN;
+        if runs.values().map(results).sum::<usize>() + results(&run) > RESULTS_KEPT {
             runs.clear();
         }
         runs.insert(key, Arc::clone(&run));
@@ -287,10 +302,28 @@ impl App {
     }
 
     /// The report of two runs, by the policy and the noise floors that are known.
-    pub async fn report(&self, base: &Run, head: &Run, options: ReportOptions) -> Result<Report, Problem> {
+    pub async fn report(
+        &self,
+        base: &Run,
+        head: &Run,
+        options: ReportOptions,
+    ) -> Result<Arc<Report>, Problem> {
+        let key = (base.id.clone(), head.id.clone(), self.state().await?, options);
+        let kept = || self.0.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, report)) = kept().iter().find(|(known, _)| *known == key) {
+            return Ok(Arc::clone(report));
+        }
         let policy = self.policy_for(head).await?;
         let comparison = Comparison::of(base, head, &policy)?;
-        Ok(Report::of(&comparison, &policy, options))
+        let report = Arc::new(Report::of(&comparison, &policy, key.3.clone()));
+        let mut reports = kept();
+        reports.push((key, Arc::clone(&report)));
+        // Those that were asked for last, as far as there is room.
+        let rows = |(_, report): &(ReportKey, Arc<Report>)| report.rows.len() + OF_A_RUN;
+        while reports.len() > 1 && reports.iter().map(rows).sum::<usize>() > ROWS_KEPT {
+            reports.remove(0);
+        }
+        Ok(report)
     }
 
     /// The policy, with the noise floors that are known for what is measured like this run, and what is acknowledged on

@@ -1,4 +1,5 @@
-//! Who has failed to sign in how often lately: counted here, so that every server of a store counts the same.
+//! Who has failed to sign in how often lately, and what else may be done so often: counted here, so that every server of a store
+//! counts the same.
 //!
 //! Who tries, and where, is a digest: nobody reads names out of this table. What is older than the window counts no more and
 //! is removed.
@@ -51,6 +52,26 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(true)
+    }
+
+    /// May something be done once more that may be done so often until then, and is counted for as long? `window` is that of
+    /// [`Store::may_try`], in whose table it is.
+    pub async fn may_still(
+        &self,
+        counted: &Counted,
+        until: Timestamp,
+        window: Duration,
+    ) -> Result<bool, DatabaseError> {
+        let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+        let count = Statement::new("INSERT INTO attempt (what, failed, since_us) VALUES (")
+            .bind(&counted.digest)
+            .push(", 1, ")
+            .bind(until.0.saturating_sub(window))
+            .push(") ON CONFLICT (what) DO UPDATE SET failed = attempt.failed + 1 RETURNING failed");
+        let mut transaction = self.database.begin(Intent::Write).await?;
+        let done = transaction.one(&count, |row| row.number(0)).await?;
+        transaction.commit().await?;
+        Ok(done.is_some_and(|done| done <= i64::from(counted.most)))
     }
 
     /// They were right: what they failed before by the first of these counts no more, and by the others this once did not.

@@ -46,7 +46,7 @@ pub enum CollectError {
     Database(#[from] DatabaseError),
 }
 
-/// A table whose rows name blobs.
+/// A table whose rows name blobs, and that of the shards beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
     Run,
@@ -67,11 +67,17 @@ pub(crate) async fn named(
 }
 
 pub(crate) fn named_sql(table: Table, digests: &[&str]) -> Statement {
-    let start = match table {
-        Table::Run => "SELECT DISTINCT blob FROM run WHERE blob IN ",
-        Table::Profile => "SELECT DISTINCT blob FROM profile WHERE blob IN ",
+    let (of_run, of_shard) = match table {
+        Table::Run => {
+            ("SELECT blob FROM run WHERE blob IN ", " UNION ALL SELECT blob FROM shard WHERE blob IN ")
+        }
+        Table::Profile => (
+            "SELECT blob FROM profile WHERE blob IN ",
+            " UNION ALL SELECT blob FROM shard_profile WHERE blob IN ",
+        ),
     };
-    Statement::new(start).bind_list(digests.iter().copied())
+    let statement = Statement::new(of_run).bind_list(digests.iter().copied());
+    statement.push(of_shard).bind_list(digests.iter().copied())
 }
 
 impl Store {

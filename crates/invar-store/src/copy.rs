@@ -2,13 +2,14 @@
 //!
 //! Runs are put like any others, so a copy that was cut off is finished by another one, and runs that came meanwhile stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::By;
 use crate::database::DatabaseError;
 use crate::history::{Cursor, Listing};
 use crate::profile::{GetProfileError, Profiles};
 use crate::project::{CreateProjectError, Project};
+use crate::shard::PutShardError;
 use crate::store::{GetError, Put, PutError, Store};
 
 /// How many runs are looked up at a time.
@@ -70,15 +71,52 @@ impl Store {
     }
 
     async fn copy_runs(&self, from: &Store, copied: &mut Copied) -> Result<(), CopyError> {
+        let gathered = from.gathered().await?;
+        for (gathering, id) in &gathered {
+            self.copy_shards(from, *gathering, id, copied).await?;
+        }
+        let gathered: BTreeSet<String> = gathered.into_iter().map(|(_, id)| id).collect();
         let mut listing = Listing { limit: PAGE, ..Listing::default() };
         loop {
             let runs = from.runs(&listing).await?;
             let Some(last) = runs.last() else { return Ok(()) };
             listing.after = Some(Cursor::behind(last));
-            for run in &runs {
+            for run in runs.iter().filter(|run| !gathered.contains(&run.id)) {
                 self.copy_run(from, &run.id, copied).await?;
             }
         }
+    }
+
+    /// Shards are put, and become the same run as there.
+    async fn copy_shards(
+        &self,
+        from: &Store,
+        gathering: i64,
+        id: &str,
+        copied: &mut Copied,
+    ) -> Result<(), CopyError> {
+        let shards = match from.shards_of(gathering).await {
+            Ok(shards) => shards,
+            Err(PutShardError::Put(PutError::Database(error))) => return Err(error.into()),
+            Err(error) => {
+                copied.lost.insert(id.to_string(), error.to_string());
+                return Ok(());
+            }
+        };
+        let mut is_new = false;
+        for (run, profiles) in shards {
+            match self.put_shard(&run, &profiles).await {
+                Ok(gathering) => is_new |= gathering.put == Put::Stored,
+                Err(PutShardError::Put(error)) => return Err(error.into()),
+                Err(error) => drop(copied.lost.insert(id.to_string(), error.to_string())),
+            }
+        }
+        if is_new {
+            copied.stored += 1;
+        } else {
+            copied.already_there += 1;
+        }
+        Ok(())
     }
 
     async fn copy_run(&self, from: &Store, id: &str, copied: &mut Copied) -> Result<(), CopyError> {

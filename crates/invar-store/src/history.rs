@@ -3,9 +3,11 @@
 //! Each is one query. Measurements are reached through their series or through their run, never by reading all of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use invar_core::compare::Reading;
+use invar_core::diagnostic::Diagnostics;
+use invar_core::event::{Event, Events};
 use invar_core::history::{Point, Series};
 use invar_core::machine::Machine;
 use invar_core::run::{Summary, Timestamp};
@@ -14,7 +16,12 @@ use crate::database::{DatabaseError, Row};
 use crate::measurement::{columns, reading};
 use crate::statement::Statement;
 use crate::store::{Comparable, Store};
-use crate::summary::{SUMMARY, SUMMARY_COLUMNS, instrument, select, summary};
+use crate::summary::{instrument, select, summary};
+
+/// How many runs are kept as lists say them, some ten megabytes.
+const KNOWN: usize = 20_000;
+/// How many runs one statement looks up.
+const AT_ONCE: usize = 1000;
 
 /// Where a page of a list ends: the next one goes on after this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,17 +172,29 @@ impl Store {
         limit: u32,
     ) -> Result<Series, DatabaseError> {
         let machine = self.machine(way)?;
-        let read = |row: &Row| {
-            let run = Arc::new(summary(row)?);
-            Ok(Point { run, reading: reading(row, SUMMARY_COLUMNS, &machine)? })
-        };
         let statement = self.history_sql(benchmark, way, branch, trees, limit);
-        let mut points = self.database.all(&statement, read).await?;
-        points.retain(|point| point.reading.is_whole());
-        points.reverse();
+        let packed = self.database.one(&statement, |row| row.text_or_none(0)).await?.flatten();
+        let undecodable = |what: &str| self.database.error(&sqlx::Error::Decode(what.to_string().into()));
+        let mut found = Vec::new();
+        for one in packed.iter().flat_map(|packed| packed.split(';')) {
+            let unpacked = unpacked(one, &machine).ok_or_else(|| undecodable("a point of a history"))?;
+            found.push(unpacked);
+        }
+        found.retain(|(.., reading)| reading.is_whole());
+        let runs = self.summaries(found.iter().map(|(_, run, _)| *run)).await?;
+        let mut points = Vec::with_capacity(found.len());
+        for (number, run, reading) in found {
+            // One that has gone since takes its point with it.
+            if let Some(run) = runs.get(run) {
+                points.push((number, Point { run: Arc::clone(run), reading }));
+            }
+        }
+        points.sort_by_key(|(number, point)| (point.run.started, *number));
+        let points = points.into_iter().map(|(_, point)| point).collect();
         Ok(Series { benchmark: benchmark.to_string(), machine, instrument: way.instrument, points })
     }
 
+    /// The points, packed into one text: a value for each count would be copied, one by one, for longer than they are looked for.
     pub(crate) fn history_sql(
         &self,
         benchmark: &str,
@@ -184,27 +203,56 @@ impl Store {
         trees: Trees,
         limit: u32,
     ) -> Statement {
-        let statement =
-            Statement::new(format!("SELECT {SUMMARY}, measurement.diagnostics, {} FROM run", columns()))
-                .push(
-                    " JOIN measurement ON measurement.run = run.number
+        let statement = Statement::new(format!(
+            "SELECT string_agg(point, ';') FROM (
+                 SELECT concat_ws(' ', run.number, run.id, measurement.diagnostics, {}) AS point FROM run
+                 JOIN measurement ON measurement.run = run.number
                  WHERE measurement.series = (SELECT number FROM series WHERE project = ",
-                )
-                .bind(self.project)
-                .push(" AND benchmark = ")
-                .bind(benchmark)
-                .push(" AND machine_text = ")
-                .bind(&way.machine)
-                .push(" AND instrument = ")
-                .bind(way.instrument.name())
-                .push(")")
-                .bind_some(" AND run.branch = ", branch)
-                .push(match trees {
-                    Trees::Clean => " AND run.dirty = 0",
-                    Trees::All => "",
-                });
+            columns()
+        ));
+        let statement = statement
+            .bind(self.project)
+            .push(" AND benchmark = ")
+            .bind(benchmark)
+            .push(" AND machine_text = ")
+            .bind(&way.machine)
+            .push(" AND instrument = ")
+            .bind(way.instrument.name())
+            .push(")")
+            .bind_some(" AND run.branch = ", branch)
+            .push(match trees {
+                Trees::Clean => " AND run.dirty = 0",
+                Trees::All => "",
+            });
         let statement = statement.push(" ORDER BY measurement.started_us DESC, measurement.run DESC LIMIT ");
-        statement.bind(i64::from(limit))
+        statement.bind(i64::from(limit)).push(") AS points")
+    }
+
+    /// What lists say of these runs, by id: those that were asked for lately from memory, since runs never change.
+    async fn summaries<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> Result<BTreeMap<&'a str, Arc<Summary>>, DatabaseError> {
+        let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
+        self.known.look(|kept| {
+            for id in ids {
+                match kept.get(id) {
+                    Some(run) => drop(known.insert(id, Arc::clone(run))),
+                    None => unknown.push(id),
+                }
+            }
+        });
+        for some in unknown.chunks(AT_ONCE) {
+            let statement = select("run").push("WHERE project = ").bind(self.project);
+            let statement = statement.push(" AND id IN ").bind_list(some.iter().copied());
+            let read = self.database.all(&statement, summary).await?;
+            let read: Vec<Arc<Summary>> = read.into_iter().map(Arc::new).collect();
+            let places: BTreeMap<&str, &Arc<Summary>> =
+                read.iter().map(|run| (run.id.as_str(), run)).collect();
+            known.extend(some.iter().filter_map(|id| Some((*id, Arc::clone(places.get(id)?)))));
+            self.known.keep(read);
+        }
+        Ok(known)
     }
 
     /// What every benchmark did in these runs, in their order, sorted by full name. For runs that are comparable in this
@@ -268,6 +316,37 @@ fn page(mut statement: Statement, listing: &Listing) -> Statement {
     }
     let statement = statement.push(" ORDER BY run.started_us DESC, run.id DESC LIMIT ");
     statement.bind(i64::from(listing.limit))
+}
+
+/// A point as [`Store::history_sql`] packs it: the number of its run, its id, and what was counted.
+fn unpacked<'a>(packed: &'a str, machine: &Machine) -> Option<(i64, &'a str, Reading)> {
+    let mut words = packed.split(' ');
+    let (number, run) = (words.next()?.parse().ok()?, words.next()?);
+    let mut count = || words.next()?.parse::<i64>().ok().map(i64::cast_unsigned);
+    let diagnostics = Diagnostics(count()?);
+    let mut events = Events::default();
+    for event in Event::ALL {
+        events.add(event, count()?);
+    }
+    Some((number, run, Reading::new(events, machine, diagnostics)))
+}
+
+/// Runs as lists say them, by id, of those that were asked for last.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<BTreeMap<String, Arc<Summary>>>);
+
+impl Known {
+    fn look(&self, look: impl FnOnce(&BTreeMap<String, Arc<Summary>>)) {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn keep(&self, runs: Vec<Arc<Summary>>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() + runs.len() > KNOWN {
+            kept.clear();
+        }
+        kept.extend(runs.into_iter().map(|run| (run.id.clone(), run)));
+    }
 }
 
 /// A row of machine and instrument.

@@ -93,6 +93,34 @@ impl Store {
         Ok(number)
     }
 
+    /// From now on this project's benchmarks are called as another one decided, such as that of a server: `becomes` by name, the oldest
+    /// first, `None` for what is archived there. What was decided here is taken back. Says whether anything changed.
+    pub async fn follow_names(
+        &self,
+        decided: &[(String, Option<String>)],
+        by: By<'_>,
+    ) -> Result<bool, DatabaseError> {
+        let held = self.namings().await?;
+        if held
+            .iter()
+            .map(|one| (&one.benchmark, &one.becomes))
+            .eq(decided.iter().map(|(name, to)| (name, to)))
+        {
+            return Ok(false);
+        }
+        let mut transaction = self.database.begin(Intent::Write).await?;
+        let undo = Statement::new("UPDATE naming SET undone_us = ").bind(by.at.0);
+        let undo = undo.push(" WHERE undone_us IS NULL AND project = ").bind(self.project);
+        transaction.execute(&undo).await?;
+        for (benchmark, becomes) in decided {
+            let what =
+                format!("follows another store: {benchmark} is {}", becomes.as_deref().unwrap_or("archived"));
+            self.decide(&mut transaction, benchmark, becomes.as_deref(), by, &what).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// The names as they are while others wait to decide anything: two who rename in a circle at once do not make one.
     async fn names_in(&self, transaction: &mut Transaction) -> Result<Names, DatabaseError> {
         // An update that changes nothing, for the lock on the row.

@@ -103,6 +103,8 @@ fn queries(store: &Store) -> Vec<(&'static str, Statement)> {
         ("a session", session_sql("d", Timestamp(1))),
         ("what is acknowledged", store.acknowledged_sql("branch-2")),
         ("what was done to a project", store.audit_sql(10)),
+        ("shards", crate::shard::shards_sql(1)),
+        ("profiles of shards", crate::shard::profiles_sql(1)),
         ("publishers", store.publishers_sql()),
         ("names", store.namings_sql()),
         ("runs that are old", store.old_runs_sql("run.number", old, "main", Timestamp(100)).unwrap()),
@@ -122,7 +124,9 @@ async fn every_query_uses_an_index_on_sqlite() {
     for (name, statement) in queries(&store) {
         let explained = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql), ..statement };
         let plan = store.database.all(&explained, |row| row.text(3)).await.unwrap().join("\n");
-        assert!(plan.contains("USING") && !plan.contains("SCAN"), "{name}:\n{plan}");
+        // What a history packs into one text is no table.
+        let tables = plan.replace("SCAN points", "");
+        assert!(tables.contains("USING") && !tables.contains("SCAN"), "{name}:\n{plan}");
         // A list that is sorted anew is read to its end for each of its pages.
         let sorts = plan.contains("USE TEMP B-TREE FOR ORDER BY");
         let few = ["branches", "the latest run of a commit", "ways", "publishers", "names"].contains(&name);

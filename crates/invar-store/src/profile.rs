@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// The profile of a benchmark that is in this blob.
-    async fn read_profile(&self, benchmark: &str, blob: &str) -> Result<Profile, GetProfileError> {
+    pub(crate) async fn read_profile(&self, benchmark: &str, blob: &str) -> Result<Profile, GetProfileError> {
         let benchmark = || benchmark.to_string();
         let bytes = self.profiles.get(blob).await;
         let bytes = bytes.map_err(|source| GetProfileError::Blob { benchmark: benchmark(), source })?;
@@ -120,17 +120,17 @@ async fn put_one<'a>(
     Ok((benchmark, blobs.put(&profile::write(profile)).await?))
 }
 
-/// Writes the rows of a run that has this number.
+/// Writes the rows of a run that has this number: benchmarks, and what names their blobs.
 pub(crate) async fn insert(
     transaction: &mut Transaction,
     number: i64,
-    profiles: &[(&str, Kept)],
+    profiles: &[(&str, &str)],
 ) -> Result<(), DatabaseError> {
     for rows in profiles.chunks(ROWS) {
         let mut statement = Statement::new("INSERT INTO profile (run, benchmark, blob) VALUES ");
-        for (index, (benchmark, kept)) in rows.iter().enumerate() {
+        for (index, (benchmark, blob)) in rows.iter().enumerate() {
             statement = statement.push(if index == 0 { "(" } else { ", (" }).bind(number);
-            statement = statement.push(", ").bind(*benchmark).push(", ").bind(&kept.digest).push(")");
+            statement = statement.push(", ").bind(*benchmark).push(", ").bind(*blob).push(")");
         }
         transaction.execute(&statement).await?;
     }

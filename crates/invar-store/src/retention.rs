@@ -9,6 +9,7 @@ use invar_core::run::Timestamp;
 
 use crate::audit::{By, note};
 use crate::database::{DatabaseError, Intent, Transaction};
+use crate::shard;
 use crate::statement::Statement;
 use crate::store::Store;
 
@@ -134,6 +135,7 @@ impl Store {
                 said.push(plural(runs.len(), "run"));
             }
             if !profiles.is_empty() {
+                shard::forget_profiles(&mut transaction, &profiles).await?;
                 let gone =
                     Statement::new("DELETE FROM profile WHERE run IN ").bind_list(profiles.iter().copied());
                 transaction.execute(&gone).await?;
@@ -151,6 +153,7 @@ impl Store {
     }
 
     async fn remove_runs(&self, transaction: &mut Transaction, runs: &[i64]) -> Result<(), DatabaseError> {
+        shard::forget(transaction, runs).await?;
         for start in [
             "DELETE FROM measurement WHERE run IN ",
             "DELETE FROM profile WHERE run IN ",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use invar_core::instrument::Instrument;
@@ -13,16 +14,20 @@ use invar_core::wire::v1::{self, ReadRunError};
 use crate::blobs::{Blobs, Kept, ReadBlobError, Shelf, WriteBlobError};
 use crate::collect::{Table, named};
 use crate::database::{Database, DatabaseError, Intent, Row, Transaction};
-use crate::history::Listing;
+use crate::history::{Known, Listing};
 use crate::location::{Location, Place, bucket, place};
 use crate::measurement;
 use crate::profile::{self, Profiles};
 use crate::project::NAMELESS;
+use crate::shard;
 use crate::statement::{Statement, Value};
 use crate::summary::{select, summary};
 
 /// A put that takes longer looks at all of its blobs again. A collector's grace period is longer.
 pub(crate) const QUICK: Duration = Duration::from_secs(60);
+
+/// How many digits an id has, with those between them.
+const ID_LENGTH: usize = 36;
 
 /// The database of a directory.
 pub(crate) const FILE: &str = "invar.sqlite";
@@ -35,6 +40,8 @@ pub struct Store {
     pub(crate) blobs: Blobs,
     pub(crate) profiles: Blobs,
     pub(crate) database: Database,
+    /// What was read of runs for histories; of all projects, since an id names one run.
+    pub(crate) known: Arc<Known>,
 }
 
 /// Why there is no store to use.
@@ -204,7 +211,7 @@ impl Store {
     async fn of(database: Database, shelf: &Shelf) -> Result<Store, OpenError> {
         let blobs = shelf.runs();
         let profiles = shelf.profiles();
-        let store = Store { project: NAMELESS, blobs, profiles, database };
+        let store = Store { project: NAMELESS, blobs, profiles, database, known: Arc::default() };
         store.index_older_runs().await?;
         Ok(store)
     }
@@ -257,7 +264,9 @@ impl Store {
             }
             self.put_unnamed(&mut transaction, profiles, &kept).await?;
             measurement::insert(&mut transaction, self.project, number, run).await?;
-            profile::insert(&mut transaction, number, &kept).await?;
+            let rows: Vec<(&str, &str)> =
+                kept.iter().map(|(name, kept)| (*name, kept.digest.as_str())).collect();
+            profile::insert(&mut transaction, number, &rows).await?;
         }
         transaction.commit().await?;
         if number.is_some() {
@@ -274,7 +283,7 @@ impl Store {
         }
     }
 
-    fn insert_sql(&self, run: &Run, blob: &str) -> Statement {
+    pub(crate) fn insert_sql(&self, run: &Run, blob: &str) -> Statement {
         let summary = Summary::of(run);
         Statement::new(
             "INSERT INTO run (project, id, started_us, title, commit_id, branch, dirty, message, machine, machine_text,
@@ -302,7 +311,7 @@ impl Store {
     }
 
     /// Keeps, once more, those profiles that were there when they were put, though no row named them.
-    async fn put_unnamed(
+    pub(crate) async fn put_unnamed(
         &self,
         transaction: &mut Transaction,
         profiles: &Profiles,
@@ -337,14 +346,22 @@ impl Store {
         self.runs(&Listing { limit, ..Listing::default() }).await
     }
 
-    /// The run whose id is, starts with or ends with this text.
+    /// The run whose id is, starts with or ends with this text; of one that is made of shards also the id that it had.
     pub async fn find(&self, part: &str) -> Result<Found, DatabaseError> {
         let part = part.to_ascii_lowercase();
+        // No id is longer, and looking for the ends of ids takes a while.
+        if part.len() > ID_LENGTH {
+            return Ok(Found::None);
+        }
         // Anything else would mean something to LIKE, or is not behind `g`.
         if part.is_empty() || !part.chars().all(|digit| digit.is_ascii_hexdigit() || digit == '-') {
             return Ok(Found::None);
         }
         let mut runs = self.database.all(&self.find_sql(&part), summary).await?;
+        if let (true, Some(beginning)) = (runs.is_empty(), shard::beginning(&part)) {
+            // A shard has come since it was called so.
+            runs = self.database.all(&self.find_sql(beginning), summary).await?;
+        }
         let whole = runs.iter().position(|run| run.id == part);
         Ok(match (whole, runs.len()) {
             (_, 0) => Found::None,
@@ -355,16 +372,12 @@ impl Store {
     }
 
     pub(crate) fn find_sql(&self, part: &str) -> Statement {
-        select("run")
-            .push("WHERE project = ")
-            .bind(self.project)
-            .push(" AND (id >= ")
-            .bind(part)
-            .push(" AND id < ")
-            .bind(format!("{part}g"))
-            .push(" OR id LIKE ")
-            .bind(format!("%{part}"))
-            .push(") ORDER BY started_us DESC, id DESC")
+        let statement =
+            select("run").push("WHERE project = ").bind(self.project).push(" AND (id >= ").bind(part);
+        let statement = statement.push(" AND id < ").bind(format!("{part}g"));
+        // A whole id ends no other one.
+        let end = (part.len() < ID_LENGTH).then(|| format!("%{part}"));
+        statement.bind_some(" OR id LIKE ", end).push(") ORDER BY started_us DESC, id DESC")
     }
 
     /// The newest run with results that is as wanted. Complete runs, and runs of a clean tree, go before others.

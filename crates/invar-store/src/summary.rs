@@ -7,11 +7,8 @@ use crate::database::Row;
 use crate::statement::Statement;
 
 /// The columns that [`summary`] reads, from the first one on.
-pub(crate) const SUMMARY: &str = "run.id, run.started_us, run.title, run.commit_id, run.branch, run.dirty, run.message, \
+const SUMMARY: &str = "run.id, run.started_us, run.title, run.commit_id, run.branch, run.dirty, run.message, \
      run.machine, run.instrument, run.measured, run.failed, run.incomplete";
-
-/// How many they are.
-pub(crate) const SUMMARY_COLUMNS: usize = 12;
 
 /// A statement that selects [`SUMMARY`].
 pub(crate) fn select(from: &'static str) -> Statement {

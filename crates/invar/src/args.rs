@@ -77,6 +77,7 @@ pub enum Command {
     Push(Push),
     Pull(Pull),
     Serve(Serve),
+    Work(Work),
     Admin(Admin),
     Doctor(Doctor),
     Completions(Completions),
@@ -92,6 +93,7 @@ Examples:
   invar run -- pytest benchmarks/
   invar run --baseline v1.2 -- tox -e bench
   invar run --counts --json -- make bench > run.json
+  invar run --shard 2/4 --upload -- pytest --splits 4 --group 2
   invar run --explain-environment")]
 pub struct Run {
     /// The simulated CPU: `reference-1`, `callgrind`, one of invar.toml, or a description [default: as invar.toml
@@ -129,6 +131,14 @@ pub struct Run {
     /// The same, and end with status 4 if it fails
     #[arg(long)]
     pub upload_required: bool,
+    /// Measured is a part of the suite, whose other parts other jobs measure: `2/4` is the second of four. Of those that are
+    /// sent to it a server makes one run. The command itself measures no other part than it is told to
+    #[arg(long, value_name = "NUMBER/COUNT")]
+    pub shard: Option<String>,
+    /// What the shards of one run have in common, and those of no other [default: the run of GitHub Actions or the pipeline of
+    /// GitLab, and the job]
+    #[arg(long, value_name = "KEY", env = crate::shard::VARIABLE, hide_env_values = true, requires = "shard")]
+    pub shard_key: Option<String>,
     /// Write no progress
     #[arg(long, short)]
     pub quiet: bool,
@@ -444,6 +454,28 @@ pub struct Pull {
     pub branch: Option<String>,
 }
 
+/// Do what servers do from time to time: remove what projects do not keep any longer, and what nothing names
+///
+/// Servers do so once a day by themselves. A worker does it for all servers of a store, as many as there are, and may be one of
+/// several: each time one of them does it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  invar work --database postgres://invar@db/invar --blobs s3://bucket/invar")]
+pub struct Work {
+    /// The servers' store, as for `invar serve --team`
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
+    pub data: Option<PathBuf>,
+    /// How often
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every_seconds: u64,
+    /// Spare what is younger: an upload may be about to name it
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(120..))]
+    pub older_than_seconds: u64,
+    #[command(flatten)]
+    pub apart: Apart,
+}
+
 /// Projects and tokens of a server, on the machine that has its data
 #[derive(Debug, Args)]
 pub struct Admin {
@@ -546,6 +578,9 @@ pub enum AdminAct {
         /// Keep everything
         #[arg(long, conflicts_with_all = ["runs_days", "profiles_days"])]
         forever: bool,
+        /// Change nothing, and say what would go today
+        #[arg(long)]
+        preview: bool,
     },
     /// Remove what uploads that were cut off left behind; servers do it once a day
     Collect {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use invar_core::naming::Names;
 use invar_core::number::plural;
 use invar_core::run::{Run, Summary};
 use invar_core::source::Source;
@@ -93,6 +94,17 @@ impl Choice {
     /// What somebody has named.
     pub fn asked(run: Run) -> Choice {
         Choice::Baseline(Box::new(Baseline { run, reason: Reason::Asked }))
+    }
+
+    /// The same by the names of today.
+    #[must_use]
+    pub fn today(self, names: &Names) -> Choice {
+        match self {
+            Choice::Baseline(found) if !names.is_empty() => {
+                Choice::Baseline(Box::new(Baseline { run: names.run(&found.run), ..*found }))
+            }
+            other => other,
+        }
     }
 }
 

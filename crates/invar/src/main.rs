@@ -16,6 +16,7 @@ mod profiles;
 mod progress;
 mod remote;
 mod render;
+mod shard;
 mod sources;
 mod terminal;
 mod tokens;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let color = arguments.common.color;
     // Reading a large run takes a moment, and other pages should not wait for it; everything else does one thing at a time.
     let mut runtime = match arguments.command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Work(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().expect("the system starts a thread and a timer");

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use invar_core::config::{Config, Policy};
+use invar_core::naming::Names;
 use invar_core::run::Run;
 use invar_core::wire::config;
 use invar_runner::source;
@@ -92,7 +93,14 @@ impl Place {
     pub async fn policy(&self, run: &Run, store: Option<&Store>) -> Result<Policy, Failure> {
         let Some(store) = store else { return Ok(self.config.policy.clone()) };
         let floors = store.floors(&Comparable::with(run)).await.map_err(|error| self.database(&error))?;
-        Ok(self.config.policy.with_floors(floors))
+        Ok(self.config.policy.with_floors(floors.by(&self.names(Some(store)).await?)))
+    }
+
+    /// What benchmarks are called today, as the server that runs were pulled from has decided.
+    pub async fn names(&self, store: Option<&Store>) -> Result<Names, Failure> {
+        let Some(store) = store else { return Ok(Names::default()) };
+        let namings = store.namings().await.map_err(|error| self.database(&error))?;
+        Ok(invar_store::names(&namings))
     }
 
     fn cannot_open(&self, error: &OpenError) -> Failure {

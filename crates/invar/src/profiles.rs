@@ -32,10 +32,17 @@ pub async fn find(
     place: &Place,
 ) -> Result<Option<Profile>, Failure> {
     let Some(store) = store else { return Ok(None) };
-    store.profile(&run.id, benchmark).await.map_err(|error| match &error {
-        GetProfileError::Database(error) => place.database(error),
-        _ => Failure::of(Code::Storage, &error).help("measure again: invar run -- pytest"),
-    })
+    let names = place.names(Some(store)).await?;
+    for name in std::iter::once(benchmark).chain(names.before(benchmark)) {
+        let found = store.profile(&run.id, name).await.map_err(|error| match &error {
+            GetProfileError::Database(error) => place.database(error),
+            _ => Failure::of(Code::Storage, &error).help("measure again: invar run -- pytest"),
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// The profile of a benchmark in a run, which must be there.

@@ -43,11 +43,11 @@ pub struct Remote {
 
 /// What became of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// The server keeps it now.
-    Stored,
-    /// The server had it.
-    AlreadyThere,
+pub struct Sent {
+    /// Did the server have it before?
+    pub was_there: bool,
+    /// How many shards of its run are there, if it is one.
+    pub shards_there: Option<usize>,
 }
 
 /// A run in the server's list.
@@ -131,7 +131,15 @@ impl Remote {
                 .body(packed.clone())
         };
         let response = self.ask(Method::POST, url, request).await?;
-        Ok(if response.status() == StatusCode::CREATED { Sent::Stored } else { Sent::AlreadyThere })
+        let was_there = response.status() != StatusCode::CREATED;
+        let bytes = response.bytes().await.map_err(|error| self.failed(&error))?;
+        let said: Value = serde_json::from_slice(&bytes).map_err(|error| self.strange().because(&error))?;
+        let shards_there = said["shard"]["there"].as_array().map(Vec::len);
+        if run.shard.is_some() && shards_there.is_none() {
+            let failure = Failure::new(Code::Storage, format!("{} does not know of shards", self.url));
+            return Err(failure.help("it keeps each shard as a run of its own: bring it up to date"));
+        }
+        Ok(Sent { was_there, shards_there })
     }
 
     /// Runs of the project, as asked for.
@@ -147,6 +155,17 @@ impl Remote {
             })
         });
         listed.collect::<Option<Vec<Listed>>>().ok_or_else(|| self.strange())
+    }
+
+    /// What the project has decided about the names of benchmarks, the oldest first: what becomes what; nothing is archived.
+    pub async fn names(&self) -> Result<Vec<(String, Option<String>)>, Failure> {
+        let url = self.at(&format!("/api/v1/projects/{}/names", self.project), &[])?;
+        let answer = self.json(Method::GET, url).await?;
+        let decided = answer["names"].as_array().ok_or_else(|| self.strange())?.iter();
+        let decided = decided.map(|one| {
+            Some((one["benchmark"].as_str()?.to_string(), one["becomes"].as_str().map(str::to_string)))
+        });
+        decided.collect::<Option<Vec<_>>>().ok_or_else(|| self.strange())
     }
 
     /// Fetches a run.

@@ -81,7 +81,7 @@ pub fn overview(
 }
 
 fn text(twin: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(twin).expect("twins hold nothing that JSON cannot");
+    let mut text = serde_json::to_string(twin).expect("twins hold nothing that JSON cannot");
     text.push('\n');
     text
 }

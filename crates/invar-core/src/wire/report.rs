@@ -6,16 +6,24 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::v1::EventsTwin;
 use crate::compare::{Change, Counts, Reading, Side, Verdict};
-use crate::event::Event;
 use crate::profile::{Payer, PayingPath};
 use crate::report::{Outcome, Paid, Report, Row};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
 
-/// Writes a report as indented JSON.
+/// Writes a report as one line of JSON with a line feed at its end.
 pub fn write(report: &Report) -> String {
+    let mut text =
+        serde_json::to_string(&ReportTwin::from(report)).expect("twins hold nothing that JSON cannot");
+    text.push('\n');
+    text
+}
+
+/// Writes a report as indented JSON, for people.
+pub fn write_pretty(report: &Report) -> String {
     let mut text =
         serde_json::to_string_pretty(&ReportTwin::from(report)).expect("twins hold nothing that JSON cannot");
     text.push('\n');
@@ -126,7 +134,7 @@ struct ThresholdTwin {
 pub(super) struct ReadingTwin {
     cycles: u64,
     nanoseconds: u64,
-    events: BTreeMap<&'static str, u64>,
+    events: EventsTwin,
     diagnostics: Vec<&'static str>,
 }
 
@@ -254,11 +262,10 @@ impl<'a> From<&'a Payer> for PayerTwin<'a> {
 
 impl From<Reading> for ReadingTwin {
     fn from(reading: Reading) -> ReadingTwin {
-        let events = Event::ALL.into_iter().map(|event| (event.name(), reading.events.get(event)));
         ReadingTwin {
             cycles: reading.cost.total().0,
             nanoseconds: u64::try_from(reading.time.as_nanos()).unwrap_or(u64::MAX),
-            events: events.collect(),
+            events: EventsTwin(reading.events),
             diagnostics: reading
                 .diagnostics
                 .to_vec()

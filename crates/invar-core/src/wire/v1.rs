@@ -17,6 +17,7 @@ use crate::layouts::{Layouts, Mean, Spend};
 use crate::machine::{Machine, ParseMachineError};
 use crate::measurement::Measurement;
 use crate::run::{Exit, Run, Timestamp};
+use crate::shard::Shard;
 use crate::source::Source;
 
 /// The version this build writes, and the newest it reads.
@@ -122,6 +123,15 @@ struct RunTwin {
     warnings: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layouts: Option<LayoutsTwin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<ShardTwin>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShardTwin {
+    key: String,
+    number: u32,
+    of: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -209,7 +219,7 @@ struct BenchmarkTwin {
 }
 
 /// Counts by the names of their events, in stored order; a map sorted by name would read badly.
-struct EventsTwin(Events);
+pub(super) struct EventsTwin(pub(super) Events);
 
 impl Serialize for EventsTwin {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -265,6 +275,7 @@ impl From<&Run> for RunTwin {
             incomplete: run.incomplete.clone(),
             warnings: run.warnings.clone(),
             layouts: run.layouts.as_ref().map(LayoutsTwin::from),
+            shard: run.shard.clone().map(|Shard { key, number, of }| ShardTwin { key, number, of }),
         }
     }
 }
@@ -312,6 +323,7 @@ impl TryFrom<RunTwin> for Run {
             incomplete: twin.incomplete,
             warnings: twin.warnings,
             layouts: twin.layouts.map(Layouts::from),
+            shard: twin.shard.map(|ShardTwin { key, number, of }| Shard { key, number, of }),
         };
         run.sort();
         Ok(run)

@@ -130,14 +130,14 @@ impl Body {
         (base, head): (&Run, &Run),
         options: ReportOptions,
     ) -> Result<Body, Problem> {
-        let mut report = app.report(base, head, options).await?;
+        let whole = app.report(base, head, options).await?;
         let verdict = asked
             .value("verdict")
             .and_then(|name| Verdict::ALL.into_iter().find(|verdict| verdict.name() == name));
         let query = asked.value("q").unwrap_or_default().to_string();
-        let everything = asked.value("verdict") == Some("all") || report.changed().is_empty();
+        let everything = asked.value("verdict") == Some("all") || whole.changed().is_empty();
         let lower = query.to_lowercase();
-        report.rows.retain(|row| {
+        let mut report = whole.with(|row| {
             let shown = match verdict {
                 Some(verdict) => row.judged.verdict == verdict,
                 // Data is whole unless something was asked for; people want to see what changed.

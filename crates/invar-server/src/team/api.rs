@@ -43,7 +43,7 @@ pub(super) fn project_of(parts: &BTreeMap<String, String>) -> String {
 }
 
 /// The project of an address, entered by who asks, to do what this scope permits.
-async fn entered(
+pub(super) async fn entered(
     team: &Team,
     parts: &BTreeMap<String, String>,
     headers: &HeaderMap,
@@ -53,7 +53,7 @@ async fn entered(
 }
 
 /// The same for those who may change what holds for it, and who that is.
-async fn administered(
+pub(super) async fn administered(
     team: &Team,
     parts: &BTreeMap<String, String>,
     headers: &HeaderMap,
@@ -64,7 +64,7 @@ async fn administered(
 }
 
 /// What was to be taken away is gone, or was not there.
-fn gone(is_gone: bool, otherwise: &str) -> ApiAnswer {
+pub(super) fn gone(is_gone: bool, otherwise: &str) -> ApiAnswer {
     match is_gone {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(ApiProblem::NotFound(otherwise.to_string())),
@@ -75,7 +75,7 @@ pub(super) fn json_answer(value: &Value) -> Response {
     typed("application/json", format!("{value}\n"))
 }
 
-fn query_of(query: Option<String>) -> BTreeMap<String, String> {
+pub(super) fn query_of(query: Option<String>) -> BTreeMap<String, String> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .into_owned()
         .filter(|(_, value)| !value.is_empty())
@@ -119,7 +119,7 @@ pub async fn whoami(State(team): State<Team>, headers: HeaderMap) -> ApiAnswer {
     ))
 }
 
-/// Takes a run.
+/// Takes a run, or a shard of one.
 pub async fn put_run(
     State(team): State<Team>,
     Path(parts): Parts,
@@ -148,14 +148,23 @@ pub async fn put_run(
         Ok(read) => read?,
         Err(error) => return Err(ApiProblem::Inside(format!("the reader of an upload has ended: {error}"))),
     };
-    let put = store.put_with(&parcel.run, &parcel.profiles).await?;
+    let (run, profiles) = (&parcel.run, &parcel.profiles);
+    let mut said = json!({"id": run.id, "measured": run.measurements.len(), "profiles": profiles.len()});
+    let (put, id) = match &run.shard {
+        None => (store.put_with(run, profiles).await?, run.id.clone()),
+        Some(shard) => {
+            let gathering = store.put_shard(run, profiles).await?;
+            let id = gathering.run.id;
+            said["shard"] = json!({"run": id, "there": gathering.there, "of": shard.of});
+            (gathering.put, id)
+        }
+    };
     drop(share);
-    let address = format!("/api/v1/projects/{}/runs/{}", store.about().await?.name, parcel.run.id);
+    let address = format!("/api/v1/projects/{}/runs/{id}", store.about().await?.name);
     let status = match put {
         Put::Stored => StatusCode::CREATED,
         Put::AlreadyThere => StatusCode::OK,
     };
-    let said = json!({"id": parcel.run.id, "measured": parcel.run.measurements.len(), "profiles": parcel.profiles.len()});
     Ok((status, [(header::LOCATION, address)], json_answer(&said)).into_response())
 }
 
@@ -194,7 +203,17 @@ async fn whole(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>
 
 /// A small body of JSON.
 pub(super) async fn small(team: &Team, headers: &HeaderMap, body: Body) -> Result<Value, ApiProblem> {
-    let body = arrived(headers, body, SMALL_BYTES, team, &mut team.memory().share()).await?;
+    json_of(team, headers, body, SMALL_BYTES).await
+}
+
+/// A body of JSON that has so many bytes at most.
+pub(super) async fn json_of(
+    team: &Team,
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Value, ApiProblem> {
+    let body = arrived(headers, body, most, team, &mut team.memory().share()).await?;
     serde_json::from_slice(&body)
         .map_err(|error| ApiProblem::Unusable(format!("The body is not JSON: {error}.")))
 }

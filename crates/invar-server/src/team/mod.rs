@@ -8,12 +8,14 @@ mod acknowledge;
 mod admin;
 mod api;
 pub mod collector;
+mod looks;
+mod manage;
 pub(crate) mod memory;
 pub mod password;
 mod people;
 mod problem;
 pub mod publish;
-mod retention;
+pub mod retention;
 mod session;
 mod settings;
 mod site;
@@ -30,7 +32,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use invar_store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -175,6 +177,18 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}", get(api::run)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}/parcel", get(api::parcel)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}/profile", get(api::run_profile)),
+        ("GET", "/api/v1/projects/{owner}/{name}/overview", get(looks::overview)),
+        ("GET", "/api/v1/projects/{owner}/{name}/commits", get(looks::commits)),
+        ("GET", "/api/v1/projects/{owner}/{name}/benchmarks", get(looks::benchmarks)),
+        ("GET", "/api/v1/projects/{owner}/{name}/series", get(looks::series)),
+        ("GET", "/api/v1/projects/{owner}/{name}/comparison", get(looks::comparison)),
+        ("GET", "/api/v1/projects/{owner}/{name}/settings", get(manage::settings)),
+        ("PUT", "/api/v1/projects/{owner}/{name}/settings", put(manage::set_settings)),
+        ("GET", "/api/v1/projects/{owner}/{name}/retention", get(manage::retention)),
+        ("PUT", "/api/v1/projects/{owner}/{name}/retention", put(manage::set_retention)),
+        ("GET", "/api/v1/projects/{owner}/{name}/members", get(manage::members)),
+        ("PUT", "/api/v1/projects/{owner}/{name}/members/{account}", put(manage::set_member)),
+        ("DELETE", "/api/v1/projects/{owner}/{name}/members/{account}", delete(manage::remove_member)),
         ("GET", "/api/v1/projects/{owner}/{name}/tokens", get(api::tokens)),
         ("POST", "/api/v1/projects/{owner}/{name}/tokens", post(api::make_token)),
         ("POST", "/api/v1/projects/{owner}/{name}/tokens/exchange", post(publish::exchange)),

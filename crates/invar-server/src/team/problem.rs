@@ -2,7 +2,7 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use invar_store::{DatabaseError, GetError, GetProfileError, NotReadyError, PutError};
+use invar_store::{DatabaseError, GetError, GetProfileError, NotReadyError, PutError, PutShardError};
 use serde_json::json;
 use std::io::ErrorKind;
 
@@ -64,6 +64,9 @@ pub enum ApiProblem {
     /// That is so already.
     #[error("{0}")]
     There(String),
+    /// A shard that is of another run than those of its key.
+    #[error("The shard was not kept: {0}.")]
+    Shard(String),
     /// Another run has its id.
     #[error("Another run with this id is stored already.")]
     Taken,
@@ -96,7 +99,7 @@ impl ApiProblem {
             ApiProblem::CutOff => StatusCode::REQUEST_TIMEOUT,
             ApiProblem::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiProblem::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            ApiProblem::Taken | ApiProblem::There(_) => StatusCode::CONFLICT,
+            ApiProblem::Taken | ApiProblem::There(_) | ApiProblem::Shard(_) => StatusCode::CONFLICT,
             ApiProblem::Full => StatusCode::INSUFFICIENT_STORAGE,
             ApiProblem::Busy | ApiProblem::Away(_) | ApiProblem::Issuer { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -201,6 +204,19 @@ impl From<PutError> for ApiProblem {
                 ApiProblem::Full
             }
             error => ApiProblem::inside(&error),
+        }
+    }
+}
+
+impl From<PutShardError> for ApiProblem {
+    fn from(error: PutShardError) -> ApiProblem {
+        match error {
+            PutShardError::Put(error) => error.into(),
+            PutShardError::Before { source: GetError::Blob { source, .. }, .. } if source.is_away() => {
+                ApiProblem::away(&source)
+            }
+            error @ PutShardError::Before { .. } => ApiProblem::inside(&error),
+            error => ApiProblem::Shard(error.to_string()),
         }
     }
 }

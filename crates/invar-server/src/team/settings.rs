@@ -18,7 +18,7 @@ use super::access::now;
 use super::people::{sentence, unkept};
 use super::publish;
 use super::publish::issuers::Issuer;
-use super::retention::kept_branch;
+use super::retention::{Preview, preview};
 use super::site::project_of;
 use super::token::{Scope, Secret};
 use super::upload;
@@ -31,7 +31,7 @@ use crate::problem::Problem;
 use crate::words::{moment, rfc3339};
 
 /// The longest text of settings, and the longest name of a token, in bytes.
-const SETTINGS_BYTES: usize = 32 << 10;
+pub(super) const SETTINGS_BYTES: usize = 32 << 10;
 const TOKEN_NAME_BYTES: usize = 200;
 /// How much of what was done is shown.
 const ENTRIES: u32 = 200;
@@ -296,16 +296,13 @@ fn never(at: Option<Timestamp>) -> String {
 async fn kept(team: &Team, entered: &Entered, proposed: Option<Retention>) -> Result<Kept, Problem> {
     let saved = entered.store.retention().await?;
     let shown = proposed.unwrap_or(saved);
-    let branch = kept_branch(team, &entered.store, &entered.about).await?;
+    let Preview { branch, would_go } = preview(team, &entered.store, shown).await?;
     let days = |days: Option<u32>| days.map_or_else(String::new, |days| days.to_string());
     Ok(Kept {
         runs_days: days(shown.runs_days),
         profiles_days: days(shown.profiles_days),
         is_saved: shown == saved,
-        would: match &branch {
-            Some(branch) => entered.store.would_expire(shown, branch, now()).await?,
-            None => Expired::default(),
-        },
+        would: would_go,
         branch: branch.unwrap_or_default(),
     })
 }

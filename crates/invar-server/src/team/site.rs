@@ -10,7 +10,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use invar_core::wire::config;
 use invar_store::{Project, Store, Visibility};
 use tower::ServiceExt;
@@ -40,6 +40,14 @@ pub struct Shown {
     /// What its pages ask.
     pub app: App,
     router: Router,
+}
+
+impl Shown {
+    /// Asks for something below the project's own address.
+    pub async fn ask(self, request: Request) -> Response {
+        let Ok(response) = self.router.oneshot(request).await;
+        response
+    }
 }
 
 /// The projects that were shown last.
@@ -104,8 +112,7 @@ pub async fn project(team: Team, mut visit: Visit, mut request: Request) -> Answ
     if let Some(visitor) = visit.asked.visitor {
         request.extensions_mut().insert(visitor);
     }
-    let Ok(response) = shown.router.oneshot(request).await;
-    Ok(response)
+    Ok(shown.ask(request).await)
 }
 
 #[derive(Template)]
@@ -150,7 +157,7 @@ pub async fn projects(team: Team, visit: Visit, _request: Request) -> Answer {
 }
 
 /// Remembers a theme. It changes nothing but how this browser sees the site, so its form shows nothing secret.
-pub async fn theme(asked: Asked, body: String) -> axum::response::Response {
+pub async fn theme(asked: Asked, body: String) -> Response {
     theme::choose(asked, body).await
 }
 

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use invar_core::run::Run;
+use invar_core::shard::MOST;
 use invar_core::wire::parcel::{self, Parcel, ReadParcelError};
 use sha2::{Digest, Sha256};
 
@@ -158,6 +159,12 @@ fn check(run: &Run, limits: &Limits) -> Result<(), RefusedUpload> {
         return refuse("the run's start", "is before 1970 or after 9999");
     }
     name("the machine", &run.machine.text())?;
+    if let Some(shard) = &run.shard {
+        name("the key of the shards", &shard.key)?;
+        if !(1..=MOST).contains(&shard.of) || !(1..=shard.of).contains(&shard.number) {
+            return refuse("the shard's number", "is not one of those that there are, or they are too many");
+        }
+    }
     for measurement in &run.measurements {
         name("the name of a benchmark", &measurement.benchmark.id)?;
         name("the machine of a benchmark", &measurement.machine.text())?;

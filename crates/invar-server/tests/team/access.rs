@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use invar_core::run::Timestamp;
 use invar_server::team::addresses;
-use invar_store::NewPublisher;
+use invar_store::{NewAccount, NewPublisher, Role};
 
 use crate::fixture::{Asking, BY, PRIVATE, PUBLIC, run, sent};
 
@@ -25,6 +25,18 @@ fn rows_of_private() -> Vec<Row> {
         ("GET", "/runs/{run}", [404, 404, 200, 403, 200]),
         ("GET", "/runs/{run}/parcel", [404, 404, 200, 403, 200]),
         ("GET", "/runs/{run}/profile", [404, 404, 200, 403, 200]),
+        ("GET", "/overview", [404, 404, 200, 403, 200]),
+        ("GET", "/commits", [404, 404, 200, 403, 200]),
+        ("GET", "/benchmarks", [404, 404, 200, 403, 200]),
+        ("GET", "/series", [404, 404, 200, 403, 200]),
+        ("GET", "/comparison", [404, 404, 200, 403, 200]),
+        ("GET", "/settings", [404, 404, 403, 403, 200]),
+        ("PUT", "/settings", [404, 404, 403, 403, 200]),
+        ("GET", "/retention", [404, 404, 403, 403, 200]),
+        ("PUT", "/retention", [404, 404, 403, 403, 200]),
+        ("GET", "/members", [404, 404, 403, 403, 200]),
+        ("PUT", "/members/{account}", [404, 404, 403, 403, 200]),
+        ("DELETE", "/members/{account}", [404, 404, 403, 403, 204]),
         ("GET", "/tokens", [404, 404, 403, 403, 200]),
         ("POST", "/tokens", [404, 404, 403, 403, 201]),
         ("POST", "/tokens/exchange", [401; 5]),
@@ -49,7 +61,8 @@ fn rows_of_public() -> Vec<Row> {
         if *address == "/tokens/exchange" {
             continue;
         }
-        if *method == "GET" && !["/tokens", "/publishers"].contains(address) {
+        let of_admins = ["/tokens", "/publishers", "/settings", "/retention", "/members"];
+        if *method == "GET" && !of_admins.contains(address) {
             *expected = [200; 5];
         } else {
             (expected[0], expected[1]) = (401, 403);
@@ -89,6 +102,10 @@ async fn check(project: &str, rows: Vec<Row>) {
             environment: "",
         };
         let publisher = within.create_publisher(publisher, BY).await.unwrap().unwrap();
+        let account = NewAccount { name: "ada", password: "", admin: false };
+        asking.store.create_account(account, BY).await.unwrap();
+        let (account, _) = asking.store.account("ada").await.unwrap().unwrap();
+        within.set_member(&account, Role::Reader, BY).await.unwrap();
         let naming = within.archive_benchmark("t.py::old", BY).await.unwrap();
         let number = match address {
             _ if address.starts_with("/publishers") => publisher,
@@ -97,13 +114,20 @@ async fn check(project: &str, rows: Vec<Row>) {
         };
         let mut uri = whole(address).replace("{owner}", owner).replace("{name}", name);
         uri = uri.replace("{run}", &run(1).id).replace("{number}", &number.to_string());
-        if address.ends_with("/profile") {
-            uri.push_str("?benchmark=t.py::a");
+        uri = uri.replace("{account}", "ada");
+        match address {
+            _ if address.ends_with("/profile") => uri.push_str("?benchmark=t.py::a"),
+            "/series" => uri.push_str("?benchmark=t.py::a"),
+            "/comparison" => uri.push_str(&format!("?base={0}&head={0}", run(1).id)),
+            _ => {}
         }
         let body = match (method, address) {
             ("POST", "/runs") => sent(2),
             ("POST", "/tokens") => br#"{"name": "ci", "scopes": ["upload"]}"#.to_vec(),
             ("POST", "/tokens/exchange") => br#"{"id_token": "a.b.c"}"#.to_vec(),
+            ("PUT", "/settings") => br#"{"text": "default_branch = 'main'", "visibility": null}"#.to_vec(),
+            ("PUT", "/retention") => br#"{"runs_days": 90}"#.to_vec(),
+            ("PUT", "/members/{account}") => br#"{"role": "writer"}"#.to_vec(),
             ("POST", "/names") => br#"{"benchmark": "t.py::a", "becomes": "t.py::b"}"#.to_vec(),
             ("POST", "/publishers") => {
                 br#"{"issuer": "https://gitlab.com", "repository": "acme/other"}"#.to_vec()

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use invar_core::run::Timestamp;
 use invar_server::team::Team;
-use invar_server::team::collector::collect_if_due;
+use invar_server::team::collector::{Pace, collect_if_due};
 use invar_server::team::upload::Limits;
 use invar_store::{Role, Store};
 
@@ -25,9 +25,9 @@ async fn what_no_row_names_is_removed_by_one_server_and_what_rows_name_stays() {
     let long_ago = SystemTime::now() - Duration::from_secs(48 * 3600);
     File::options().write(true).open(&orphan).unwrap().set_modified(long_ago).unwrap();
     let servers = [0, 1].map(|_| Team::new(asking.store.clone(), Limits::default(), |_| ()));
-    let first = collect_if_due(&servers[0]).await.unwrap().expect("it is due");
+    let first = collect_if_due(&servers[0], Pace::default()).await.unwrap().expect("it is due");
     assert_eq!((first.removed, first.bytes, orphan.exists()), (1, 4, false));
-    assert_eq!(collect_if_due(&servers[1]).await.unwrap(), None, "it is done for today");
+    assert_eq!(collect_if_due(&servers[1], Pace::default()).await.unwrap(), None, "it is done for today");
     let back = asking.with("GET", &format!("{}/parcel", said.location), Some(&token), Vec::new()).await;
     assert_eq!(zstd::decode_all(&back.body[..]).unwrap(), sent(1));
 }
@@ -66,7 +66,7 @@ async fn what_a_project_does_not_keep_is_shown_before_and_goes_with_the_next_col
     assert_eq!(saved.status.as_u16(), 303);
     assert_eq!(asking.kept(PRIVATE).await, 4, "nothing goes by that");
     let server = Team::new(asking.store.clone(), Limits::default(), |_| ());
-    collect_if_due(&server).await.unwrap().expect("it is due");
+    collect_if_due(&server, Pace::default()).await.unwrap().expect("it is due");
     let mut left: Vec<String> = store.list(9).await.unwrap().into_iter().map(|run| run.id).collect();
     left.sort();
     assert_eq!(left, [run(1).id, run(3).id]);

@@ -6,6 +6,7 @@ mod collector;
 mod edge;
 mod fixture;
 mod issuer;
+mod manage;
 mod names;
 mod openapi;
 mod people;

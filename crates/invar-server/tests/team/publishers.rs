@@ -101,6 +101,21 @@ async fn a_job_of_a_trusted_publisher_uploads_without_a_secret() {
 }
 
 #[tokio::test]
+async fn what_a_forge_said_is_shown_so_often_and_no_more() {
+    let trusting = Trusting::start().await;
+    let said = trusting.key.sign(&trusting.claims_with("jti", "one"));
+    for time in 1..=20 {
+        assert_eq!(trusting.shows(PRIVATE, &said).await.status, StatusCode::OK, "{time}");
+    }
+    Trusting::is_refused(&trusting.shows(PRIVATE, &said).await, 401, "shown 20 times");
+    // Signed anew it is the same word.
+    let again = trusting.key.sign(&trusting.claims_with("jti", "one"));
+    Trusting::is_refused(&trusting.shows(PRIVATE, &again).await, 401, "shown 20 times");
+    let other = trusting.key.sign(&trusting.claims_with("jti", "two"));
+    assert_eq!(trusting.shows(PRIVATE, &other).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn what_is_forged_expired_or_for_somebody_else_lets_nobody_in() {
     let trusting = Trusting::start().await;
     let (key, claims) = (&trusting.key, trusting.issuing.claims());

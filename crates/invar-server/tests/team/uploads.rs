@@ -2,10 +2,13 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
+use invar_core::benchmark::Benchmark;
 use invar_core::run::Run;
+use invar_core::shard::Shard;
 use invar_core::source::Source;
 use invar_core::wire::{parcel, v1};
 use invar_server::team::upload::sha256;
+use serde_json::Value;
 
 use crate::fixture::{Asking, PRIVATE, PUBLIC, Said, run, runs, sent};
 
@@ -176,4 +179,57 @@ async fn a_store_that_cannot_be_written_says_so_and_keeps_nothing() {
     assert_eq!(asking.kept(PRIVATE).await, 0);
     std::fs::remove_file(asking.folder.path().join("blobs")).unwrap();
     assert_eq!(upload(&asking, &token, sent(1), &[]).await.status, StatusCode::CREATED);
+}
+
+/// A shard of two of a run, with a benchmark of its own.
+fn shard(number: u32) -> Run {
+    let mut run = run(number);
+    run.source = self::run(1).source;
+    run.measurements[0].benchmark = Benchmark::named(&format!("t.py::{number}"));
+    run.shard = Some(Shard { key: "k".to_string(), number, of: 2 });
+    run
+}
+
+#[tokio::test]
+async fn shards_become_one_run_that_pages_show() {
+    let asking = Asking::new().await;
+    let token = asking.token(PRIVATE, "read upload", None).await;
+    let first = upload(&asking, &token, v1::write(&shard(2)), &[]).await;
+    assert_eq!(
+        (first.status, &first.json()["shard"]["there"]),
+        (StatusCode::CREATED, &serde_json::json!([2]))
+    );
+    let page = |address: &str| format!("/{PRIVATE}{address}");
+    let before = first.json()["shard"]["run"].as_str().unwrap().to_string();
+    let said = asking.with("GET", &page(&format!("/runs/{before}")), Some(&token), Vec::new()).await.text();
+    assert!(said.contains("shard 1 of 2 has not come"), "{said}");
+    let last = upload(&asking, &token, v1::write(&shard(1)), &[]).await;
+    assert_eq!(upload(&asking, &token, v1::write(&shard(2)), &[]).await.status, StatusCode::OK);
+    let run = asking.with("GET", &last.location, Some(&token), Vec::new()).await.json();
+    assert_eq!((run["measurements"].as_array().map(Vec::len), &run["incomplete"]), (Some(2), &Value::Null));
+    assert_eq!(asking.kept(PRIVATE).await, 1);
+    // The address that the first one gave still leads there.
+    let said = asking.with("GET", &page(&format!("/runs/{before}")), Some(&token), Vec::new()).await;
+    assert_eq!(said.location, page(&format!("/runs/{}", run["id"].as_str().unwrap())), "{}", said.text());
+}
+
+#[tokio::test]
+async fn a_shard_that_does_not_belong_to_the_others_is_refused() {
+    let asking = Asking::new().await;
+    let token = asking.token(PRIVATE, "upload", None).await;
+    upload(&asking, &token, v1::write(&shard(1)), &[]).await;
+    let other = Run { source: run(2).source, ..shard(2) };
+    refused(&upload(&asking, &token, v1::write(&other), &[]).await, 409, "shard 2 has the commit");
+    let mut three = shard(2);
+    three.shard.as_mut().unwrap().of = 3;
+    refused(
+        &upload(&asking, &token, v1::write(&three), &[]).await,
+        409,
+        "one of 3, and others with its key are of 2",
+    );
+    for (number, of) in [(0, 2), (3, 2), (1, 1001)] {
+        let mut none = shard(2);
+        none.shard = Some(Shard { key: "k".to_string(), number, of });
+        refused(&upload(&asking, &token, v1::write(&none), &[]).await, 422, "the shard's number");
+    }
 }

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 9] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -308,6 +308,35 @@ pub(crate) const MIGRATIONS: [&str; 9] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX attempt_since ON attempt (since_us);
     PRAGMA user_version = 9;
+",
+    r"
+    CREATE TABLE gathering (         -- of the shards of one run
+        number INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of one that is gone
+        project INTEGER NOT NULL REFERENCES project (number),
+        shard_key TEXT NOT NULL,     -- what they have in common
+        shards INTEGER NOT NULL,     -- how many there will be
+        run INTEGER REFERENCES run (number), -- what is made of those that are there
+        UNIQUE (project, shard_key)
+    ) STRICT;
+    CREATE INDEX gathering_run ON gathering (run);
+    CREATE TABLE shard (
+        gathering INTEGER NOT NULL REFERENCES gathering (number),
+        number INTEGER NOT NULL,     -- from 1
+        id TEXT NOT NULL,            -- as it was given by who measured it
+        started_us INTEGER NOT NULL,
+        blob TEXT NOT NULL,          -- SHA-256 of the shard as JSON
+        PRIMARY KEY (gathering, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX shard_blob ON shard (blob);
+    CREATE TABLE shard_profile (
+        gathering INTEGER NOT NULL REFERENCES gathering (number),
+        number INTEGER NOT NULL,     -- of the shard
+        benchmark TEXT NOT NULL,
+        blob TEXT NOT NULL,
+        PRIMARY KEY (gathering, number, benchmark)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX shard_profile_blob ON shard_profile (blob);
+    PRAGMA user_version = 10;
 ",
 ];
 

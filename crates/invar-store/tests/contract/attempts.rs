@@ -32,6 +32,20 @@ pub async fn who_was_right_counts_no_more(store: Store) {
     }
 }
 
+pub async fn what_may_be_done_so_often_is_counted_until_then(store: Store) {
+    let [one, _] = counted(["one", "another"], 2);
+    let until = Timestamp(10 * MINUTE_US);
+    for expected in [true, true, false, false] {
+        assert_eq!(store.may_still(&one, until, WINDOW).await.unwrap(), expected);
+    }
+    // Who signs in meanwhile lets nothing be forgotten before its time.
+    let others = counted(["ada here", "here"], 3);
+    assert!(store.may_try(&others, Timestamp(10 * MINUTE_US - 1), WINDOW).await.unwrap());
+    assert!(!store.may_still(&one, until, WINDOW).await.unwrap());
+    assert!(store.may_try(&others, until, WINDOW).await.unwrap());
+    assert!(store.may_still(&one, until, WINDOW).await.unwrap());
+}
+
 pub async fn of_many_attempts_at_once_no_more_get_through(store: Store) {
     let tries = (0..12).map(|number| {
         let store = store.clone();

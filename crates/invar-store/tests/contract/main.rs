@@ -13,6 +13,7 @@ mod publishers;
 mod retention;
 #[path = "../engines/server.rs"]
 mod server;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -44,6 +45,7 @@ use people::*;
 use projects::*;
 use publishers::*;
 use retention::*;
+use shards::*;
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -107,12 +109,21 @@ macro_rules! contract {
                 who_fails_often_waits_until_the_window_is_over,
                 who_was_right_counts_no_more,
                 of_many_attempts_at_once_no_more_get_through,
+                what_may_be_done_so_often_is_counted_until_then,
                 what_is_old_goes_from_other_branches_and_stays_on_the_default_one,
                 more_than_goes_at_once_goes_and_for_ever_nothing_does,
                 a_benchmark_is_renamed_or_archived_until_that_is_taken_back,
                 names_lead_in_no_circle_whoever_decides_at_once,
+                names_follow_what_another_store_has_decided,
                 a_publisher_is_its_projects_until_it_is_removed,
                 a_publishers_token_is_worth_something_until_it_expires_or_the_publisher_is_gone,
+                shards_become_one_run_that_says_what_is_missing,
+                the_order_of_shards_means_nothing_and_a_retry_changes_nothing,
+                a_shard_that_was_measured_again_takes_the_place_of_the_first,
+                a_shard_of_another_run_is_refused_and_changes_nothing,
+                of_shards_at_once_none_is_lost,
+                shards_name_their_blobs_until_their_run_goes,
+                shards_are_copied_and_others_may_follow,
             );
         }
     };

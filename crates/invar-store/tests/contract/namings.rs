@@ -54,3 +54,14 @@ pub async fn names_lead_in_no_circle_whoever_decides_at_once(store: Store) {
     let done: Vec<bool> = join_all(renames).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(done.iter().filter(|done| **done).count(), 5, "{done:?}");
 }
+
+pub async fn names_follow_what_another_store_has_decided(store: Store) {
+    store.archive_benchmark("mine", by(1)).await.unwrap();
+    let decided = [("a".to_string(), Some("b".to_string())), ("c".to_string(), None)];
+    assert!(store.follow_names(&decided, by(2)).await.unwrap());
+    assert!(!store.follow_names(&decided, by(3)).await.unwrap());
+    let names = invar_store::names(&store.namings().await.unwrap());
+    assert_eq!((names.today("a"), names.is_archived("c"), names.is_archived("mine")), ("b", true, false));
+    assert!(store.follow_names(&[], by(4)).await.unwrap());
+    assert_eq!(store.namings().await.unwrap(), []);
+}

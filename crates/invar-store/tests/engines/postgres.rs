@@ -5,8 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::server::{Server, folder, missing, unused};
+
+/// Does a cluster that is started from now on write through to the disk? Nothing that is tested outlives the machine, but where
+/// it is measured that costs something.
+pub static IS_DURABLE: AtomicBool = AtomicBool::new(false);
 
 struct Postgres {
     server: Server,
@@ -47,8 +52,8 @@ pub fn cluster() -> Option<(PathBuf, PathBuf, Command)> {
     done(initdb.arg(&data));
     let mut postgres = run("postgres");
     postgres.arg("-D").arg(&data).arg("-k").arg(&folder);
-    // Nothing that is tested here outlives the machine.
-    for setting in ["listen_addresses=", "fsync=off", "max_connections=300"] {
+    let fsync = if IS_DURABLE.load(Ordering::Relaxed) { "fsync=on" } else { "fsync=off" };
+    for setting in ["listen_addresses=", fsync, "max_connections=300"] {
         postgres.args(["-c", setting]);
     }
     Some((programs, folder, postgres))

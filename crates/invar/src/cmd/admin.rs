@@ -5,8 +5,10 @@ use std::time::Duration;
 use invar_core::number::plural;
 use invar_core::run::Timestamp;
 use invar_server::team::publish::{self, Forge};
+use invar_server::team::retention::{self, Preview};
 use invar_server::team::token::{Scope, Secret};
-use invar_server::team::{is_reserved, password};
+use invar_server::team::upload::Limits;
+use invar_server::team::{Team, is_reserved, password};
 use invar_store::{By, NameError, NewAccount, NewPublisher, NewToken, Retention, Role, Store, Visibility};
 
 use super::login::read_secret;
@@ -75,7 +77,7 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             let within = entered(&project, &store, &place).await?;
             benchmark(&within, &name, rename.as_deref(), archive, &place).await?;
         }
-        AdminAct::Retention { project, runs_days, profiles_days, forever } => {
+        AdminAct::Retention { project, runs_days, profiles_days, forever, preview } => {
             let within = entered(&project, &store, &place).await?;
             let mut kept = within.retention().await.map_err(|error| place.database(&error))?;
             if forever || runs_days.is_some() || profiles_days.is_some() {
@@ -83,10 +85,16 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
                     runs_days: runs_days.or(kept.runs_days).filter(|_| !forever),
                     profiles_days: profiles_days.or(kept.profiles_days).filter(|_| !forever),
                 };
-                let done = within.set_retention(kept, by(now())).await;
-                done.map_err(|error| place.database(&error))?;
+                if !preview {
+                    let done = within.set_retention(kept, by(now())).await;
+                    done.map_err(|error| place.database(&error))?;
+                }
             }
-            print(format!("  {project} keeps {}.\n", kept.shown()))?;
+            if preview {
+                would_go(&project, kept, &store, &within).await?;
+            } else {
+                print(format!("  {project} keeps {}.\n", kept.shown()))?;
+            }
         }
         AdminAct::Collect { older_than_hours } => {
             let collected = store.collect(Duration::from_secs(older_than_hours * 3600)).await;
@@ -125,6 +133,25 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     }
     store.close().await;
     Ok(Code::Well)
+}
+
+/// Says what would go today if a project kept things so long.
+async fn would_go(project: &str, kept: Retention, store: &Store, within: &Store) -> Result<(), Failure> {
+    let team = Team::new(store.clone(), Limits::default(), super::serve::log);
+    let seen = retention::would_go(&team, within, kept).await;
+    let Preview { branch, would_go } = seen.map_err(|why| Failure::new(Code::Storage, why))?;
+    let Some(branch) = branch else {
+        return print(format!(
+            "  Nothing would go: nobody says which branch of {project} is the default one.\n"
+        ));
+    };
+    print(format!(
+        "  If {project} kept {}, {} and the profiles of {} would go today; runs of `{}` stay.\n",
+        kept.shown(),
+        plural(would_go.runs as usize, "run"),
+        plural(would_go.profiles as usize, "run"),
+        one_line(&branch)
+    ))
 }
 
 /// The store within a project.

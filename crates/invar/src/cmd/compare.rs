@@ -2,6 +2,7 @@
 
 use invar_core::compare::{CompareError, Comparison};
 use invar_core::config::Policy;
+use invar_core::naming::Names;
 use invar_core::profile::{Both, PAYERS, Why};
 use invar_core::report::{Outcome, Paid, Report, ReportOptions};
 use invar_core::run::Run;
@@ -29,7 +30,7 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     }
     let view = stdout(common.color);
     if arguments.json {
-        print(wire::report::write(&report))?;
+        print(wire::report::write_pretty(&report))?;
     } else if arguments.csv {
         let nothing = Run { measurements: Vec::new(), ..candidate.clone() };
         let base = match &choice {
@@ -66,7 +67,13 @@ pub async fn sides(sides: &Sides, place: &Place) -> Result<(Run, Choice), Failur
         (None, Some(store)) => choose(&candidate, place, store).await?,
         (None, None) => Choice::None(format!("No runs are stored in {}.", place.store.display())),
     };
-    Ok((candidate, choice))
+    let names = place.names(store.as_ref()).await?;
+    Ok((today(&names, &candidate), choice.today(&names)))
+}
+
+/// A run by the names of today.
+pub fn today(names: &Names, run: &Run) -> Run {
+    if names.is_empty() { run.clone() } else { names.run(run) }
 }
 
 /// The report of a candidate, which says what it is compared with and why.

@@ -16,6 +16,7 @@ mod run;
 mod serve;
 mod show;
 mod verify;
+mod work;
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Code, Failure};
@@ -38,6 +39,7 @@ pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failu
         Command::Admin(arguments) => admin::admin(arguments, &common).await,
         Command::Doctor(arguments) => doctor::doctor(arguments, &common),
         Command::Serve(arguments) => serve::serve(arguments, &common).await,
+        Command::Work(arguments) => work::work(arguments, &common).await,
         Command::Completions(arguments) => completions::completions(arguments),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use invar_core::number::plural;
+use invar_core::run::Timestamp;
 use invar_runner::source;
-use invar_store::Put;
+use invar_store::{By, Put};
 
 use crate::args::{Common, Pull};
 use crate::baseline::{FAR, line};
@@ -12,7 +14,7 @@ use crate::exit::{Code, Failure};
 use crate::place::Place;
 use crate::remote::{Listed, Remote};
 use crate::render::one_line;
-use crate::terminal::print;
+use crate::terminal::{print, say};
 
 /// How many runs of a branch are looked through.
 const RUNS: &str = "500";
@@ -37,13 +39,20 @@ pub async fn pull(arguments: Pull, common: &Common) -> Result<Code, Failure> {
         return Err(Failure::new(Code::Usage, error));
     };
     let parcel = remote.pull(&id).await?;
+    let decided = remote.names().await?;
     let store = place.store().await?;
+    let by = By { who: "invar pull", at: Timestamp(jiff::Timestamp::now().as_microsecond()) };
+    let is_new = store.follow_names(&decided, by).await.map_err(|error| place.database(&error))?;
     let word = match keep(&parcel.run, &parcel.profiles, &place, &store).await? {
         Put::Stored => "Fetched",
         Put::AlreadyThere => "Already there:",
     };
     let title = one_line(&parcel.run.title());
     print(format!("  {word} run {} ({title}) from {}.\n", parcel.run.short_id(), remote.url))?;
+    if is_new {
+        let said = plural(decided.len(), "benchmark");
+        say(&format!("  As in {}, {said} renamed or archived.\n", one_line(&remote.project)));
+    }
     Ok(Code::Well)
 }
 

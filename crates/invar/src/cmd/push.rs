@@ -32,7 +32,7 @@ pub async fn push(arguments: Push, common: &Common) -> Result<Code, Failure> {
     }
     for run in &runs {
         let sent = send(run, store.as_ref(), &remote).await?;
-        print(format!("  {}\n", sentence(run, sent, &remote)))?;
+        print(format!("  {}\n", sentence(run, &sent, &remote)))?;
     }
     Ok(Code::Well)
 }
@@ -47,11 +47,16 @@ pub async fn send(run: &Run, store: Option<&Store>, remote: &Remote) -> Result<S
 }
 
 /// What became of it.
-pub fn sentence(run: &Run, sent: Sent, remote: &Remote) -> String {
+pub fn sentence(run: &Run, sent: &Sent, remote: &Remote) -> String {
+    let shard = run.shard.clone();
     let (run, project) =
         (format!("run {} ({})", run.short_id(), one_line(&run.title())), one_line(&remote.project));
-    match sent {
-        Sent::Stored => format!("Sent {run} to {project} at {}.", remote.url),
-        Sent::AlreadyThere => format!("{project} at {} has {run} already.", remote.url),
+    let part = match (&shard, sent.shards_there) {
+        (Some(shard), Some(there)) => format!(": {}, of which {there} are there", shard.shown()),
+        _ => String::new(),
+    };
+    match sent.was_there {
+        false => format!("Sent {run} to {project} at {}{part}.", remote.url),
+        true => format!("{project} at {} has {run} already{part}.", remote.url),
     }
 }

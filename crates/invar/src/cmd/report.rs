@@ -23,7 +23,7 @@ pub async fn report(arguments: Report, common: &Common) -> Result<Code, Failure>
     let format = if arguments.json { Format::Json } else { arguments.format };
     let text = match format {
         Format::Markdown => markdown(&report, &Marker::default()),
-        Format::Json => wire::report::write(&report),
+        Format::Json => wire::report::write_pretty(&report),
         // A terminal's colours are of no use in a file.
         Format::Terminal if arguments.output.is_some() => {
             render::report::report(&report, View { colour: Colour::Plain, ..view })

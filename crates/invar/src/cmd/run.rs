@@ -11,6 +11,7 @@ use invar_core::config::Policy;
 use invar_core::instrument::Instrument;
 use invar_core::layouts::Spend;
 use invar_core::machine::Machine;
+use invar_core::naming::Names;
 use invar_core::run::{Exit, Run, Timestamp};
 use invar_core::wire::{explain, v1};
 use invar_runner::{Event, Options, Outcome, Output, RunError, run_in_layouts};
@@ -18,7 +19,7 @@ use invar_store::{Comparable, Profiles};
 
 use crate::args::{self, Common};
 use crate::baseline::{Choice, choose};
-use crate::cmd::compare::unlike;
+use crate::cmd::compare::{today, unlike};
 use crate::cmd::import::keep;
 use crate::cmd::push::sentence;
 use crate::exit::{Code, Failure};
@@ -30,6 +31,7 @@ use crate::remote::Remote;
 use crate::render;
 use crate::render::run::{Kept, footer};
 use crate::render::table::Paint;
+use crate::shard;
 use crate::terminal::{print, say, stderr, stdout};
 
 /// Says on the command line that there is to be no baseline.
@@ -64,6 +66,8 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         id: None,
         output: Output::default(),
     };
+    let shard = arguments.shard.as_deref().map(|shard| shard::shard(shard, arguments.shard_key.as_deref()));
+    let shard = shard.transpose()?;
     let remote = (arguments.upload || arguments.upload_required).then(|| Remote::find(&place));
     let remote = match remote {
         Some(Err(failure)) if arguments.upload_required => return Err(failure),
@@ -101,7 +105,8 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         progress.on(event);
     });
     progress.end();
-    let Outcome { run, profiles } = outcome.map_err(|error| not_run(&error))?;
+    let Outcome { mut run, profiles } = outcome.map_err(|error| not_run(&error))?;
+    run.shard = shard;
 
     let kept = match &store {
         Some(store) if !arguments.no_store => {
@@ -119,7 +124,9 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
     };
     // What is not known of noise is no reason to lose the run.
     let policy = place.policy(&run, store.as_ref()).await.unwrap_or_else(|_| place.config.policy.clone());
-    show(&run, &choice, &policy, kept.as_ref().ok().and_then(Option::as_deref), &arguments, common)?;
+    let names = place.names(store.as_ref()).await.unwrap_or_default();
+    let choice = choice.today(&names);
+    show(&run, &names, &choice, &policy, kept.as_ref().ok().and_then(Option::as_deref), &arguments, common)?;
     if let Err(failure) = kept {
         return Err(elsewhere(&run, failure));
     }
@@ -141,7 +148,7 @@ async fn upload(
         return Ok(());
     }
     let sent = match &remote {
-        Ok(remote) => remote.push(run, profiles).await.map(|sent| sentence(run, sent, remote)),
+        Ok(remote) => remote.push(run, profiles).await.map(|sent| sentence(run, &sent, remote)),
         Err(failure) => Err(Failure::new(failure.code, failure.sentence())),
     };
     match sent {
@@ -228,6 +235,7 @@ async fn named_baseline(name: &str, options: &Options, place: &Place) -> Result<
 
 fn show(
     run: &Run,
+    names: &Names,
     choice: &Choice,
     policy: &Policy,
     kept: Option<&Path>,
@@ -237,6 +245,7 @@ fn show(
     if arguments.json {
         return print(v1::write_pretty(run));
     }
+    let run = &today(names, run);
     let view = stdout(common.color);
     let mut comparison = None;
     let below = match choice {

@@ -93,7 +93,8 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         }),
     };
     let edge = Edge::new(settings);
-    let collecting = team.clone().map(|team| tokio::spawn(collector::keep_collecting(team)));
+    let collecting =
+        team.clone().map(|team| tokio::spawn(collector::keep_collecting(team, collector::Pace::default())));
     let watched = watch.map(|(listener, settings)| {
         let router = watch::router(Watched { edge: edge.clone(), store: store.clone(), team });
         tokio::spawn(async move { Edge::new(settings).serve(listener, router, std::future::pending()).await })
@@ -155,7 +156,7 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
 }
 
 /// What went wrong on this side.
-fn log(line: &str) {
+pub(super) fn log(line: &str) {
     say(&format!("invar: {line}\n"));
 }
 
@@ -173,7 +174,7 @@ fn tell(access: &Access) {
 }
 
 /// Ready at Ctrl-C, or when a service manager says to stop.
-fn stop() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     Ok(async move {

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -55,6 +55,18 @@ impl Team {
         Server::start(&self.sandbox, &arguments)
     }
 
+    /// A worker, which collects as often and as early as it may.
+    fn work(&self) -> Worker {
+        let mut worker = self.sandbox.command(env!("CARGO_BIN_EXE_invar"));
+        worker.args(["work", "--every-seconds", "1", "--older-than-seconds", "120"]).args(&self.arguments);
+        let mut child = worker.stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "Working. Stop with Ctrl-C.\n");
+        Worker { child, said }
+    }
+
     /// The status of the answer, if there is one.
     fn send(&self, address: &str, body: &[u8]) -> Option<u16> {
         let head = format!("POST {RUNS} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
@@ -66,6 +78,30 @@ impl Team {
         let (status, packed) =
             ask(address, &self.token, &format!("GET {RUNS}/{id}/parcel HTTP/1.1\r\n"), &[])?;
         (status == 200).then(|| zstd::decode_all(&packed[..]).unwrap())
+    }
+}
+
+/// A worker that ends with the test.
+struct Worker {
+    child: Child,
+    said: BufReader<ChildStderr>,
+}
+
+impl Worker {
+    /// Kills it, at whatever instruction it is. It has had nothing to complain of.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -425,8 +461,8 @@ fn a_full_disk_is_said_and_costs_nothing_that_was_kept() {
     server.kill();
 }
 
-/// Two servers on one database and one bucket. Runs are sent to both at once, each several times, while one server is
-/// killed in the middle, as often as `INVAR_SOAK_ROUNDS` says: once, where nobody does.
+/// Two servers and two workers on one database and one bucket. Runs are sent to both servers at once, each several times, while
+/// one of them and one of the workers is killed in the middle, as often as `INVAR_SOAK_ROUNDS` says: once, where nobody does.
 #[test]
 fn a_server_that_is_killed_loses_nothing_that_it_said_it_kept() {
     const SENDERS: usize = 16;
@@ -435,6 +471,7 @@ fn a_server_that_is_killed_loses_nothing_that_it_said_it_kept() {
     let (Some(database), Some(blobs)) = (postgres::part(), bucket::part()) else { return };
     let team = Team::of(&["--database", &database, "--blobs", &blobs]);
     let mut stays = team.serve();
+    let mut workers = [team.work(), team.work()];
     let (mut acknowledged, mut lost_answers) = (BTreeSet::new(), 0);
     for round in 0..rounds {
         let dies = team.serve();
@@ -473,6 +510,8 @@ fn a_server_that_is_killed_loses_nothing_that_it_said_it_kept() {
                 thread::yield_now();
             }
             dies.kill();
+            let fresh = team.work();
+            std::mem::replace(&mut workers[round % 2], fresh).kill();
         });
         lost_answers += unanswered.into_inner();
         let kept = kept.into_inner().unwrap();
@@ -493,6 +532,7 @@ fn a_server_that_is_killed_loses_nothing_that_it_said_it_kept() {
         assert_eq!(team.fetch(&stays.address, &id), Some(sent), "{id}");
     }
     stays.kill();
+    workers.into_iter().for_each(Worker::kill);
     let (orphans, left, there) = within(&team.arguments, async |store| {
         let orphans = store.collect(Duration::ZERO).await.unwrap().removed;
         let left = store.collect(Duration::ZERO).await.unwrap().removed;

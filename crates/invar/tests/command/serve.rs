@@ -101,7 +101,7 @@ fn a_checkout_shows_its_history_while_it_is_measured_and_stops_when_told() {
     );
     let (status, history) = server.get("/b/tests/test_fibo.py::big.json");
     assert_eq!(status, "HTTP/1.1 200 OK");
-    assert!(history.contains("\"verdict\": \"regressed\""), "{history}");
+    assert!(history.contains("\"verdict\":\"regressed\""), "{history}");
 
     server.signal("TERM");
     let said = server.end(&sandbox);

@@ -62,6 +62,61 @@ fn a_run_that_was_uploaded_is_fetched_in_another_checkout() {
 }
 
 #[test]
+fn shards_of_a_suite_become_one_run_on_the_server() {
+    let team = Team::start();
+    let base = team.checkout();
+    assert_eq!(team.login(&base, &team.token).status, 0);
+    assert_eq!(base.run(&["--upload"], &SUITE).status, 0);
+    // Two jobs, each with a checkout of its own.
+    let shards = [("1/2", &SUITE[..2]), ("2/2", &SUITE[2..])];
+    for (number, (shard, suite)) in shards.into_iter().enumerate() {
+        let job = team.checkout();
+        assert_eq!(team.login(&job, &team.token).status, 0);
+        assert_eq!(job.invar(&["pull"]).status, 0);
+        let said = job.run(&["--shard", shard, "--shard-key", "17", "--upload"], suite);
+        assert_eq!(said.status, 0, "{}", said.whole());
+        let there = format!("shard {} of 2, of which {} are there.", number + 1, number + 1);
+        assert!(said.stderr.contains(&there), "{}", said.whole());
+        // What the other one measures is not dropped.
+        let compared = job.invar(&["compare"]);
+        assert!(compared.status == 0 && !compared.stdout.contains("dropped"), "{}", compared.whole());
+        assert_eq!(job.invar(&["push"]).status, 0, "what is there may be sent again");
+    }
+    let there = team.checkout();
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    assert_eq!(there.invar(&["pull"]).status, 0);
+    let shown = there.invar(&["show", "--json"]).stdout;
+    for (benchmark, _) in SUITE {
+        assert!(shown.contains(benchmark), "{shown}");
+    }
+    let said = there.run(&["--shard", "3/2"], &SUITE);
+    assert!(said.status == 2 && said.stderr.contains("--shard `3/2` is no shard"), "{}", said.whole());
+    let said = there.run(&["--shard", "1/2"], &SUITE);
+    assert!(said.status == 2 && said.stderr.contains("INVAR_SHARD_KEY"), "{}", said.whole());
+}
+
+#[test]
+fn a_benchmark_that_the_server_has_renamed_is_compared_here() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+    let rename = ["benchmark", "acme/fib", SUITE[0].0, "--rename", "tests/test_fibo.py::large"];
+    let said = team.sandbox.invar(&[&["admin", "--data", "data"], &rename[..]].concat());
+    assert_eq!(said.status, 0, "{}", said.whole());
+    let there = team.checkout();
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    let said = there.invar(&["pull"]);
+    assert!(said.status == 0 && said.stderr.contains("1 benchmark renamed or archived"), "{}", said.whole());
+    let renamed = [("tests/test_fibo.py::large", 2 * SUITE[0].1), SUITE[1], SUITE[2]];
+    assert_eq!(there.run(&[], &renamed).status, 0);
+    let said = there.invar(&["compare"]);
+    assert_eq!(said.status, 1, "{}", said.whole());
+    let one_regressed = said.stdout.contains("test_fibo.py::large") && !said.stdout.contains("dropped");
+    assert!(one_regressed, "{}", said.whole());
+}
+
+#[test]
 fn a_token_that_is_none_is_not_kept() {
     let team = Team::start();
     let here = team.checkout();
@@ -151,4 +206,7 @@ fn names_and_retention_are_said_where_the_data_is() {
     assert_eq!(retention(&["--runs-days", "30"]), some);
     assert_eq!(retention(&[]), some);
     assert_eq!(retention(&["--forever"]), forever);
+    let nothing = "  Nothing would go: nobody says which branch of acme/fib is the default one.\n";
+    assert_eq!(retention(&["--profiles-days", "1", "--preview"]), nothing);
+    assert_eq!(retention(&[]), forever);
 }

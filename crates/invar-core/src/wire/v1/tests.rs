@@ -98,6 +98,7 @@ prop_compose! {
         ]),
         words in proptest::collection::vec(".{0,8}", 0..3),
         layouts in proptest::option::of(layouts()),
+        shard in proptest::option::of((".{0,8}", any::<u32>(), any::<u32>())),
     ) -> Run {
         let mut run = Run::started("0190f3c2-1111-7000-8000-00000000abcd", Timestamp(started), machine);
         run.environment.0.insert("runtime".to_string(), facts);
@@ -111,6 +112,7 @@ prop_compose! {
         run.took_micros = took_micros;
         run.exit = exit;
         run.layouts = layouts;
+        run.shard = shard.map(|(key, number, of)| Shard { key, number, of });
         run.sort();
         run
     }

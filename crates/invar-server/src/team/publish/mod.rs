@@ -12,17 +12,23 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use invar_core::config::Pattern;
 use invar_core::run::Timestamp;
-use invar_store::{By, NewPublisher, NewToken, Publisher};
+use invar_store::{By, Counted, NewPublisher, NewToken, Publisher};
 use serde_json::{Value, json};
 
 use super::Team;
 use super::access::now;
 use super::api::{ApiAnswer, Parts, json_answer, project_of, small};
+use super::password::WINDOW;
 use super::problem::ApiProblem;
 use super::token::{Scope, Secret};
+use super::upload::sha256;
 
 /// How long a token is worth something that a job gets.
 const LASTS_S: i64 = 30 * 60;
+/// How often an identity token may be shown.
+const SHOWN_MOST: u32 = 20;
+/// For how long one is still good when it has ended, by other clocks than ours.
+const LEEWAY_S: i64 = 60;
 /// What it permits: to send runs, and to fetch what they are compared with.
 const SCOPES: [Scope; 2] = [Scope::Read, Scope::Upload];
 /// The longest name of a repository, a pattern of branches or an environment, in bytes.
@@ -174,6 +180,18 @@ pub async fn exchange(
     let Some(publisher) = publishers.into_iter().find(|publisher| identity.is_of(publisher)) else {
         return Err(stranger());
     };
+    // The commands of a job may show it each, and whoever has found it in a log no longer than that.
+    let named =
+        claims["jti"].as_str().map_or_else(|| claims.to_string(), |id| format!("{} {id}", issuer.url));
+    let counted = Counted { digest: sha256(format!("identity {named}").as_bytes()), most: SHOWN_MOST };
+    // It has an end, which need not be whole seconds. The number is far from where floats end.
+    let end = claims["exp"].as_f64().unwrap_or_default() as i64;
+    let until = Timestamp(end.saturating_add(LEEWAY_S).saturating_mul(1_000_000));
+    if !team.store().may_still(&counted, until, WINDOW).await? {
+        return Err(ApiProblem::Identity(format!(
+            "it has been shown {SHOWN_MOST} times, which is as often as it may be"
+        )));
+    }
     let Some(secret) = Secret::draw() else {
         return Err(ApiProblem::Inside("the system has no randomness to give".to_string()));
     };

@@ -1,0 +1,43 @@
+//! `invar work`: what a team's server does from time to time, by a process that serves nobody.
+
+use std::time::Duration;
+
+use invar_server::team::Team;
+use invar_server::team::collector::{self, Pace};
+use invar_server::team::upload::Limits;
+
+use super::serve::{log, stop};
+use crate::args::{Common, Work};
+use crate::exit::{Code, Failure};
+use crate::place::Place;
+use crate::terminal::say;
+
+/// Works until it is told to stop.
+pub async fn work(arguments: Work, common: &Common) -> Result<Code, Failure> {
+    let mut place = Place::find(common)?;
+    match arguments.data.or_else(|| common.store.clone()) {
+        Some(data) => place.store = data,
+        None if arguments.apart.database.is_some() => {}
+        None => {
+            return Err(Failure::new(Code::Usage, "whose work is not said").help(
+                "the store that the servers are given: invar work --data /var/lib/invar, or --database URL",
+            ));
+        }
+    }
+    let store = place.store_of_a_server(&arguments.apart).await?;
+    let stop =
+        stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
+    let team = Team::new(store.clone(), Limits::default(), log);
+    let pace = Pace {
+        every: Duration::from_secs(arguments.every_seconds),
+        grace: Duration::from_secs(arguments.older_than_seconds),
+    };
+    say("Working. Stop with Ctrl-C.\n");
+    let working = tokio::spawn(collector::keep_collecting(team, pace));
+    stop.await;
+    // What it has not removed, another one will.
+    working.abort();
+    store.close().await;
+    say("Stopped.\n");
+    Ok(Code::Well)
+}
