@@ -57,7 +57,9 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often.
+/// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the
+/// first, which tells whether it starts threads: if so none is native, as threads that race each other leave
+/// another heap and other stacks each time.
 ///
 /// The rule holds no clock: another number of calls would leave another heap. The number is a power of two between 8
 /// and 1024, so that a function that varies a little is still called equally often.
@@ -68,11 +70,15 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    function.call(args, Some(kwargs))?;
+    let (first, _) = call(py, Pass::Cold, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
-        function.call(args, Some(kwargs))?;
+        if first.several_threads {
+            call(py, Pass::Cold, function, args, kwargs)?;
+        } else {
+            function.call(args, Some(kwargs))?;
+        }
     }
     Ok(())
 }

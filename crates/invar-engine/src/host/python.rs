@@ -2,14 +2,13 @@
 //!
 //! Where things are is found out by the integration, which asks the interpreter; nothing here knows a version. Memory is
 //! read by the kernel, so that an address that is none any more is an answer, too.
-#![expect(unsafe_code, reason = "the interpreter's memory is not Rust's")]
 
 use alloc::string::String;
 use alloc::vec;
 
 use invar_core::wire::raw::call_paths::PythonCode;
 
-use super::syscall::{process_id, syscall};
+use super::words::{read, word};
 use crate::translate::watch::{Through, Watch, places};
 
 /// Where a Python interpreter keeps its current frame, and what frames and functions look like.
@@ -129,35 +128,4 @@ fn text(python: &Python, object: u64) -> Option<String> {
         char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER)
     };
     Some(bytes.chunks(width as usize).map(character).collect())
-}
-
-/// Eight bytes of the memory of this process, if they are there.
-pub fn word(address: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
-}
-
-/// Reads the memory of this process; says whether all of it is there.
-fn read(address: u64, bytes: &mut [u8]) -> bool {
-    const PROCESS_VM_READV: u64 = 310;
-    let local = [bytes.as_mut_ptr() as u64, bytes.len() as u64];
-    let remote = [address, bytes.len() as u64];
-    let arguments = [u64::from(process_id()), local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0];
-    // SAFETY: the kernel writes within `bytes`, and answers for the rest.
-    let count = unsafe { syscall(PROCESS_VM_READV, arguments) };
-    count as u64 == bytes.len() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_is_not_there_is_not_read() {
-        let here = [7_u8; 8];
-        let mut bytes = [0; 8];
-        assert!(read(here.as_ptr() as u64, &mut bytes));
-        assert_eq!(bytes, here);
-        assert!(!read(8, &mut bytes));
-    }
 }
