@@ -171,7 +171,8 @@ pub struct Engine {
     entered_min: u64,
     /// The threads that the region has started.
     threads: Threads,
-    /// Functions of the vdso that tell the time, once they were looked for: they are answered by the runtime.
+    /// Functions of the vdso that tell the time, once they were looked for: the runtime answers them where there are several
+    /// threads.
     tellers: Option<Vec<(u64, Teller)>>,
     /// Their own code, for what cannot be answered, by address.
     plain: BTreeMap<u64, u32>,
@@ -268,6 +269,11 @@ impl Engine {
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.take_drained();
+        if self.options.threads && !self.threads.were_several() {
+            // Code for several threads is kept for as long as each region starts some.
+            self.options.threads = false;
+            self.drop_translations();
+        }
         self.events = Events::default();
         self.diagnostics = Diagnostics::default();
         if cold {
@@ -289,9 +295,6 @@ impl Engine {
         context.budget = i64::MAX;
         context.released.store(0, Relaxed);
         self.threads = Threads::new();
-        if self.tellers.is_none() {
-            self.tellers = Some(self.find_tellers());
-        }
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
@@ -388,9 +391,11 @@ impl Engine {
     /// Says where the guest goes on.
     pub fn answer(&mut self, context: &mut Context) -> u64 {
         let number = context.exit_number as u32 as usize;
-        context.entries += 1;
-        if context.released.load(Relaxed) != 0 && self.threads.is_active() {
-            self.note_release(context);
+        if self.threads.is_active() {
+            context.entries += 1;
+            if context.released.load(Relaxed) != 0 {
+                self.note_release(context);
+            }
         }
         match context.reason {
             reason if reason == Reason::Link as u64 => self.follow_link(context, number),
@@ -403,6 +408,7 @@ impl Engine {
                     return handed_over;
                 }
                 if self.options.mode == Mode::Counts {
+                    // There is no trace: its budget of instructions was used up.
                     return entry;
                 }
                 self.collect(context);
@@ -566,7 +572,7 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
-        if self.tellers.iter().flatten().any(|&(at, _)| at == head) {
+        if self.options.threads && self.tellers.iter().flatten().any(|&(at, _)| at == head) {
             let path = Path { steps: Vec::new(), end: End::Clock { at: head }, taken: 0 };
             // It is not to be formed again.
             return Some(self.translate(head, &path, block::LONG, range, way));
@@ -575,7 +581,7 @@ impl Engine {
         Some(self.translate(head, &path, block::SHORT, range, way))
     }
 
-    /// The block of a function that tells the time, of its own code.
+    /// The block of a function that tells the time, of its own code. It has one of code for several threads already.
     fn plain_block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
         if let Some(&number) = self.plain.get(&head) {
             return Some(number as usize);

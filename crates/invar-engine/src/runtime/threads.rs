@@ -297,9 +297,13 @@ impl Engine {
         let epoch = (context.baton.load(SeqCst) >> gates::EPOCH_SHIFT).wrapping_add(1) & 0xffff;
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
-        if self.options.mode == Mode::Counts && !self.options.threads {
+        if !self.options.threads {
+            // What was translated so far gives nobody a turn and tells the host's time.
             self.options.threads = true;
             self.forget_all(context);
+            if self.tellers.is_none() {
+                self.tellers = Some(self.find_tellers());
+            }
         }
         self.renew_quantum(context);
     }

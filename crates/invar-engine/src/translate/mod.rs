@@ -37,7 +37,8 @@ pub struct Options {
     pub mode: Mode,
     /// The host has `rorx` (BMI2): a better hash of indirect targets that keeps the flags.
     pub rorx: bool,
-    /// There is more than one thread: counts-only code leaves for the runtime when its budget is used up.
+    /// There is more than one thread: counts-only code leaves for the runtime when its budget is used up, and clocks of the vdso
+    /// are the runtime's. Without, code is what it would be if there were no threads.
     pub threads: bool,
 }
 
