@@ -11,12 +11,12 @@ SUITE = """
     def squares(numbers):
         return sum(number * number for number in range(numbers))
     def test_alone(benchmark):
-        assert benchmark(lambda: [squares(30_000) for _ in range(8)])
+        assert benchmark(lambda: [squares(20_000) for _ in range(8)])
     def test_pool(benchmark):
         def pool():
             with ThreadPoolExecutor(4) as threads:
-                return list(threads.map(squares, [30_000] * 8))
-        assert benchmark(pool) == [squares(30_000)] * 8
+                return list(threads.map(squares, [20_000] * 8))
+        assert benchmark(pool) == [squares(20_000)] * 8
     def test_queue(benchmark):
         def through_a_queue():
             items, found = queue.Queue(10), []
