@@ -157,6 +157,26 @@ pub fn run_only(
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
+    execute(Some(pass), stack, function, argument)
+}
+
+/// Calls `function(argument)` as a region of which nothing is counted, which takes a fraction of the time: for its threads to
+/// take turns, or to know whether it has started any. Says that.
+pub fn run_uncounted(
+    stack: Stack,
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<bool, EngineError> {
+    Ok(execute(None, stack, function, argument)?.several_threads)
+}
+
+/// One region; without a pass nothing of it is counted.
+fn execute(
+    pass: Option<Pass>,
+    stack: Stack,
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<Outcome, EngineError> {
     let Some(mut attached) = ENGINE.take() else {
         // Asked before: the region of another thread may be over when the callback returns.
         let running = refuse_nested();
@@ -168,7 +188,10 @@ pub fn run_only(
     let threads = thread_count();
     let engine = &mut attached.engine;
     let context = memory::context();
-    let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
+    let entry = engine.begin(context, function as *const () as u64, pass != Some(Pass::Warm));
+    if pass.is_none() {
+        engine.count_nothing();
+    }
     gate::run(context, engine, entry, argument as u64, stack);
     let several_threads = engine.measured_threads();
     if engine.stop_threads(context) {

@@ -160,6 +160,8 @@ pub struct Engine {
     pages: BTreeSet<u64>,
     fs_base: u64,
     events: Events,
+    /// Nothing of the region is counted: its trace is dropped.
+    uncounted: bool,
     diagnostics: Diagnostics,
     /// Number and arguments of the system call under way.
     system_call: (u64, [u64; 6]),
@@ -209,6 +211,7 @@ impl Engine {
             pages: BTreeSet::new(),
             fs_base: 0,
             events: Events::default(),
+            uncounted: false,
             diagnostics: Diagnostics::default(),
             system_call: (0, [0; 6]),
             births: Births::default(),
@@ -269,6 +272,7 @@ impl Engine {
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.take_drained();
+        self.uncounted = false;
         if self.options.threads && !self.threads.were_several() {
             // Code for several threads is kept for as long as each region starts some.
             self.options.threads = false;
@@ -301,6 +305,11 @@ impl Engine {
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
         self.go_to(context, entry)
+    }
+
+    /// The region that was begun is only executed. What was counted all the same says nothing.
+    pub fn count_nothing(&mut self) {
+        self.uncounted = true;
     }
 
     fn open_ledger(&mut self, entry: u64, cold: bool) {
@@ -438,6 +447,10 @@ impl Engine {
             self.count_instructions(context);
         }
         match self.options.mode {
+            Mode::Simulation if self.uncounted => {
+                context.trace_pointer = TRACE_START;
+                self.trace_is_empty();
+            }
             Mode::Simulation => {
                 let trace = memory::trace(context.trace_pointer);
                 let mut ledger = self.ledger.as_deref_mut();
