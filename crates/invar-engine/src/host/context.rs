@@ -96,6 +96,11 @@ pub struct Context {
     pub left: u64,
     /// Homes of the two registers that generated code looks at a store with.
     pub watch_homes: [u64; 2],
+    /// Code for several threads: address of the word that says which Python frame the present thread is in; of `nowhere` if it
+    /// has none that is known.
+    pub watch_word: u64,
+    /// Always zero.
+    pub nowhere: u64,
     /// Counts-only mode with several threads: instructions that may be executed before the next look at the others. A block's
     /// head leaves for the runtime when it is negative.
     pub budget: i64,
@@ -181,6 +186,10 @@ pub mod at {
         LEFT = left;
         /// [`Context::watch_homes`].
         WATCH_HOMES = watch_homes;
+        /// [`Context::watch_word`].
+        WATCH_WORD = watch_word;
+        /// [`Context::nowhere`].
+        NOWHERE = nowhere;
         /// [`Context::budget`].
         BUDGET = budget;
         /// [`Context::baton`].

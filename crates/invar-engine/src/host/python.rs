@@ -78,6 +78,34 @@ pub fn current(python: &Python) -> Option<(u64, u64)> {
     Some((at, word(at.wrapping_add(u64::from(python.executed)))?))
 }
 
+/// Offsets of the links of a thread's state to the one that was made next, which is first in the interpreter's list, and to the one
+/// before.
+const NEWER: u64 = 0;
+const OLDER: u64 = 8;
+/// A thread's state is looked through so far for its thread's name, in bytes.
+const STATE_BYTES: u64 = 512;
+/// More threads are not looked for.
+const THREADS_MAX: usize = 1 << 12;
+
+/// Offset in a thread's state of the name of its thread, which in a C library is the `fs` base: by the state of [`Python::word`].
+pub fn thread_name(python: &Python, fs_base: u64) -> Option<u64> {
+    let state = python.word.wrapping_sub(u64::from(python.offset));
+    (16..STATE_BYTES).step_by(8).find(|at| word(state.wrapping_add(*at)) == Some(fs_base))
+}
+
+/// The words, as [`Python::word`] is one, of this thread's state and of those that were made after it, each with the name of
+/// its thread as [`thread_name`] has found it.
+pub fn threads(python: &Python, name: u64) -> impl Iterator<Item = (u64, u64)> {
+    let offset = u64::from(python.offset);
+    let first = python.word.wrapping_sub(offset);
+    let newer = |&state: &u64| {
+        let newer = word(state.wrapping_add(NEWER)).filter(|&newer| newer != 0)?;
+        (word(newer.wrapping_add(OLDER)) == Some(state)).then_some(newer)
+    };
+    let states = core::iter::successors(Some(first), newer).take(THREADS_MAX);
+    states.filter_map(move |state| Some((state.wrapping_add(offset), word(state.wrapping_add(name))?)))
+}
+
 /// The code that a frame executes, if that is code.
 pub fn executed(python: &Python, frame: u64) -> Option<u64> {
     let code = word(frame.checked_add(u64::from(python.executed))?)?;

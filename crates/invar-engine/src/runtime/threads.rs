@@ -21,11 +21,11 @@ use invar_core::diagnostic::Diagnostic;
 
 use crate::guest::system_call::{self, Outside};
 use crate::host::code_map;
-use crate::host::context::{Context, register::*};
+use crate::host::context::{Context, at, register::*};
 use crate::host::layout::{self, ARENA};
 use crate::host::syscall::{self, number};
 use crate::host::threads::{self as gates, Block, RELEASE, WAIT, block};
-use crate::host::{memory, words};
+use crate::host::{memory, python, words};
 use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
@@ -79,7 +79,22 @@ struct Thread {
     state: State,
     /// The word that the kernel clears when it has ended, or zero.
     cleared: u64,
+    watched: Watched,
 }
+
+/// The word of a thread's state that says which Python frame it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// It is not known, after so many turns of looking.
+    Unknown(u8),
+    /// It is taken for this: of the newest state when the thread was started, which says later whose it is.
+    Presumed(u64),
+    /// It is this.
+    Known(u64),
+}
+
+/// Threads that have no state of Python's after so many turns are taken for those of libraries.
+const LOOKS_MAX: u8 = 32;
 
 /// Who has the baton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +139,8 @@ pub(super) struct Threads {
     deadline: Option<(u64, u64)>,
     /// The kernel can wait on several words.
     on_words: bool,
+    /// Where a thread's state has its thread's name, if there are such states.
+    name: Option<u64>,
 }
 
 impl Threads {
@@ -148,6 +165,7 @@ impl Threads {
             since: 0,
             deadline: None,
             on_words: true,
+            name: None,
         }
     }
 
@@ -297,6 +315,11 @@ impl Engine {
         let epoch = (context.baton.load(SeqCst) >> gates::EPOCH_SHIFT).wrapping_add(1) & 0xffff;
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
+        if let (Some(python), Some(_)) = (&self.setup.python, &self.watch) {
+            self.threads.name = python::thread_name(python, self.fs_base);
+            self.threads.all[0].watched = Watched::Known(python.word);
+        }
+        self.watch_thread(context, 0);
         if !self.options.threads {
             // What was translated so far gives nobody a turn and tells the host's time.
             self.options.threads = true;
@@ -310,7 +333,7 @@ impl Engine {
 
     /// One more, whose block is free.
     fn add_thread(&mut self, context: &Context, index: usize, kernel: u32) {
-        let thread = Thread { block: index, state: State::Ready, cleared: 0 };
+        let thread = Thread { block: index, state: State::Ready, cleared: 0, watched: Watched::Unknown(0) };
         let (block, number) = (block(index), self.threads.all.len());
         let exit = ARENA + u64::from(layout::EXITS) + index as u64 * u64::from(layout::EXIT_BYTES);
         self.code.write(exit, &emit::thread_exit(exit, gates::offset(index)));
@@ -495,6 +518,7 @@ impl Engine {
         if let Some(ledger) = &mut self.ledger {
             ledger.switch_to(thread);
         }
+        self.watch_thread(context, thread);
         if !self.threads.active {
             // Everybody was let go: it asks once more, and the kernel answers.
             return self.restore(context);
@@ -503,6 +527,26 @@ impl Engine {
             State::Ready => self.go_on(context),
             _ => self.look(context),
         }
+    }
+
+    /// Lets generated code look at the stores that change the Python frame of a thread, which has the baton.
+    fn watch_thread(&mut self, context: &mut Context, thread: usize) {
+        let watched = self.threads.all[thread].watched;
+        if let (Some(python), Some(name)) = (&self.setup.python, self.threads.name)
+            && !matches!(watched, Watched::Known(_) | Watched::Unknown(LOOKS_MAX))
+        {
+            // Before it has its own name a state may have that of the thread which has made it, and is older.
+            let own = python::threads(python, name).find(|&(_, name)| name == self.fs_base);
+            self.threads.all[thread].watched = match (own, watched) {
+                (Some((word, _)), _) => Watched::Known(word),
+                (None, Watched::Unknown(looks)) => Watched::Unknown(looks + 1),
+                (None, presumed) => presumed,
+            };
+        }
+        context.watch_word = match self.threads.all[thread].watched {
+            Watched::Known(word) | Watched::Presumed(word) => word,
+            Watched::Unknown(_) => ARENA + u64::from(at::NOWHERE),
+        };
     }
 
     /// The current thread waits, or has just come back: who goes on?
@@ -725,6 +769,12 @@ impl Engine {
             self.collect(context);
             if let Some(ledger) = &mut self.ledger {
                 ledger.start_thread(number);
+            }
+            // An interpreter makes a thread's state and then the thread.
+            if let (Some(python), Some(name)) = (&self.setup.python, self.threads.name)
+                && let Some((newest, _)) = python::threads(python, name).last()
+            {
+                self.threads.all[number].watched = Watched::Presumed(newest);
             }
         }
         self.count_instructions(context);
