@@ -45,6 +45,17 @@ def test_a_number_depends_on_no_neighbour(pytester, simulated):
         assert alone.passes == {key: counts for key, counts in usual.passes.items() if key[0] == name}
 
 
+def test_a_collection_of_garbage_costs_what_the_benchmark_has_made(pytester, simulated):
+    def instructions(others: str) -> int:
+        pytester.makepyfile(
+            test_a=f"import gc\n{others}\ndef test_collects(benchmark): benchmark(gc.collect)\n"
+        )
+        return simulated(request={"isolated": True}).passes["test_a.py::test_collects", "warm"][0][0]
+
+    few, many = instructions(""), instructions("OTHERS = [[number] for number in range(100_000)]")
+    assert many < 2 * few
+
+
 def test_an_order_can_be_asked_for(pytester, simulated):
     pytester.makepyfile(
         test_a="\n".join(f"def test_{name}(benchmark): benchmark(sum, [1])" for name in "abc")
