@@ -10,6 +10,7 @@ mod edits;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -88,6 +89,7 @@ fn measure(tools: &Tools, suite: &Path, files: &[&str], spend: Spend) -> Result<
         layout: 0,
         only: None,
         shared_process: false,
+        jobs: NonZero::<u16>::MIN,
         default_branch: None,
         id: None,
         output: Output::Told,

@@ -24,12 +24,13 @@ const LINTERS_NEED: Version = (3, 10, 0);
 const OLDEST: Version = (3, 9, 0);
 
 /// Folders with Python in them: the programs, which are typed strictly, and the tests, which need not say their types.
-const SOURCES: [(&str, &[&str], &[&str]); 6] = [
+const SOURCES: [(&str, &[&str], &[&str]); 7] = [
     ("integrations/python", &["pytest_invar", "tests/runs.py"], &["tests"]),
     ("examples/fibonacci", &["fibo.py"], &["test_fibo.py"]),
     ("examples/pydantic", &["models.py"], &["test_pydantic.py"]),
     ("benches/python", &["workloads.py", "ratios.py"], &["test_workloads.py"]),
     ("benches/model", &["calls.py", "model.py"], &[]),
+    ("benches/peers", &["codespeed.py"], &[]),
     ("fixtures/soak", &["in_region.py"], &[]),
 ];
 

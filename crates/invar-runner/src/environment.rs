@@ -160,7 +160,8 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, shared_process, layout, only, .. } = asked.options;
+    let Options { machine, instrument, profile, pass_env, shared_process, layout, only, jobs, .. } =
+        asked.options;
     let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
@@ -178,12 +179,15 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "only": only,
         "isolated": !shared_process,
         "layout": layout,
+        "jobs": jobs,
     });
     request.to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+
     use super::*;
     use crate::Output;
 
@@ -195,6 +199,7 @@ mod tests {
             profile,
             pass_env: Vec::new(),
             shared_process: false,
+            jobs: NonZero::<u16>::MIN,
             layout: 0,
             only: None,
             default_branch: None,

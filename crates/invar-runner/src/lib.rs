@@ -26,6 +26,7 @@ pub mod symbols;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -63,6 +64,8 @@ pub struct Options {
     pub only: Option<Vec<String>>,
     /// Benchmarks share one process, and are not isolated from each other.
     pub shared_process: bool,
+    /// How many benchmarks may be measured at the same time, where each has a process of its own. Moves no count.
+    pub jobs: NonZero<u16>,
     /// The branch that changes are merged into, where git does not know it.
     pub default_branch: Option<String>,
     /// The run's id; without one it gets a new UUIDv7.

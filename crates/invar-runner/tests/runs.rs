@@ -1,6 +1,7 @@
 //! Real commands: shells that say and leave behind what a measuring process would.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,7 @@ impl Place {
             profile: true,
             pass_env: Vec::new(),
             shared_process: false,
+            jobs: NonZero::<u16>::MIN,
             layout: 0,
             only: None,
             default_branch: None,

@@ -1,6 +1,7 @@
 //! What may be written on the command line. Decides nothing.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -104,6 +105,10 @@ pub struct Run {
     /// benchmark in as many as make it sure [default: as invar.toml says, else 1]
     #[arg(long, value_name = "COUNT", value_parser = layouts)]
     pub layouts: Option<Spend>,
+    /// Measure so many benchmarks at the same time, `auto`: one for each CPU. Counts do not change; benchmarks that share a
+    /// port or a file would meet
+    #[arg(long, short, value_name = "COUNT", default_value = "1", value_parser = jobs)]
+    pub jobs: NonZero<u16>,
     /// Do not record who pays, which is faster; counts never do
     #[arg(long)]
     pub no_profile: bool,
@@ -648,6 +653,14 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+fn jobs(text: &str) -> Result<NonZero<u16>, String> {
+    if text == "auto" {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        return Ok(NonZero::new(cpus.try_into().unwrap_or(u16::MAX)).unwrap_or(NonZero::<u16>::MIN));
+    }
+    text.parse().map_err(|_| "it is neither `auto` nor a number from 1 to 65535".to_string())
 }
 
 fn layouts(text: &str) -> Result<Spend, String> {

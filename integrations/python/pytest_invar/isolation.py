@@ -2,17 +2,20 @@
 
 Before the first benchmark the session forks a *template*: the suite is imported, and nothing has been set up or measured. For each
 benchmark the template forks a child, which sets everything up that the benchmark needs, as if it were the only one, measures, and
-sends its reports and warnings back. The template does nothing else, so every child begins with the same memory.
+sends its reports and warnings back. The template does nothing else, so every child begins with the same memory, however many are
+measured at the same time (`jobs`).
 
 What follows: fixtures of modules and sessions are set up for each benchmark anew, and a benchmark that needs what another one has
 left behind does not find it. Collections of garbage, also those that a benchmark asks for, leave out what was there when the
 template was made (`gc.freeze`), so that their cost is of the benchmark's own objects.
 """
 
+import contextlib
 import gc
 import importlib
 import json
 import os
+import struct
 import sys
 import threading
 import warnings
@@ -24,8 +27,16 @@ from _pytest.runner import runtestprotocol
 
 from . import _native
 
-# Numbers on the pipes, and lengths of what follows them.
+# Numbers on the pipes, and what asks for the end of a child instead of for the benchmark of a place.
 _BYTES = 8
+_WAIT = (1 << 64) - 1
+
+# Messages to the session: their kind, the benchmark's place or its process, and how much follows.
+_HEADER = struct.Struct(">BQH")
+# A process was started for a benchmark; a process has ended, with this status; a part of a text, and its last one.
+_STARTED, _ENDED, _PART, _TEXT = range(4)
+# What is no longer than this with its header (`PIPE_BUF`) is written to a pipe at once.
+_PART_BYTES = 4096 - _HEADER.size
 
 # By this member a warning is told from a report.
 _WARNING = "$invar_warning"
@@ -40,6 +51,9 @@ class Isolation:
     def __init__(self, instrument: Any) -> None:
         self._instrument = instrument
         self._template: Optional[_Template] = None
+        # Places of benchmarks that were started and are not reported yet, and the first place that was not reached.
+        self._started: set[int] = set()
+        self._next = 0
         self._tell: Optional[Callable[[pytest.TestReport], None]] = None
         self._tell_warning: Optional[Callable[[dict[str, Any]], None]] = None
 
@@ -71,8 +85,22 @@ class Isolation:
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
+    def _start(self, place: int, end: int) -> None:
+        """Starts the benchmark at a place, unless it was, and those behind it that may be measured beside it."""
+        template = self._template
+        ahead = range(max(self._next, place + 1), min(place + _native.jobs(), end))
+        for other in (place, *ahead):
+            if template is not None and other not in self._started:
+                self._started.add(other)
+                template.start(other)
+        self._next = max(self._next, place + 1, ahead.stop)
+
     def _reports(self, item: pytest.Item, template: "_Template") -> Iterator[pytest.TestReport]:
-        for data in template.run(item.session.items.index(item)):
+        items = item.session.items
+        place = items.index(item)
+        self._start(place, len(items))
+        self._started.discard(place)
+        for data in template.run(place):
             if _WARNING in data:
                 item.ihook.pytest_warning_recorded.call_historic(kwargs=_recorded(data[_WARNING]))
                 continue
@@ -144,56 +172,96 @@ class _Template:
         os.close(answered)
         self._ask = ask
         self._answers: BinaryIO = os.fdopen(answer, "rb")
+        # Which benchmarks are being measured, by process.
+        self._running: dict[int, int] = {}
+        # What was sent and not looked at yet, by the benchmark's place: whole texts, the beginning of one, how its process ended.
+        self._texts: dict[int, list[bytes]] = {}
+        self._begun: dict[int, bytes] = {}
+        self._ended: dict[int, int] = {}
+        self._waits = False
+
+    def start(self, place: int) -> None:
+        """Has the benchmark at that place measured, beside those that are."""
+        self._request(place)
 
     def run(self, place: int) -> Iterator[dict[str, Any]]:
-        """Runs the benchmark at that place; what it reports. How its process ended is in `status` afterwards."""
-        os.write(self._ask, place.to_bytes(_BYTES, "big"))
+        """What the benchmark at that place, which was started, reports. How its process ended is in `status` afterwards."""
         while True:
-            length = int.from_bytes(self._answers.read(_BYTES), "big")
-            if length == 0:
-                break
-            yield json.loads(self._answers.read(length))
-        # Nothing but how the child ended comes without a text; nothing at all if the template itself has ended.
-        self.status = _ended(self._answers.read(_BYTES))
+            for text in self._texts.pop(place, []):
+                yield json.loads(text)
+            if place in self._ended:
+                self.status = self._ended.pop(place)
+                return
+            if not self._waits:
+                self._request(_WAIT)
+                self._waits = True
+            if not self._receive():
+                # The template itself has ended.
+                self.status = 1
+                return
+
+    def _request(self, what: int) -> None:
+        # Where nobody reads any more, nothing will be answered either.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._ask, what.to_bytes(_BYTES, "big"))
+
+    def _receive(self) -> bool:
+        header = self._answers.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return False
+        kind, number, length = _HEADER.unpack(header)
+        content = self._answers.read(length)
+        if kind == _STARTED:
+            self._running[int.from_bytes(content, "big")] = number
+        elif kind == _ENDED:
+            self._waits = False
+            status = int.from_bytes(content, "big")
+            self._ended[self._running.pop(number)] = os.waitstatus_to_exitcode(status)
+        elif kind == _PART:
+            self._begun[number] = self._begun.get(number, b"") + content
+        else:
+            self._texts.setdefault(number, []).append(self._begun.pop(number, b"") + content)
+        return True
 
     def end(self) -> None:
-        """Lets it go, and waits for it."""
+        """Lets it go, and waits for it, and for what is being measured."""
         os.close(self._ask)
+        while self._running and self._receive():
+            pass
         self._answers.close()
         os.waitpid(self._process, 0)
 
 
-def _ended(status: bytes) -> int:
-    if len(status) < _BYTES:
-        return 1
-    return os.waitstatus_to_exitcode(int.from_bytes(status, "big"))
-
-
 def _serve(items: list[pytest.Item], asked: int, answered: int, measure: Measure) -> None:
-    """What the template does until nobody asks any more. Does not return."""
+    """What the template does until nobody asks any more. Does not return. Between two forks it keeps nothing."""
     status = 1
     try:
         # Children collect garbage thrice. What the suite has imported is none, and going through it would have each child copy
         # the memory that it shares with the template: half of a small benchmark's time.
         gc.collect()
         gc.freeze()
-        while place := os.read(asked, _BYTES):
+        while request := os.read(asked, _BYTES):
+            place = int.from_bytes(request, "big")
+            if place == _WAIT:
+                _tell_end(answered)
+                continue
             child = os.fork()
             if child == 0:
                 os.close(asked)
-                _child(items[int.from_bytes(place, "big")], answered, measure)
-            _, ended = os.waitpid(child, 0)
-            _write(answered, bytes(_BYTES) + ended.to_bytes(_BYTES, "big"))
+                _child(items[place], place, answered, measure)
+            _tell(answered, _STARTED, place, child.to_bytes(_BYTES, "big"))
+        while _has_children():
+            _tell_end(answered)
         status = 0
     finally:
         os._exit(status)
 
 
-def _child(item: pytest.Item, answered: int, measure: Measure) -> None:
+def _child(item: pytest.Item, place: int, answered: int, measure: Measure) -> None:
     """Measures one benchmark. Does not return."""
     status = 1
     try:
-        measure(item, lambda text: _write(answered, len(text).to_bytes(_BYTES, "big") + text))
+        measure(item, lambda text: _tell(answered, _TEXT, place, text))
         _native.finished(0)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -202,6 +270,23 @@ def _child(item: pytest.Item, answered: int, measure: Measure) -> None:
         os._exit(status)
 
 
-def _write(file: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(file, content) :]
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _tell_end(answered: int) -> None:
+    """Waits for a child, and tells how it has ended."""
+    child, status = os.wait()
+    _tell(answered, _ENDED, child, status.to_bytes(_BYTES, "big"))
+
+
+def _tell(file: int, kind: int, number: int, content: bytes) -> None:
+    """Writes a message, in parts that are written at once: others write to the same pipe."""
+    while len(content) > _PART_BYTES:
+        os.write(file, _HEADER.pack(_PART, number, _PART_BYTES) + content[:_PART_BYTES])
+        content = content[_PART_BYTES:]
+    os.write(file, _HEADER.pack(kind, number, len(content)) + content)

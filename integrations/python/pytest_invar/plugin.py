@@ -71,6 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker of pytest-xdist has threads, and a fork has not.
     if simulation is not None and _native.isolated() and not _workers(config):
         config.pluginmanager.register(Isolation(simulation), "invar-isolation")
+    elif simulation is not None and _native.jobs() > 1:
+        _native.warning(
+            "benchmarks share one process here, so they are measured one after the other (--jobs)"
+        )
     config.pluginmanager.register(Suite(config, _instrument(config, simulation)), "invar-suite")
 
 

@@ -1,9 +1,10 @@
-//! Which benchmarks are measured, in which order, and whether apart from each other: all as they were collected and in one process, unless the
-//! request says otherwise.
+//! Which benchmarks are measured, in which order, whether apart from each other, and how many at the same time: all as they were collected, in
+//! one process, one after the other, unless the request says otherwise.
 //!
-//! For `invar verify`, which proves that a number depends on neither. The order is part of no byte that a benchmark can see.
+//! For `invar verify`, which proves that a number depends on none of it. The order is part of no byte that a benchmark can see.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
@@ -19,7 +20,7 @@ enum Order {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrangement {
     order: Order,
     /// Full names; `None`: all.
@@ -28,6 +29,20 @@ pub struct Arrangement {
     isolated: bool,
     /// The seed of the layout of memory.
     layout: u8,
+    /// How many at the same time, where each has a process of its own.
+    jobs: NonZero<u16>,
+}
+
+impl Default for Arrangement {
+    fn default() -> Arrangement {
+        Arrangement {
+            order: Order::Collected,
+            only: None,
+            isolated: false,
+            layout: 0,
+            jobs: NonZero::<u16>::MIN,
+        }
+    }
 }
 
 static KEPT: OnceLock<Arrangement> = OnceLock::new();
@@ -56,8 +71,14 @@ pub fn layout() -> u8 {
     KEPT.get().map_or(0, |arrangement| arrangement.layout)
 }
 
+/// How many benchmarks may be measured at the same time.
+#[pyfunction]
+pub fn jobs() -> u16 {
+    KEPT.get().map_or(1, |arrangement| arrangement.jobs.get())
+}
+
 impl Arrangement {
-    /// Reads the members `order`, `only`, `isolated` and `layout` of a request, which may all be missing.
+    /// Reads the members `order`, `only`, `isolated`, `layout` and `jobs` of a request, which may all be missing.
     pub fn read(request: &Value) -> Option<Arrangement> {
         let order = match &request["order"] {
             Value::Null => Order::Collected,
@@ -83,7 +104,11 @@ impl Arrangement {
             Value::Null => 0,
             layout => u8::try_from(layout.as_u64()?).ok()?,
         };
-        Some(Arrangement { order, only, isolated, layout })
+        let jobs = match &request["jobs"] {
+            Value::Null => NonZero::<u16>::MIN,
+            jobs => NonZero::new(u16::try_from(jobs.as_u64()?).ok()?)?,
+        };
+        Some(Arrangement { order, only, isolated, layout, jobs })
     }
 
     fn places(&self, names: &[String]) -> Vec<usize> {
@@ -129,6 +154,8 @@ mod tests {
         check(r#"{"order": "sideways"}"#, None);
         check(r#"{"only": "a"}"#, None);
         check(r#"{"isolated": "yes"}"#, None);
+        check(r#"{"jobs": 2}"#, Some("abcdef"));
+        check(r#"{"jobs": 0}"#, None);
         check(r#"{"layout": 256}"#, None);
     }
 

@@ -27,7 +27,7 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::arrangement::{arrange, isolated, layout};
+    use crate::arrangement::{arrange, isolated, jobs, layout};
     #[pymodule_export]
     use crate::heap::{canonical_heap, loosen_heap};
     #[pymodule_export]

@@ -71,7 +71,7 @@ impl Request {
         let pass = names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect();
         let call_paths = value["call_paths"].as_bool().unwrap_or(false);
         let arrangement = Arrangement::read(&value).ok_or_else(|| {
-            bad("`order`, `only`, `isolated` or `layout` is nothing that this pytest-invar knows")
+            bad("`order`, `only`, `isolated`, `layout` or `jobs` is nothing that this pytest-invar knows")
         })?;
         Ok(Request { mode, machine, call_paths, arrangement, environment, pass })
     }

@@ -56,6 +56,47 @@ def test_a_collection_of_garbage_costs_what_the_benchmark_has_made(pytester, sim
     assert many < 2 * few
 
 
+def test_a_number_does_not_depend_on_how_many_are_measured_at_the_same_time(pytester, simulated):
+    pytester.makepyfile(test_a=SUITE)
+    usual = simulated(request={"isolated": True})
+    at_once = simulated(request={"isolated": True, "jobs": 3})
+    assert "3 passed" in at_once.output and at_once.exit == 0
+    assert at_once.passes == usual.passes
+
+
+def test_benchmarks_at_the_same_time_are_reported_in_their_order(pytester, simulated):
+    pytester.makeconftest(
+        """
+        import pathlib
+        def pytest_runtest_logreport(report):
+            if report.when == "call" and report.capstdout:
+                pathlib.Path(__file__).with_name("captured").write_text(report.capstdout)
+        """
+    )
+    pytester.makepyfile(
+        test_a="""
+        import os, pathlib, sys, time
+        FLAG = pathlib.Path(__file__).with_name("flag")
+        def test_waits(benchmark):
+            print("a long text " * 10_000)
+            while not FLAG.exists():
+                time.sleep(0.01)
+            assert benchmark(sum, [1]) == 2
+        def test_is_waited_for(benchmark):
+            benchmark(sum, [1])
+            FLAG.touch()
+        def test_dies(benchmark): os.abort()
+        """
+    )
+    run = simulated(request={"isolated": True, "jobs": 2})
+    assert set(run.measured) == {"test_a.py::test_waits", "test_a.py::test_is_waited_for"}
+    assert [line for line in run.output.splitlines() if line.startswith("FAILED")] == [
+        "FAILED test_a.py::test_waits - assert 1 == 2",
+        "FAILED test_a.py::test_dies - the process of the benchmark ended with signal 6",
+    ]
+    assert (pytester.path / "captured").read_text() == "a long text " * 10_000 + "\n"
+
+
 def test_an_order_can_be_asked_for(pytester, simulated):
     pytester.makepyfile(
         test_a="\n".join(f"def test_{name}(benchmark): benchmark(sum, [1])" for name in "abc")

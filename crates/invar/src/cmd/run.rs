@@ -58,6 +58,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         layout: 0,
         only: None,
         shared_process: place.config.run.shared_process,
+        jobs: arguments.jobs,
         default_branch: place.config.default_branch.clone(),
         id: None,
         output: Output::default(),

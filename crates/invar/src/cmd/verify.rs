@@ -4,6 +4,7 @@
 //! the source; the verification is, and comparisons are judged by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use invar_core::instrument::Instrument;
@@ -108,6 +109,7 @@ impl Suite<'_> {
             layout: 0,
             only,
             shared_process: self.place.config.run.shared_process,
+            jobs: NonZero::<u16>::MIN,
             default_branch: self.place.config.default_branch.clone(),
             id: None,
             output: Output::Told,
