@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import runs
+
 SUITE = """
     import queue, threading, time
     from concurrent.futures import ThreadPoolExecutor
@@ -84,3 +86,32 @@ def test_work_of_threads_is_counted(pytester, simulated):
     assert alone < pool < alone * 1.2
     for name in ("test_pool", "test_queue", "test_timeouts"):
         assert warm(name)[1] & (OTHER_THREADS_RAN | OUTSIDE_ORDER) == 0
+
+
+def test_python_functions_of_threads_are_in_profiles(pytester, simulated, monkeypatch):
+    pytester.makepyfile(
+        """
+        import threading
+        def of_the_region(): return 1
+        def of_a_thread(): return of_the_region()
+        def of_its_own_thread(): start(of_a_thread)
+        def start(function):
+            thread = threading.Thread(target=function)
+            thread.start()
+            thread.join()
+        def test_both(benchmark):
+            benchmark(lambda: (of_the_region(), start(of_its_own_thread)))
+        """
+    )
+    found = []
+    read = runs._read
+
+    def keep(data, *into):
+        found.append(data)
+        read(data, *into)
+
+    monkeypatch.setattr(runs, "_read", keep)
+    result = simulated(request={"call_paths": True})
+    assert result.exit == 0, result.output
+    for name in (b"of_the_region", b"of_a_thread", b"of_its_own_thread"):
+        assert any(name in data for data in found), name
