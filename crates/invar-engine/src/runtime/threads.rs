@@ -12,6 +12,7 @@
 //! Invariant: what a thread that does not execute needs to go on natively is in its block.
 
 mod waits;
+mod watched;
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -21,16 +22,17 @@ use invar_core::diagnostic::Diagnostic;
 
 use crate::guest::system_call::{self, Outside};
 use crate::host::code_map;
-use crate::host::context::{Context, at, register::*};
+use crate::host::context::{Context, register::*};
 use crate::host::layout::{self, ARENA};
 use crate::host::syscall::{self, number};
 use crate::host::threads::{self as gates, Block, RELEASE, WAIT, block};
-use crate::host::{memory, python, words};
+use crate::host::{memory, words};
 use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
 use core::sync::atomic::Ordering::*;
 use waits::operation;
+use watched::Watched;
 
 /// A thread goes on for so many instructions, and then until the next look at the trace, if others can go on.
 const QUANTUM: u64 = 1 << 20;
@@ -81,20 +83,6 @@ struct Thread {
     cleared: u64,
     watched: Watched,
 }
-
-/// The word of a thread's state that says which Python frame it is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watched {
-    /// It is not known, after so many turns of looking.
-    Unknown(u8),
-    /// It is taken for this: of the newest state when the thread was started, which says later whose it is.
-    Presumed(u64),
-    /// It is this.
-    Known(u64),
-}
-
-/// Threads that have no state of Python's after so many turns are taken for those of libraries.
-const LOOKS_MAX: u8 = 32;
 
 /// Who has the baton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,11 +303,7 @@ impl Engine {
         let epoch = (context.baton.load(SeqCst) >> gates::EPOCH_SHIFT).wrapping_add(1) & 0xffff;
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
-        if let (Some(python), Some(_)) = (&self.setup.python, &self.watch) {
-            self.threads.name = python::thread_name(python, self.fs_base);
-            self.threads.all[0].watched = Watched::Known(python.word);
-        }
-        self.watch_thread(context, 0);
+        self.watch_first_thread(context);
         if !self.options.threads {
             // What was translated so far gives nobody a turn and tells the host's time.
             self.options.threads = true;
@@ -529,26 +513,6 @@ impl Engine {
         }
     }
 
-    /// Lets generated code look at the stores that change the Python frame of a thread, which has the baton.
-    fn watch_thread(&mut self, context: &mut Context, thread: usize) {
-        let watched = self.threads.all[thread].watched;
-        if let (Some(python), Some(name)) = (&self.setup.python, self.threads.name)
-            && !matches!(watched, Watched::Known(_) | Watched::Unknown(LOOKS_MAX))
-        {
-            // Before it has its own name a state may have that of the thread which has made it, and is older.
-            let own = python::threads(python, name).find(|&(_, name)| name == self.fs_base);
-            self.threads.all[thread].watched = match (own, watched) {
-                (Some((word, _)), _) => Watched::Known(word),
-                (None, Watched::Unknown(looks)) => Watched::Unknown(looks + 1),
-                (None, presumed) => presumed,
-            };
-        }
-        context.watch_word = match self.threads.all[thread].watched {
-            Watched::Known(word) | Watched::Presumed(word) => word,
-            Watched::Unknown(_) => ARENA + u64::from(at::NOWHERE),
-        };
-    }
-
     /// The current thread waits, or has just come back: who goes on?
     fn look(&mut self, context: &mut Context) -> u64 {
         let before = context.baton.load(SeqCst);
@@ -558,18 +522,6 @@ impl Engine {
             Some(next) => self.hand_over(context, next),
             None => self.wait_for_all(context, before),
         }
-    }
-
-    /// The baton lay there, and was taken: what has passed meanwhile is what the host's clock says, and not past a deadline.
-    fn nobody_went_on(&mut self) {
-        let Threads { clock, since, deadline, .. } = &mut self.threads;
-        let now = syscall::clock(MONOTONIC).unwrap_or(0);
-        let left = |deadline: u64, clock: &Clock| deadline.saturating_sub(clock.elapsed());
-        clock.idle += match *deadline {
-            Some((host, deadline)) if now >= host => left(deadline, clock),
-            Some((_, deadline)) => now.saturating_sub(*since).min(left(deadline, clock).saturating_sub(1)),
-            None => now.saturating_sub(*since),
-        };
     }
 
     /// Nobody can go on: the current thread waits for the outside, for a word that somebody changes natively, and for the first
@@ -770,12 +722,7 @@ impl Engine {
             if let Some(ledger) = &mut self.ledger {
                 ledger.start_thread(number);
             }
-            // An interpreter makes a thread's state and then the thread.
-            if let (Some(python), Some(name)) = (&self.setup.python, self.threads.name)
-                && let Some((newest, _)) = python::threads(python, name).last()
-            {
-                self.threads.all[number].watched = Watched::Presumed(newest);
-            }
+            self.presume_watched(number);
         }
         self.count_instructions(context);
         self.restore(context)

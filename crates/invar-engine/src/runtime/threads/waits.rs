@@ -153,6 +153,18 @@ impl Engine {
         Ok(clock.when(number, time))
     }
 
+    /// The baton lay there, and was taken: what has passed meanwhile is what the host's clock says, and not past a deadline.
+    pub(super) fn nobody_went_on(&mut self) {
+        let Threads { clock, since, deadline, .. } = &mut self.threads;
+        let now = syscall::clock(MONOTONIC).unwrap_or(0);
+        let left = |deadline: u64, clock: &Clock| deadline.saturating_sub(clock.elapsed());
+        clock.idle += match *deadline {
+            Some((host, deadline)) if now >= host => left(deadline, clock),
+            Some((_, deadline)) => now.saturating_sub(*since).min(left(deadline, clock).saturating_sub(1)),
+            None => now.saturating_sub(*since),
+        };
+    }
+
     /// What a call or a function of the vdso says about the time: by the region's clock if it has several threads, by the
     /// host's if not. `None` if the guest asks for what there is not.
     pub(in crate::runtime) fn tell_time(
