@@ -1,14 +1,26 @@
 //! `cargo xtask bench engine`: what measuring costs, as ratios to native time, all taken in one run.
 //!
-//! A benchmark and no test: nothing fails, however slow. `benches/python/ratios.py` and `fixed_costs.py` take the times.
+//! A benchmark and no test: nothing fails, however slow. `benches/python/ratios.py` and `fixed_costs.py` take the times of the
+//! engine; a whole suite of small benchmarks (`benches/python/small`) is timed with and without Invar.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::prepare;
+
+/// How often the suite is run each way.
+const SUITE_ROUNDS: usize = 3;
+/// The ways in which the suite is run under `invar run`, and what they are called.
+const SUITE_WAYS: [(&str, &[&str]); 3] = [
+    ("as usual", &[]),
+    ("without profiles", &["--no-profile"]),
+    ("as many at once as CPUs", &["--jobs=auto"]),
+];
 
 /// Prints the table, or the same as JSON.
 pub fn engine(json: bool) -> Result<()> {
@@ -31,6 +43,8 @@ pub fn engine(json: bool) -> Result<()> {
     let callgrind = prepare::output(callgrind.env("PYTHONHASHSEED", "0"))?;
     let callgrind: BTreeMap<String, Value> = serde_json::from_str(&callgrind)?;
 
+    let suite = suite(&python)?;
+
     let mut rows = serde_json::Map::new();
     for (name, times) in &ours {
         let seconds = |key: &str| times[key].as_f64().unwrap_or(f64::NAN);
@@ -51,7 +65,7 @@ pub fn engine(json: bool) -> Result<()> {
         rows.insert(name.clone(), row);
     }
     if json {
-        let both = serde_json::json!({ "workloads": rows, "fixed": fixed });
+        let both = serde_json::json!({ "workloads": rows, "fixed": fixed, "suite": suite });
         println!("{}", serde_json::to_string_pretty(&both)?);
         return Ok(());
     }
@@ -79,10 +93,50 @@ pub fn engine(json: bool) -> Result<()> {
         fixed("empty_us"),
         fixed("translation_us"),
     );
+    let seconds = |way: &str| suite.get(way).copied().unwrap_or(f64::NAN);
+    print!("50 small benchmarks in pytest {:.2} s, measured", seconds("pytest"));
+    for (name, _) in SUITE_WAYS {
+        print!(" {:.1}x ({name})", seconds(name) / seconds("pytest"));
+    }
+    println!();
     println!(
         "\nRatios to native CPU time, warm; the least of several repetitions. One run of `cargo xtask bench engine`."
     );
     Ok(())
+}
+
+/// Seconds of wall time that the suite of small benchmarks takes, with pytest alone and each way with Invar: the least of
+/// some rounds, by turns.
+fn suite(python: &Path) -> Result<BTreeMap<String, f64>> {
+    eprintln!("building `invar` for release ...");
+    prepare::run(prepare::cargo().args(["build", "--release", "--quiet", "--package", "invar"]))?;
+    let store = prepare::scratch()?.join("suite-store");
+    let _ = std::fs::remove_dir_all(&store);
+    let pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "benches/python/small"];
+    let mut ways: Vec<(&str, Command)> = Vec::new();
+    let mut alone = Command::new(python);
+    alone.args(pytest).arg("--benchmark-disable");
+    ways.push(("pytest", alone));
+    for (name, options) in SUITE_WAYS {
+        let mut invar = Command::new(prepare::root().join("target/release/invar"));
+        invar.arg("--store").arg(&store).args(["run", "--quiet", "--baseline=none"]).args(options);
+        invar.arg("--").arg(python).args(pytest);
+        ways.push((name, invar));
+    }
+    eprintln!("timing a suite of small benchmarks ...");
+    let mut least: BTreeMap<String, f64> = BTreeMap::new();
+    for _ in 0..SUITE_ROUNDS {
+        for (name, command) in &mut ways {
+            command.current_dir(prepare::root()).stdin(Stdio::null()).stdout(Stdio::null());
+            let start = Instant::now();
+            let ended = command.stderr(Stdio::null()).status()?;
+            let seconds = start.elapsed().as_secs_f64();
+            ensure!(ended.success(), "{} has ended with {ended}", prepare::shown(command));
+            let known = least.entry(name.to_string()).or_insert(seconds);
+            *known = known.min(seconds);
+        }
+    }
+    Ok(least)
 }
 
 /// Python with address-space randomisation off and fixed hashes.

@@ -28,7 +28,7 @@ const SOURCES: [(&str, &[&str], &[&str]); 7] = [
     ("integrations/python", &["pytest_invar", "tests/runs.py"], &["tests"]),
     ("examples/fibonacci", &["fibo.py"], &["test_fibo.py"]),
     ("examples/pydantic", &["models.py"], &["test_pydantic.py"]),
-    ("benches/python", &["workloads.py", "ratios.py"], &["test_workloads.py"]),
+    ("benches/python", &["workloads.py", "ratios.py"], &["test_workloads.py", "small/test_small.py"]),
     ("benches/model", &["calls.py", "model.py"], &[]),
     ("benches/peers", &["codespeed.py"], &[]),
     ("fixtures/soak", &["in_region.py"], &[]),
