@@ -186,7 +186,8 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(failed(cause(error))),
         }
-        let packed = zstd::encode_all(content, self.level).map_err(|error| failed(error.into()))?;
+        // Told at once how much there is, zstd takes tables of that size; at high levels those for any size are 100 MB.
+        let packed = zstd::bulk::compress(content, self.level).map_err(|error| failed(error.into()))?;
         let if_absent = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.shelf.objects.put_opts(name, packed.into(), if_absent).await {
             Ok(_) => Ok(false),

@@ -85,20 +85,19 @@ class Isolation:
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
-    def _start(self, place: int, end: int) -> None:
+    def _start(self, template: "_Template", place: int, end: int) -> None:
         """Starts the benchmark at a place, unless it was, and those behind it that may be measured beside it."""
-        template = self._template
-        ahead = range(max(self._next, place + 1), min(place + _native.jobs(), end))
-        for other in (place, *ahead):
-            if template is not None and other not in self._started:
+        beside = min(place + _native.jobs(), end)
+        for other in (place, *range(max(self._next, place + 1), beside)):
+            if other not in self._started:
                 self._started.add(other)
                 template.start(other)
-        self._next = max(self._next, place + 1, ahead.stop)
+        self._next = max(self._next, beside)
 
     def _reports(self, item: pytest.Item, template: "_Template") -> Iterator[pytest.TestReport]:
         items = item.session.items
         place = items.index(item)
-        self._start(place, len(items))
+        self._start(template, place, len(items))
         self._started.discard(place)
         for data in template.run(place):
             if _WARNING in data:
