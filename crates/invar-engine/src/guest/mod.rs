@@ -4,3 +4,4 @@
 pub mod maps;
 pub mod processor;
 pub mod system_call;
+pub mod vdso;
