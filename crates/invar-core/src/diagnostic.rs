@@ -26,11 +26,13 @@ pub enum Diagnostic {
     ReadRandom = 7,
     /// The region ended by an exception of the benchmarked function.
     Failed = 8,
+    /// Threads of the region waited for the outside (files, processes, the network), and went on in the order of its answers.
+    OutsideOrder = 9,
 }
 
 impl Diagnostic {
     /// Every diagnostic, in stored order.
-    pub const ALL: [Diagnostic; 9] = [
+    pub const ALL: [Diagnostic; 10] = [
         Diagnostic::OtherThreadsRan,
         Diagnostic::LeftTranslation,
         Diagnostic::UnsupportedInstruction,
@@ -40,6 +42,7 @@ impl Diagnostic {
         Diagnostic::ReadClock,
         Diagnostic::ReadRandom,
         Diagnostic::Failed,
+        Diagnostic::OutsideOrder,
     ];
 
     /// The stable name, as in JSON.
@@ -54,6 +57,7 @@ impl Diagnostic {
             Diagnostic::ReadClock => "read_clock",
             Diagnostic::ReadRandom => "read_random",
             Diagnostic::Failed => "failed",
+            Diagnostic::OutsideOrder => "outside_order",
         }
     }
 
@@ -71,6 +75,9 @@ impl Diagnostic {
             Diagnostic::ReadClock => "it read a clock, so its course may depend on time",
             Diagnostic::ReadRandom => "it read random numbers, so its course may differ between runs",
             Diagnostic::Failed => "the benchmarked function raised an exception",
+            Diagnostic::OutsideOrder => {
+                "its threads went on in the order in which the outside answered, which may differ between runs"
+            }
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub events: Events,
     /// What went wrong.
     pub diagnostics: Diagnostics,
+    /// It has started threads, which were measured.
+    pub several_threads: bool,
     /// The same by call path, of a warm pass, if that was asked for.
     pub call_paths: Option<CallPaths>,
 }
@@ -76,6 +78,9 @@ static RUNNING: AtomicU32 = AtomicU32::new(0);
 /// The process that has mapped the arena, or one that was forked from it: 0 or 1.
 static MAPPED: AtomicU32 = AtomicU32::new(0);
 
+/// The process in which a thread of an earlier region may execute the engine for ever; 0 if there is none.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
 struct Attached {
     engine: Engine,
     /// Records that were not flushed yet.
@@ -96,6 +101,11 @@ pub fn attach(setup: &Setup) -> Result<(), EngineError> {
         let engine = engine.replaced_by(setup.clone());
         ENGINE.put(Box::new(Attached { engine, kept, announced }));
         return Ok(());
+    }
+    if LOST.load(Ordering::Acquire) == process_id() {
+        return Err(EngineError::Unsupported {
+            why: "a thread of an earlier region has not left the engine",
+        });
     }
     if MAPPED.swap(1, Ordering::AcqRel) == 0 {
         memory::map_arena().map_err(|errno| match errno {
@@ -147,6 +157,26 @@ pub fn run_only(
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
+    execute(Some(pass), stack, function, argument)
+}
+
+/// Calls `function(argument)` as a region of which nothing is counted, which takes a fraction of the time: for its threads to
+/// take turns, or to know whether it has started any. Says that.
+pub fn run_uncounted(
+    stack: Stack,
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<bool, EngineError> {
+    Ok(execute(None, stack, function, argument)?.several_threads)
+}
+
+/// One region; without a pass nothing of it is counted.
+fn execute(
+    pass: Option<Pass>,
+    stack: Stack,
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<Outcome, EngineError> {
     let Some(mut attached) = ENGINE.take() else {
         // Asked before: the region of another thread may be over when the callback returns.
         let running = refuse_nested();
@@ -158,19 +188,33 @@ pub fn run_only(
     let threads = thread_count();
     let engine = &mut attached.engine;
     let context = memory::context();
-    let entry = engine.begin(context, function as *const () as u64, pass == Pass::Cold);
+    let entry = engine.begin(context, function as *const () as u64, pass != Some(Pass::Warm));
+    if pass.is_none() {
+        engine.count_nothing();
+    }
     gate::run(context, engine, entry, argument as u64, stack);
+    let several_threads = engine.measured_threads();
+    if engine.stop_threads(context) {
+        // A thread of the region may execute it for ever, so it is never used again.
+        let diagnostics = engine.give_up(context);
+        LOST.store(process_id(), Ordering::Release);
+        RUNNING.store(0, Ordering::Release);
+        core::mem::forget(attached);
+        return Ok(Outcome { events: Events::default(), diagnostics, several_threads, call_paths: None });
+    }
     if context.in_runtime != 0 {
         engine.abandon(context);
     }
-    if threads.max(thread_count()) > 1 {
+    // Those that the region has started were measured, unless they were let go.
+    let others = if several_threads { threads } else { threads.max(thread_count()) };
+    if others > 1 || context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
     let call_paths = engine.call_paths();
     RUNNING.store(0, Ordering::Release);
     ENGINE.put(attached);
-    Ok(Outcome { events, diagnostics, call_paths })
+    Ok(Outcome { events, diagnostics, several_threads, call_paths })
 }
 
 fn mode() -> Option<Mode> {

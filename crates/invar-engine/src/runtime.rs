@@ -7,13 +7,17 @@
 //! Invariant: a number in generated code (exit, link, site, block) is an index into the tables below; when the
 //! tables are cleared the code is gone too.
 
+mod clock;
 mod fault;
 mod reform;
 mod special;
+mod threads;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::{Event, Events};
@@ -23,10 +27,12 @@ use invar_sim::Hierarchy;
 
 use self::fault::Fault;
 use self::special::Births;
+use self::threads::Threads;
 use crate::account::ledger::Ledger;
 use crate::drain::generated::Generated;
 use crate::drain::reference::{self, Exactness, Meanings};
 use crate::guest::maps::Executable;
+use crate::guest::vdso::{self, Teller};
 
 use crate::host::code_map::{self, CodeMap};
 use crate::host::context::Context;
@@ -36,7 +42,8 @@ use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::python::Python;
 use crate::host::syscall;
-use crate::translate::block::{self, Path, Reach, trace_path};
+use crate::host::words;
+use crate::translate::block::{self, End, Path, Reach, trace_path};
 use crate::translate::emit;
 use crate::translate::watch::Watch;
 use crate::translate::{Mode, Numbers, Options, Site, Turn, assemble};
@@ -153,6 +160,8 @@ pub struct Engine {
     pages: BTreeSet<u64>,
     fs_base: u64,
     events: Events,
+    /// Nothing of the region is counted: its trace is dropped.
+    uncounted: bool,
     diagnostics: Diagnostics,
     /// Number and arguments of the system call under way.
     system_call: (u64, [u64; 6]),
@@ -162,6 +171,13 @@ pub struct Engine {
     fault: Option<Fault>,
     /// A block that was entered so often is formed again.
     entered_min: u64,
+    /// The threads that the region has started.
+    threads: Threads,
+    /// Functions of the vdso that tell the time, once they were looked for: the runtime answers them where there are several
+    /// threads.
+    tellers: Option<Vec<(u64, Teller)>>,
+    /// Their own code, for what cannot be answered, by address.
+    plain: BTreeMap<u64, u32>,
 }
 
 impl Engine {
@@ -177,7 +193,7 @@ impl Engine {
             },
             ledger: (*call_paths && *mode == Mode::Simulation).then(|| Box::new(Ledger::new(*python))),
             watch: None,
-            options: Options { mode: *mode, rorx: bmi2 },
+            options: Options { mode: *mode, rorx: bmi2, threads: false },
             setup,
             code,
             code_next: CODE_START,
@@ -195,11 +211,15 @@ impl Engine {
             pages: BTreeSet::new(),
             fs_base: 0,
             events: Events::default(),
+            uncounted: false,
             diagnostics: Diagnostics::default(),
             system_call: (0, [0; 6]),
             births: Births::default(),
             fault: None,
             entered_min: reform::ENTERED_MIN,
+            threads: Threads::new(),
+            tellers: None,
+            plain: BTreeMap::new(),
         };
         engine.code.write(CODE_END, &UD2);
         engine.code.write(NATIVE_EXIT, &emit::native_exit(NATIVE_EXIT));
@@ -225,6 +245,15 @@ impl Engine {
         self.diagnostics.insert(Diagnostic::LeftTranslation);
     }
 
+    /// After a region whose other threads may still be here: what is to be said about it. Nothing was counted that can be read.
+    pub fn give_up(&self, context: &Context) -> Diagnostics {
+        faults::step_aside(context);
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.insert(Diagnostic::LeftTranslation);
+        diagnostics.insert(Diagnostic::OtherThreadsRan);
+        diagnostics
+    }
+
     /// What it was asked to do.
     pub fn setup(&self) -> &Setup {
         &self.setup
@@ -243,6 +272,12 @@ impl Engine {
     /// Makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.take_drained();
+        self.uncounted = false;
+        if self.options.threads && !self.threads.were_several() {
+            // Code for several threads is kept for as long as each region starts some.
+            self.options.threads = false;
+            self.drop_translations();
+        }
         self.events = Events::default();
         self.diagnostics = Diagnostics::default();
         if cold {
@@ -261,12 +296,20 @@ impl Engine {
         context.read_random = 0;
         context.ended_natively = 0;
         context.left = 0;
+        context.budget = i64::MAX;
+        context.released.store(0, Relaxed);
+        self.threads = Threads::new();
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
         self.go_to(context, entry)
+    }
+
+    /// The region that was begun is only executed. What was counted all the same says nothing.
+    pub fn count_nothing(&mut self) {
+        self.uncounted = true;
     }
 
     fn open_ledger(&mut self, entry: u64, cold: bool) {
@@ -357,11 +400,26 @@ impl Engine {
     /// Says where the guest goes on.
     pub fn answer(&mut self, context: &mut Context) -> u64 {
         let number = context.exit_number as u32 as usize;
+        if self.threads.is_active() {
+            context.entries += 1;
+            if context.released.load(Relaxed) != 0 {
+                self.note_release(context);
+            }
+        }
         match context.reason {
             reason if reason == Reason::Link as u64 => self.follow_link(context, number),
             reason if reason == Reason::Indirect as u64 => self.follow_indirect(context, context.target),
             reason if reason == Reason::Full as u64 => {
                 let Block { head, entry, .. } = self.blocks[number];
+                if self.threads.is_active()
+                    && let Some(handed_over) = self.end_quantum(context, head)
+                {
+                    return handed_over;
+                }
+                if self.options.mode == Mode::Counts {
+                    // There is no trace: its budget of instructions was used up.
+                    return entry;
+                }
                 self.collect(context);
                 self.fillings += 1;
                 if self.fillings.is_power_of_two() && self.fillings >= FILLINGS_MIN {
@@ -375,13 +433,24 @@ impl Engine {
                 self.system_call_done(context, self.sites[number])
             }
             reason if reason == Reason::Resume as u64 => self.go_to(context, context.target),
+            reason if reason == Reason::Turn as u64 => self.turn(context, number),
+            reason if reason == Reason::Rescan as u64 => self.rescan(context),
+            reason if reason == Reason::Revoked as u64 => self.revoked(context, number),
+            reason if reason == Reason::Started as u64 => self.started(context),
             reason => unreachable!("no gate gives reason {reason}"),
         }
     }
 
     /// Turns what generated code has left behind into events.
     fn collect(&mut self, context: &mut Context) {
+        if self.threads.is_active() {
+            self.count_instructions(context);
+        }
         match self.options.mode {
+            Mode::Simulation if self.uncounted => {
+                context.trace_pointer = TRACE_START;
+                self.trace_is_empty();
+            }
             Mode::Simulation => {
                 let trace = memory::trace(context.trace_pointer);
                 let mut ledger = self.ledger.as_deref_mut();
@@ -407,6 +476,7 @@ impl Engine {
                 }
                 self.note(exactness);
                 context.trace_pointer = TRACE_START;
+                self.trace_is_empty();
             }
             Mode::Counts => {
                 let counters = memory::counters(self.meanings.paths.len());
@@ -444,6 +514,9 @@ impl Engine {
 
     fn follow_indirect(&mut self, context: &mut Context, target: u64) -> u64 {
         if target == gate::region_end_address() {
+            if self.threads.is_active() {
+                return self.release(context, target, Some(gate::leave_address()));
+            }
             return gate::leave_address();
         }
         let Some(number) = self.block_for(context, target, Way::Indirect) else {
@@ -481,6 +554,10 @@ impl Engine {
         self.collect(context);
         context.target = target;
         context.left = 1;
+        if self.threads.is_active() {
+            self.diagnostics.insert(Diagnostic::OtherThreadsRan);
+            return self.release(context, target, None);
+        }
         NATIVE_EXIT
     }
 
@@ -508,8 +585,37 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
+        if self.options.threads && self.tellers.iter().flatten().any(|&(at, _)| at == head) {
+            let path = Path { steps: Vec::new(), end: End::Clock { at: head }, taken: 0 };
+            // It is not to be formed again.
+            return Some(self.translate(head, &path, block::LONG, range, way));
+        }
         let path = trace_path(&self.map, head, block::SHORT, |_, _| false)?;
         Some(self.translate(head, &path, block::SHORT, range, way))
+    }
+
+    /// The block of a function that tells the time, of its own code. It has one of code for several threads already.
+    fn plain_block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
+        if let Some(&number) = self.plain.get(&head) {
+            return Some(number as usize);
+        }
+        let clock = self.block_at(context, head)? as u32;
+        let range = *self.map.find(head)?;
+        let path = trace_path(&self.map, head, block::LONG, |_, _| false)?;
+        let plain = self.translate(head, &path, block::LONG, range, Way::Direct);
+        self.by_head.insert(head, clock);
+        self.plain.insert(head, plain as u32);
+        Some(plain)
+    }
+
+    fn find_tellers(&mut self) -> Vec<(u64, Teller)> {
+        const VDSO: u64 = 33;
+        let Some(start) = syscall::auxiliary(VDSO) else { return Vec::new() };
+        self.map.refresh();
+        self.map_is_stale = false;
+        let Some(range) = self.map.find(start) else { return Vec::new() };
+        let mut image = vec![0; (range.end - start) as usize];
+        if words::read(start, &mut image) { vdso::tellers(&image, start) } else { Vec::new() }
     }
 
     fn translate(&mut self, head: u64, path: &Path, reach: Reach, range: Executable, way: Way) -> usize {
@@ -593,6 +699,7 @@ impl Engine {
         }
         self.blocks.clear();
         self.by_head.clear();
+        self.plain.clear();
         self.watched.clear();
         self.meanings = Meanings::default();
         self.turns.clear();

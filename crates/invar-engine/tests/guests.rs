@@ -12,6 +12,7 @@ use invar_core::diagnostic::Diagnostic::*;
 use invar_core::event::Event::*;
 
 const REPEATABLE: Course = Course { counts: Counts::Repeatable, diagnostics: &[] };
+const REPEATABLE_BY_MODE: Course = Course { counts: Counts::RepeatableByMode, diagnostics: &[] };
 const VARYING: Course = Course { counts: Counts::Varying, diagnostics: &[] };
 
 macro_rules! guests {
@@ -65,22 +66,34 @@ guests! {
     a_handler_lets_code_be_changed: "code_guarded.c", REPEATABLE.with(&[CodeModified]);
     a_library_takes_the_place_of_another: "library_reloaded.c", REPEATABLE;
 
-    // Processes and threads.
+    // Processes.
     a_forked_child_works_on_natively: "forked.c", REPEATABLE.with(&[StartedProcess]);
     a_forked_child_returns_from_the_region: "forked_and_back.c", REPEATABLE.with(&[StartedProcess]);
     vfork_and_exec: "vforked.c", REPEATABLE.with(&[StartedProcess]);
     posix_spawn_system_and_popen_start_processes: "spawned.c", REPEATABLE.with(&[StartedProcess]);
     a_clone_shares_memory_on_a_stack_of_its_own: "cloned.c", REPEATABLE.with(&[StartedProcess]);
     another_program_takes_the_process_over: "replaced.c", REPEATABLE;
-    threads_start_and_are_joined: "threads.c", VARYING.with(&[OtherThreadsRan]);
-    threads_start_while_code_is_unmapped: "threads_and_code.c", VARYING.with(&[OtherThreadsRan]);
-    threads_outlive_the_region_they_were_started_in: "threads_outlive.c", VARYING.with(&[OtherThreadsRan]);
+
+    // Threads of the region, one at a time.
+    threads_start_and_are_joined: "threads.c", REPEATABLE;
+    threads_start_while_code_is_unmapped: "threads_and_code.c", REPEATABLE;
+    threads_wait_for_each_other_in_every_way: "threads_waiting.c", REPEATABLE;
+    threads_spin_until_another_has_had_its_turn: "threads_spinning.c", REPEATABLE_BY_MODE;
+    waits_last_as_long_as_they_say_and_end_in_order: "threads_timed.c", REPEATABLE_BY_MODE.with(&[ReadClock]);
+    threads_talk_through_the_kernel: "threads_outside.c", VARYING.with(&[StartedProcess, OutsideOrder]);
     processes_start_while_a_thread_waits:
-        "threads_and_processes.c", VARYING.with(&[OtherThreadsRan, StartedProcess]);
-    exit_ends_threads_that_wait_and_that_compute: "threads_and_exit.c", VARYING;
-    another_program_takes_over_from_several_threads: "threads_and_exec.c", VARYING;
-    signals_reach_the_thread_they_are_for: "threads_signalled.c", VARYING.with(&[OtherThreadsRan]);
-    a_region_from_a_second_thread_is_refused: "threads_in_regions.c", VARYING.with(&[OtherThreadsRan]);
+        "threads_and_processes.c", VARYING.with(&[StartedProcess, OutsideOrder]);
+    exit_ends_threads_that_wait_and_that_compute: "threads_and_exit.c", REPEATABLE;
+    another_program_takes_over_from_several_threads: "threads_and_exec.c", REPEATABLE;
+    a_region_from_a_second_thread_is_refused: "threads_in_regions.c", VARYING;
+    threads_outlive_the_region_they_were_started_in: "threads_outlive.c", VARYING.with(&[OtherThreadsRan]);
+    threads_go_on_when_the_region_is_over: "threads_left.c", VARYING.with(&[OtherThreadsRan]);
+    a_thread_from_before_wakes_those_of_the_region: "threads_before.c", VARYING.with(&[OtherThreadsRan]);
+    signals_reach_the_thread_they_are_for: "threads_signalled.c", VARYING;
+    threads_are_cancelled_where_they_wait: "threads_cancelled.c", VARYING.with(&[LeftTranslation]);
+    a_handler_waits_on_a_thread_that_computes: "threads_suspended.c", VARYING.with(&[LeftTranslation, OutsideOrder]);
+    a_handler_jumps_away_from_what_others_wait_for:
+        "threads_and_jumps.c", VARYING.with(&[OtherThreadsRan, LeftTranslation]);
 
     // Signals and system calls.
     a_timer_interrupts_anywhere: "signals.c", VARYING;

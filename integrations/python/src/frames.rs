@@ -7,7 +7,8 @@
 
 use std::ffi::CStr;
 
-use invar_engine::host::python::{self, Format, GENERATORS, Lines, Member, word};
+use invar_engine::host::python::{self, Format, GENERATORS, Lines, Member};
+use invar_engine::host::words::word;
 use invar_engine::region::Python;
 use pyo3::ffi;
 use pyo3::prelude::{Bound, PyAnyMethods, PyDictMethods};

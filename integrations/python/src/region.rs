@@ -59,7 +59,9 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often.
+/// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the
+/// first, which is not counted and tells whether it starts threads: if so none is native, as threads that race each other leave
+/// another heap and other stacks each time.
 ///
 /// The rule holds no clock: another number of calls would leave another heap. The number is a power of two between 8
 /// and 1024, so that a function that varies a little is still called equally often.
@@ -70,11 +72,15 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    function.call(args, Some(kwargs))?;
+    let starts_threads = call_uncounted(py, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
-        function.call(args, Some(kwargs))?;
+        if starts_threads {
+            call_uncounted(py, function, args, kwargs)?;
+        } else {
+            function.call(args, Some(kwargs))?;
+        }
     }
     Ok(())
 }
@@ -140,6 +146,24 @@ extern "C" fn make(argument: *mut c_void) {
     call.result = unsafe { ffi::PyObject_Call(call.function, call.args, call.kwargs) };
 }
 
+impl Call {
+    fn new(function: &Bound<'_, PyAny>, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Call {
+        Call {
+            function: function.as_ptr(),
+            args: args.as_ptr(),
+            kwargs: kwargs.as_ptr(),
+            result: std::ptr::null_mut(),
+        }
+    }
+
+    /// What it came to, once it has been made.
+    fn result(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        // SAFETY: a new reference, or null with an exception set: what this function takes.
+        let result = unsafe { Bound::from_owned_ptr_or_err(py, self.result) };
+        Ok(result?.unbind())
+    }
+}
+
 fn call(
     py: Python<'_>,
     pass: Pass,
@@ -147,17 +171,23 @@ fn call(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<(Outcome, Py<PyAny>)> {
-    let mut call = Call {
-        function: function.as_ptr(),
-        args: args.as_ptr(),
-        kwargs: kwargs.as_ptr(),
-        result: std::ptr::null_mut(),
-    };
+    let mut call = Call::new(function, args, kwargs);
     let outcome = region::run_only(pass, stack(py), make, (&raw mut call).cast());
-    // SAFETY: a new reference, or null with an exception set: what this function takes.
-    let result = unsafe { Bound::from_owned_ptr_or_err(py, call.result) };
-    let result = result?.unbind();
+    let result = call.result(py)?;
     Ok((outcome.map_err(failure)?, result))
+}
+
+/// The same without a count; says whether threads were started.
+fn call_uncounted(
+    py: Python<'_>,
+    function: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: &Bound<'_, PyDict>,
+) -> PyResult<bool> {
+    let mut call = Call::new(function, args, kwargs);
+    let started = region::run_uncounted(stack(py), make, (&raw mut call).cast());
+    call.result(py)?;
+    started.map_err(failure)
 }
 
 /// CPython 3.14 compares the stack pointer with the bounds of the thread's stack.

@@ -141,10 +141,11 @@ fn named(payer: &Payer) -> String {
 
 /// What the engine noted that may be the cause.
 fn told(diagnostics: Diagnostics) -> Option<String> {
-    const TELLING: [Diagnostic; 5] = [
+    const TELLING: [Diagnostic; 6] = [
         Diagnostic::ReadRandom,
         Diagnostic::ReadClock,
         Diagnostic::OtherThreadsRan,
+        Diagnostic::OutsideOrder,
         Diagnostic::StartedProcess,
         Diagnostic::LeftTranslation,
     ];

@@ -53,6 +53,14 @@ struct Stack {
     python: Vec<PythonFrame>,
 }
 
+/// The calls of a thread that is not the present one.
+#[derive(Debug, Default)]
+struct Suspended {
+    stack: Stack,
+    others: Vec<Stack>,
+    called: bool,
+}
+
 /// A Python frame that was the interpreter's current one.
 #[derive(Debug, Clone, Copy)]
 struct PythonFrame {
@@ -101,6 +109,9 @@ pub struct Ledger {
     called: bool,
     /// How many words of trace were followed since places were emptied.
     words: usize,
+    /// Whose these are, and those of the region's other threads.
+    thread: usize,
+    threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
     charges: Charges,
@@ -135,6 +146,8 @@ impl Ledger {
             others: Vec::new(),
             called: false,
             words: 0,
+            thread: 0,
+            threads: BTreeMap::new(),
             active: false,
             charges: Charges::default(),
             python,
@@ -157,6 +170,8 @@ impl Ledger {
         self.others.clear();
         self.called = false;
         self.words = 0;
+        self.thread = 0;
+        self.threads.clear();
         self.active = active;
         self.charges.clear();
         self.by_code.clear();
@@ -198,6 +213,42 @@ impl Ledger {
     /// What thunks must know of an exit.
     pub fn follow(&self, exit: u32) -> Follow {
         self.exits.ways[self.exits.base + exit as usize].follow
+    }
+
+    /// The present thread starts another, which is below the call that does so. The trace was followed to its end.
+    pub fn start_thread(&mut self, thread: usize) {
+        let stack = Stack { call: self.stack.call, ..Stack::default() };
+        self.threads.insert(thread, Suspended { stack, ..Suspended::default() });
+    }
+
+    /// What comes next is done by another thread. The trace was followed to its end.
+    pub fn switch_to(&mut self, thread: usize) {
+        if thread == self.thread {
+            return;
+        }
+        self.put_frames_away();
+        let next = self.threads.remove(&thread).unwrap_or_default();
+        let present = Suspended {
+            stack: core::mem::replace(&mut self.stack, next.stack),
+            others: core::mem::replace(&mut self.others, next.others),
+            called: core::mem::replace(&mut self.called, next.called),
+        };
+        self.take_frames_out();
+        self.threads.insert(self.thread, present);
+        self.thread = thread;
+    }
+
+    /// The open calls of the present stack are kept with it, as another one comes.
+    fn put_frames_away(&mut self) {
+        self.stack.frames.extend_from_slice(&following::frames()[1..=self.depth]);
+        self.depth = 0;
+    }
+
+    /// The open calls of the present stack are where thunks find them.
+    fn take_frames_out(&mut self) {
+        self.depth = self.stack.frames.len();
+        following::frames()[1..=self.depth].copy_from_slice(&self.stack.frames);
+        self.stack.frames.clear();
     }
 
     /// Where the trace was followed to, for thunks to go on.
@@ -490,7 +541,7 @@ impl Ledger {
         let is_near = |stack: &Stack| stack.pointer.abs_diff(pointer) < u64::from(ONE_STACK);
         if self.stack.pointer != 0 && !is_near(&self.stack) {
             let call = self.stack.call;
-            self.stack.frames.extend_from_slice(&following::frames()[1..=self.depth]);
+            self.put_frames_away();
             match self.others.iter().position(is_near) {
                 Some(index) => core::mem::swap(&mut self.stack, &mut self.others[index]),
                 None => {
@@ -498,9 +549,7 @@ impl Ledger {
                     self.others.push(core::mem::replace(&mut self.stack, new));
                 }
             }
-            self.depth = self.stack.frames.len();
-            following::frames()[1..=self.depth].copy_from_slice(&self.stack.frames);
-            self.stack.frames.clear();
+            self.take_frames_out();
         }
         self.stack.pointer = pointer;
     }

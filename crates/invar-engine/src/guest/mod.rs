@@ -5,3 +5,4 @@ pub mod lines;
 pub mod maps;
 pub mod processor;
 pub mod system_call;
+pub mod vdso;

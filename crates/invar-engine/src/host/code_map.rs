@@ -108,6 +108,13 @@ pub fn executable_lines() -> String {
     maps::executable_lines(&text, HOLE)
 }
 
+/// Is the memory at an address of this process alone? Not known (before Linux 6.11) is no.
+pub fn is_private(address: u64) -> bool {
+    let Ok(mut file) = File::open(MAPS, Access::Read) else { return false };
+    let mut found = Query { address, ..Query::default() };
+    found.ask(&mut file).is_ok() && found.permissions & SHARED == 0
+}
+
 /// What may be executed at the moment.
 #[derive(Debug, Default)]
 pub struct CodeMap {

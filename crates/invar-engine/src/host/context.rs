@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the context lies at a fixed address")]
 
 use core::mem::offset_of;
+use core::sync::atomic::AtomicU64;
 
 use super::following::Position;
 use super::layout::ARENA;
@@ -19,7 +20,12 @@ pub mod register {
     pub const RSP: u8 = 4;
     pub const RSI: u8 = 6;
     pub const RDI: u8 = 7;
+    pub const R8: u8 = 8;
+    pub const R10: u8 = 10;
     pub const R11: u8 = 11;
+    pub const R13: u8 = 13;
+    pub const R14: u8 = 14;
+    pub const R15: u8 = 15;
 }
 
 /// See the module. Offsets are part of generated code, so the layout is C's.
@@ -90,6 +96,22 @@ pub struct Context {
     pub left: u64,
     /// Homes of the two registers that generated code looks at a store with.
     pub watch_homes: [u64; 2],
+    /// Code for several threads: address of the word that says which Python frame the present thread is in; of `nowhere` if it
+    /// has none that is known.
+    pub watch_word: u64,
+    /// Always zero.
+    pub nowhere: u64,
+    /// Counts-only mode with several threads: instructions that may be executed before the next look at the others. A block's
+    /// head leaves for the runtime when it is negative.
+    pub budget: i64,
+    /// Who may execute generated code and the runtime; see [`super::threads`].
+    pub baton: AtomicU64,
+    /// How often the runtime was entered: who waits for his turn sees by it that somebody goes on.
+    pub entries: u64,
+    /// The block of the thread that was given the baton and has not taken it yet, or zero.
+    pub pending: u64,
+    /// Everybody was let go, as nobody went on.
+    pub released: AtomicU64,
 }
 
 /// Where a field is, relative to `gs`.
@@ -164,6 +186,20 @@ pub mod at {
         LEFT = left;
         /// [`Context::watch_homes`].
         WATCH_HOMES = watch_homes;
+        /// [`Context::watch_word`].
+        WATCH_WORD = watch_word;
+        /// [`Context::nowhere`].
+        NOWHERE = nowhere;
+        /// [`Context::budget`].
+        BUDGET = budget;
+        /// [`Context::baton`].
+        BATON = baton;
+        /// [`Context::entries`].
+        ENTRIES = entries;
+        /// [`Context::pending`].
+        PENDING = pending;
+        /// [`Context::released`].
+        RELEASED = released;
     }
     /// The guest's `r11`, which generated code keeps there for good.
     pub const R11: u32 = REGISTERS + 8 * 11;

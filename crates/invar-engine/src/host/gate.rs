@@ -33,6 +33,14 @@ pub enum Reason {
     SystemCallDone = 4,
     /// A handler of the guest has changed where it goes on: at `target`.
     Resume = 5,
+    /// A thread has been given the baton: the one whose number is `exit_number`.
+    Turn = 6,
+    /// The baton could not be put down, as a thread has come back from the outside.
+    Rescan = 7,
+    /// As `Turn`, of a thread that has taken the baton from one that did not.
+    Revoked = 8,
+    /// The call that was to start a thread has returned.
+    Started = 9,
 }
 
 /// A gate's index in [`Context::gates`].
@@ -128,7 +136,7 @@ extern "C" fn gate_indirect() {
 
 /// Saves the guest and calls the runtime; then restores the guest and goes to `resume`.
 #[unsafe(naked)]
-extern "C" fn into_runtime() {
+pub(super) extern "C" fn into_runtime() {
     naked_asm!(
         "mov gs:[{rax}], rax", "mov gs:[{rcx}], rcx", "mov gs:[{rdx}], rdx", "mov gs:[{rbx}], rbx",
         "mov gs:[{rsp}], rsp", "mov gs:[{rbp}], rbp", "mov gs:[{rsi}], rsi", "mov gs:[{rdi}], rdi",

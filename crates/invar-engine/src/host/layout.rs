@@ -8,6 +8,13 @@
 /// randomisation.
 pub const ARENA: u64 = 0x1000_0000_0000;
 
+/// Offset of the blocks of measured threads.
+pub const THREADS: u32 = 0x0001_0000;
+/// Size of a block.
+pub const THREAD_BYTES: u32 = 4 << 10;
+/// How many threads have a block.
+pub const THREADS_MAX: usize = 192;
+
 /// Offset of the indirect-branch table: [`TABLE_ENTRIES`] host addresses.
 pub const TABLE: u32 = 0x0010_0000;
 /// Entries of the indirect-branch table.
@@ -47,8 +54,13 @@ pub const THUNKS: u32 = 0x3800_0000;
 /// Size of the code of thunks; when it is full all of them are dropped.
 pub const THUNKS_BYTES: u32 = 0x0800_0000;
 
-/// How much of the code cache's end is kept for the code that starts threads and processes.
-pub const BIRTHS_BYTES: u32 = 0x1_0000;
+/// How much of the code cache's end is kept for the code that starts processes and threads, and that by which threads go on
+/// natively.
+pub const BIRTHS_BYTES: u32 = 0x3_0000;
+/// Offset of the code by which each measured thread goes on natively.
+pub const EXITS: u32 = CODE + CODE_BYTES - THREADS_MAX as u32 * EXIT_BYTES;
+/// Size of that code of one thread.
+pub const EXIT_BYTES: u32 = 0x100;
 
 /// Offset of the runtime's own stack, in bytes from [`ARENA`]; it grows down from its end.
 pub const HOST_STACK: u64 = 0x5000_0000;

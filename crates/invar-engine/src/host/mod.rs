@@ -15,6 +15,8 @@ pub mod memory;
 pub mod python;
 pub mod slot;
 pub mod syscall;
+pub mod threads;
 pub mod thunks;
+pub mod words;
 
 pub use allocator::Allocator;

@@ -2,14 +2,13 @@
 //!
 //! Where things are is found out by the integration, which asks the interpreter; nothing here knows a version. Memory is
 //! read by the kernel, so that an address that is none any more is an answer, too.
-#![expect(unsafe_code, reason = "the interpreter's memory is not Rust's")]
 
 use alloc::string::String;
 use alloc::vec;
 
 use invar_core::wire::raw::call_paths::PythonCode;
 
-use super::syscall::{process_id, syscall};
+use super::words::{read, word};
 pub use crate::guest::lines::{Format, LineTable};
 pub use crate::translate::watch::Member;
 use crate::translate::watch::{Through, Watch, places};
@@ -103,6 +102,34 @@ pub fn current(python: &Python) -> Option<(u64, u64)> {
     Some((at, word(at.wrapping_add(u64::from(python.executed)))?))
 }
 
+/// Offsets of the links of a thread's state to the one that was made next, which is first in the interpreter's list, and to the one
+/// before.
+const NEWER: u64 = 0;
+const OLDER: u64 = 8;
+/// A thread's state is looked through so far for its thread's name, in bytes.
+const STATE_BYTES: u64 = 512;
+/// More threads are not looked for.
+const THREADS_MAX: usize = 1 << 12;
+
+/// Offset in a thread's state of the name of its thread, which in a C library is the `fs` base: by the state of [`Python::word`].
+pub fn thread_name(python: &Python, fs_base: u64) -> Option<u64> {
+    let state = python.word.wrapping_sub(u64::from(python.offset));
+    (16..STATE_BYTES).step_by(8).find(|at| word(state.wrapping_add(*at)) == Some(fs_base))
+}
+
+/// The words, as [`Python::word`] is one, of this thread's state and of those that were made after it, each with the name of
+/// its thread as [`thread_name`] has found it.
+pub fn threads(python: &Python, name: u64) -> impl Iterator<Item = (u64, u64)> {
+    let offset = u64::from(python.offset);
+    let first = python.word.wrapping_sub(offset);
+    let newer = |&state: &u64| {
+        let newer = word(state.wrapping_add(NEWER)).filter(|&newer| newer != 0)?;
+        (word(newer.wrapping_add(OLDER)) == Some(state)).then_some(newer)
+    };
+    let states = core::iter::successors(Some(first), newer).take(THREADS_MAX);
+    states.filter_map(move |state| Some((state.wrapping_add(offset), word(state.wrapping_add(name))?)))
+}
+
 /// The code that a frame executes, if that is code.
 pub fn executed(python: &Python, frame: u64) -> Option<u64> {
     let code = word(frame.checked_add(u64::from(python.executed))?)?;
@@ -174,35 +201,4 @@ fn text(python: &Python, object: u64) -> Option<String> {
         char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER)
     };
     Some(bytes.chunks(width as usize).map(character).collect())
-}
-
-/// Eight bytes of the memory of this process, if they are there.
-pub fn word(address: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
-}
-
-/// Reads the memory of this process; says whether all of it is there.
-fn read(address: u64, bytes: &mut [u8]) -> bool {
-    const PROCESS_VM_READV: u64 = 310;
-    let local = [bytes.as_mut_ptr() as u64, bytes.len() as u64];
-    let remote = [address, bytes.len() as u64];
-    let arguments = [u64::from(process_id()), local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0];
-    // SAFETY: the kernel writes within `bytes`, and answers for the rest.
-    let count = unsafe { syscall(PROCESS_VM_READV, arguments) };
-    count as u64 == bytes.len() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_is_not_there_is_not_read() {
-        let here = [7_u8; 8];
-        let mut bytes = [0; 8];
-        assert!(read(here.as_ptr() as u64, &mut bytes));
-        assert_eq!(bytes, here);
-        assert!(!read(8, &mut bytes));
-    }
 }

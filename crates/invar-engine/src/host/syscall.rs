@@ -20,21 +20,28 @@ pub mod number {
     pub const IOCTL: u64 = 16;
     pub const MREMAP: u64 = 25;
     pub const MADVISE: u64 = 28;
+    pub const SCHED_YIELD: u64 = 24;
     pub const SHMAT: u64 = 30;
+    pub const NANOSLEEP: u64 = 35;
     pub const GETPID: u64 = 39;
     pub const CLONE: u64 = 56;
     pub const FORK: u64 = 57;
     pub const VFORK: u64 = 58;
     pub const EXECVE: u64 = 59;
+    pub const EXIT: u64 = 60;
     pub const SHMDT: u64 = 67;
     pub const GETTIMEOFDAY: u64 = 96;
     pub const ARCH_PRCTL: u64 = 158;
     pub const TIME: u64 = 201;
+    pub const FUTEX: u64 = 202;
+    pub const SET_TID_ADDRESS: u64 = 218;
     pub const CLOCK_GETTIME: u64 = 228;
+    pub const CLOCK_NANOSLEEP: u64 = 230;
     pub const GETRANDOM: u64 = 318;
     pub const EXECVEAT: u64 = 322;
     pub const PKEY_MPROTECT: u64 = 329;
     pub const CLONE3: u64 = 435;
+    pub const FUTEX_WAITV: u64 = 449;
 }
 
 /// Makes a system call. Returns what the kernel returns: a value, or `-errno`.
@@ -163,6 +170,91 @@ pub fn thread_count() -> u64 {
     let result = unsafe { syscall(number::STAT, arguments) };
     const LINKS: usize = 2; // st_nlink, at byte 16: two for `.` and `..`
     if result == 0 { status[LINKS].saturating_sub(2).max(1) } else { 1 }
+}
+
+/// This thread.
+pub fn thread_id() -> u32 {
+    const GETTID: u64 = 186;
+    // SAFETY: takes nothing and cannot fail.
+    let id = unsafe { syscall(GETTID, [0; 6]) };
+    id as u32
+}
+
+/// Does a thread of this process have this number?
+pub fn thread_exists(thread: u32) -> bool {
+    const TGKILL: u64 = 234;
+    // SAFETY: signal 0 is sent to nobody; the kernel looks whether it could be.
+    unsafe { syscall(TGKILL, [u64::from(process_id()), u64::from(thread), 0, 0, 0, 0]) == 0 }
+}
+
+/// Wakes who waits in the kernel on a word: the arguments are those of the guest's `futex` that wakes.
+pub fn wake(arguments: [u64; 6]) -> i64 {
+    // SAFETY: a call that wakes reads and writes nothing.
+    unsafe { syscall(number::FUTEX, arguments) }
+}
+
+/// Lets other threads run.
+pub fn yield_processor() {
+    // SAFETY: takes nothing.
+    unsafe { syscall(number::SCHED_YIELD, [0; 6]) };
+}
+
+/// What a clock of the kernel's shows, in nanoseconds; `None` if there is none of this number.
+pub fn clock(number: u64) -> Option<u64> {
+    let mut time = [0u64; 2];
+    // SAFETY: the kernel writes the two words of `time`.
+    let result = unsafe { syscall(number::CLOCK_GETTIME, [number, &raw mut time as u64, 0, 0, 0, 0]) };
+    (result == 0).then(|| time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1]))
+}
+
+/// Reads the vector of numbers that the kernel gave this process, and looks `wanted` up.
+pub fn auxiliary(wanted: u64) -> Option<u64> {
+    let mut file = File::open(b"/proc/self/auxv\0", Access::Read).ok()?;
+    let mut entry = [0u8; 16];
+    while file.read(&mut entry).ok()? == entry.len() {
+        let number = |at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().expect("eight bytes"));
+        if number(0) == wanted {
+            return Some(number(8));
+        }
+    }
+    None
+}
+
+/// Whether a file is one that never lets wait (a file on a disk, a directory), by its descriptor.
+pub fn is_on_disk(descriptor: u64) -> bool {
+    const FSTAT: u64 = 5;
+    let mut status = [0u64; 18]; // struct stat is 144 bytes
+    // SAFETY: `status` is as large as `struct stat`.
+    let result = unsafe { syscall(FSTAT, [descriptor, status.as_mut_ptr() as u64, 0, 0, 0, 0]) };
+    // A bad descriptor is refused at once.
+    result != 0 || matches!(file_type(&status), 0o100000 | 0o040000 | 0o060000)
+}
+
+/// Whether the path (of a directory's descriptor and the guest's address) is that of a pipe.
+pub fn is_pipe(directory: u64, path: u64) -> bool {
+    const NEWFSTATAT: u64 = 262;
+    let mut status = [0u64; 18];
+    // SAFETY: `status` is as large as `struct stat`; the kernel answers for the path.
+    let result = unsafe { syscall(NEWFSTATAT, [directory, path, status.as_mut_ptr() as u64, 0, 0, 0]) };
+    result == 0 && file_type(&status) == 0o010000
+}
+
+/// Of a `struct stat`: the mode is at byte 24.
+fn file_type(status: &[u64; 18]) -> u64 {
+    status[3] & 0o170000
+}
+
+/// Whether a file can be read, or written to, at once.
+pub fn is_ready(descriptor: u64, writes: bool) -> bool {
+    const POLL: u64 = 7;
+    const READABLE: u64 = 1;
+    const WRITABLE: u64 = 4;
+    let asked = if writes { WRITABLE } else { READABLE };
+    // struct pollfd: the descriptor in four bytes, what is asked for and what is so in two each.
+    let mut poll = (descriptor & 0xffff_ffff) | asked << 32;
+    // SAFETY: one structure, which the kernel reads and writes.
+    let result = unsafe { syscall(POLL, [&raw mut poll as u64, 1, 0, 0, 0, 0]) };
+    result == 1 && poll >> 48 & asked != 0
 }
 
 /// The `fs` base of this thread.

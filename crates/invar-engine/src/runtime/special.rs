@@ -6,9 +6,11 @@ use invar_core::diagnostic::Diagnostic;
 
 use crate::guest::processor;
 use crate::guest::system_call::{self, Care, Change};
+use crate::guest::vdso::Teller;
 use crate::host::context::{Context, register::*};
+use crate::host::layout::ARENA;
 use crate::host::memory::CodeMemory;
-use crate::host::{faults, gate, layout, memory, syscall};
+use crate::host::{faults, gate, layout, syscall, words};
 use crate::runtime::{CODE_END, Engine, NATIVE_EXIT_BYTES, PAGE};
 use crate::translate::{Site, Special, emit};
 
@@ -30,7 +32,7 @@ impl Births {
         let origin = CODE_END + NATIVE_EXIT_BYTES + self.bytes;
         let code = emit::system_call_with_child(origin, next);
         let bytes = (code.len() as u64).next_multiple_of(16);
-        if self.bytes + bytes > u64::from(layout::BIRTHS_BYTES) - NATIVE_EXIT_BYTES {
+        if self.bytes + bytes > u64::from(layout::EXITS) - (CODE_END - ARENA) - NATIVE_EXIT_BYTES {
             // Thousands of places that start threads: by now the first of them have left.
             *self = Births::default();
             return self.code(memory, next);
@@ -67,6 +69,7 @@ impl Engine {
                 self.fs_base = syscall::fs_base();
                 self.go_to(context, site.next)
             }
+            Special::Clock => self.clock(context, site.at),
             Special::Unknown => {
                 self.diagnostics.insert(Diagnostic::UnsupportedInstruction);
                 self.leave(context, site.at)
@@ -80,13 +83,22 @@ impl Engine {
         let call = register(0);
         let arguments = [register(7), register(6), register(2), register(10), register(8), register(9)];
         self.system_call = (call, arguments);
+        if self.threads.is_active()
+            && let Some(answered) = self.call_of_several(context, site, call, arguments)
+        {
+            return answered;
+        }
         if let Some(diagnostic) = system_call::diagnostic(call) {
             self.diagnostics.insert(diagnostic);
         }
         context.target = site.next;
         match system_call::care(call, arguments) {
             Care::None => gate::system_call_address(),
-            Care::Child => self.births.code(&mut self.code, site.next),
+            Care::Child => {
+                let starts_thread = system_call::starts_thread(call, self.clone_flags());
+                let started = if starts_thread { self.start_thread(context, site, arguments) } else { None };
+                started.unwrap_or_else(|| self.births.code(&mut self.code, site.next))
+            }
             Care::Leave => self.leave(context, site.at),
             Care::Refuse => {
                 const EPERM: i64 = 1;
@@ -96,15 +108,43 @@ impl Engine {
         }
     }
 
+    /// The flags of the present call, which is one that starts something.
+    fn clone_flags(&self) -> u64 {
+        let (call, [first, ..]) = self.system_call;
+        if call == syscall::number::CLONE3 { words::word(first).unwrap_or(0) } else { first }
+    }
+
+    /// A function of the vdso that tells the time was called. It is answered, as what it executes depends on the time itself.
+    fn clock(&mut self, context: &mut Context, at: u64) -> u64 {
+        let register = |number: u8| context.registers[usize::from(number)];
+        let (first, second, stack) = (register(RDI), register(RSI), register(RSP));
+        let teller = self.tellers.iter().flatten().find(|&&(one, _)| one == at).map(|&(_, teller)| teller);
+        let call = match teller {
+            Some(Teller::ClockGettime) => syscall::number::CLOCK_GETTIME,
+            Some(Teller::Gettimeofday) => syscall::number::GETTIMEOFDAY,
+            _ => syscall::number::TIME,
+        };
+        // With one thread it executes its own code and shows the host's time, as if nobody had looked.
+        if self.threads.is_active()
+            && let Some(caller) = words::word(stack)
+            && let Some(result) = self.tell_time(context, call, first, second)
+        {
+            context.registers[usize::from(RAX)] = result as u64;
+            context.registers[usize::from(RSP)] = stack.wrapping_add(8);
+            return self.go_to(context, caller);
+        }
+        match self.plain_block_at(context, at) {
+            Some(block) => self.blocks[block].entry,
+            None => self.leave(context, at),
+        }
+    }
+
     /// A system call has returned; says where the guest goes on.
     pub(super) fn system_call_done(&mut self, context: &mut Context, site: Site) -> u64 {
         let (call, arguments) = self.system_call;
         let result = context.registers[usize::from(RAX)] as i64;
         if result > 0 && system_call::care(call, arguments) == Care::Child {
-            // The kernel has just read the flags of clone3 there.
-            let flags =
-                if call == syscall::number::CLONE3 { memory::guest_word(arguments[0]) } else { arguments[0] };
-            self.diagnostics.insert(system_call::child_diagnostic(call, flags));
+            self.diagnostics.insert(system_call::child_diagnostic(call, self.clone_flags()));
         }
         match system_call::change(call, arguments, result) {
             Change::None => {}

@@ -1,7 +1,7 @@
 //! The few instructions that generated code is made of besides the guest's own, as bytes.
 //!
 //! Every function appends one instruction; encodings are from the manufacturers' manuals. None of them changes a
-//! flag except [`Assembler::compare_r11`], [`Assembler::sahf`] and [`Assembler::add_al`].
+//! flag except [`Assembler::compare_r11`], [`Assembler::compare_gs_with_zero`], [`Assembler::sahf`] and [`Assembler::add_al`].
 
 use alloc::vec::Vec;
 
@@ -128,9 +128,16 @@ impl Assembler {
         }
     }
 
-    /// `lea r11, [r11 + 1]`
-    pub fn increment_r11(&mut self) {
-        self.raw(&[0x4d, 0x8d, 0x5b, 0x01]);
+    /// `lea r11, [r11 + offset]`
+    pub fn advance_r11(&mut self, offset: i8) {
+        self.raw(&[0x4d, 0x8d, 0x5b, offset as u8]);
+    }
+
+    /// `cmp qword ptr gs:[offset], 0`
+    pub fn compare_gs_with_zero(&mut self, offset: u32) {
+        self.raw(&[0x65, 0x48, 0x83, 0x3c, 0x25]);
+        self.imm32(offset);
+        self.raw(&[0]);
     }
 
     /// `lea r11, [r11 + rcx]`
@@ -271,6 +278,9 @@ impl Assembler {
 
 /// The condition "carry".
 pub const CARRY: u8 = 2;
+
+/// The condition "sign".
+pub const NEGATIVE: u8 = 8;
 
 /// The condition "above", of an unsigned comparison.
 pub const ABOVE: u8 = 7;

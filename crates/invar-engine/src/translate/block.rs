@@ -75,6 +75,11 @@ pub enum End {
     Return,
     /// The last step is answered by the runtime.
     Special(Special),
+    /// At a function of the vdso that tells the time, which the runtime answers instead.
+    Clock {
+        /// Guest address.
+        at: u64,
+    },
     /// At an address whose instruction the engine does not know: natively from there.
     Unknown {
         /// Guest address.

@@ -18,7 +18,7 @@ use iced_x86::{
 };
 use invar_core::machine::LINE_BYTES;
 
-use super::assemble::{ABOVE, Assembler, CARRY};
+use super::assemble::{ABOVE, Assembler, CARRY, NEGATIVE};
 use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::watch::Watch;
@@ -33,7 +33,9 @@ use crate::host::layout;
 use copies::replace_r11;
 pub use watched::NO_FRAME;
 
-pub use stubs::{branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child};
+pub use stubs::{
+    branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child, thread_exit,
+};
 
 /// Slots that a record may have before the path is cut: displacements stay short of the room that a head's check
 /// leaves.
@@ -91,6 +93,7 @@ pub fn translate(
     }
     match path.end {
         End::Unknown { at } => emitter.special(Special::Unknown, at, at),
+        End::Clock { at } => emitter.special(Special::Clock, at, at),
         End::Direct { target } => emitter.direct(target),
         _ => unreachable!("an ending with an instruction of its own has returned"),
     }
@@ -186,21 +189,25 @@ impl Emitter {
         self.options.mode == Mode::Simulation
     }
 
-    /// Leaves for the runtime when a record might not fit.
+    /// Leaves for the runtime when a record might not fit, or when others might go on.
     fn head(&mut self, path: &Path) {
-        if !self.simulates() {
+        if !self.simulates() && !self.options.threads {
             return;
         }
-        if flags_are_dead(path) {
-            self.code.compare_r11(at::TRACE_LIMIT);
-            let from = self.code.jump_if(ABOVE);
-            self.tails.push(Tail::Full { from, flags_saved: false });
-        } else {
+        let flags_saved = !flags_are_dead(path);
+        if flags_saved {
             self.code.store_gs(at::BRANCH_RAX, RAX);
             self.code.flags_to_ax();
+        }
+        let from = if self.simulates() {
             self.code.compare_r11(at::TRACE_LIMIT);
-            let from = self.code.jump_if(ABOVE);
-            self.tails.push(Tail::Full { from, flags_saved: true });
+            self.code.jump_if(ABOVE)
+        } else {
+            self.code.compare_gs_with_zero(at::BUDGET);
+            self.code.jump_if(NEGATIVE)
+        };
+        self.tails.push(Tail::Full { from, flags_saved });
+        if flags_saved {
             self.code.flags_from_ax();
             self.code.load_gs(RAX, at::BRANCH_RAX);
         }
@@ -349,8 +356,15 @@ impl Emitter {
         } else {
             let counter = layout::COUNTERS + 8 * exit;
             self.code.load_gs(R11, counter);
-            self.code.increment_r11();
+            self.code.advance_r11(1);
             self.code.store_gs(counter, R11);
+            if self.options.threads {
+                let exit = &self.out.exits[(exit - self.numbers.exit) as usize];
+                let instructions = exit.instructions;
+                self.code.load_gs(R11, at::BUDGET);
+                self.code.advance_r11((instructions as i8).wrapping_neg());
+                self.code.store_gs(at::BUDGET, R11);
+            }
         }
     }
 
@@ -386,7 +400,7 @@ impl Emitter {
     fn ending(&mut self, step: &Step, end: End) -> bool {
         let instruction = &step.instruction;
         match end {
-            End::Direct { .. } | End::Unknown { .. } => return false,
+            End::Direct { .. } | End::Clock { .. } | End::Unknown { .. } => return false,
             End::Special(special) => {
                 if special == Special::FsBaseChanged {
                     let _ = self.step(step);

@@ -37,6 +37,9 @@ pub struct Options {
     pub mode: Mode,
     /// The host has `rorx` (BMI2): a better hash of indirect targets that keeps the flags.
     pub rorx: bool,
+    /// There is more than one thread: counts-only code leaves for the runtime when its budget is used up, and clocks of the vdso
+    /// are the runtime's. Without, code is what it would be if there were no threads.
+    pub threads: bool,
 }
 
 /// Numbers that the next superblock's parts get.
@@ -174,6 +177,8 @@ pub enum Special {
     Xgetbv,
     /// The `fs` base has changed.
     FsBaseChanged,
+    /// A function of the vdso that tells the time is about to be executed.
+    Clock,
     /// Go on natively: an instruction that the engine does not know.
     Unknown,
 }

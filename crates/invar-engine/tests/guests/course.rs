@@ -24,6 +24,8 @@ pub struct Course {
 pub enum Counts {
     /// The same in every process and by either drain; every mode counts the same of what all count.
     Repeatable,
+    /// The same in every process in one mode by one drain: where a thread gives way depends on both.
+    RepeatableByMode,
     /// They depend on time or on other threads.
     Varying,
 }
@@ -217,6 +219,9 @@ impl Guest {
                     |diagnostic: &Diagnostic| mode != "c" || *diagnostic != Diagnostic::ApproximateAddresses;
                 let expected: Vec<_> = course.diagnostics.iter().copied().filter(exact).collect();
                 assert_eq!(noted.to_vec(), expected, "what is noted, {what}");
+            }
+            if course.counts == Counts::RepeatableByMode && stack == "o" {
+                assert_eq!(self.run([mode, stack]).passes, ran.passes, "two processes, {what}");
             }
             if course.counts == Counts::Repeatable && stack == "o" {
                 let again = if mode == "r" { "s" } else { mode };

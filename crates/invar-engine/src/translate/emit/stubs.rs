@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::host::syscall::{ARCH_SET_GS, number};
+use crate::host::threads::field;
 
 /// Code that checks whether `rcx` is the guest address `target` and restores the guest's registers; the block's own code
 /// follows, or a jump to it. On a mismatch it goes to `next`, the chain's next check or the gate's own stub.
@@ -78,5 +79,27 @@ pub fn system_call_with_child(origin: u64, next: u64) -> Vec<u8> {
     let literal = code.jump_literal();
     code.bind(literal);
     code.raw(&next.to_le_bytes());
+    code.bytes
+}
+
+/// Code by which a thread goes on natively, as its block at an offset in the arena says; reached while it waits.
+///
+/// The flags are restored below the guest's red zone, which whoever interrupts the thread leaves alone, too.
+pub fn thread_exit(origin: u64, block: u32) -> Vec<u8> {
+    let mut code = Assembler::new(origin);
+    code.load_immediate(RAX, u64::from(number::ARCH_PRCTL as u32));
+    code.load_immediate(RDI, ARCH_SET_GS);
+    code.load_context(RSI, block + field::GS_BASE);
+    code.raw(&[0x0f, 0x05]); // syscall
+    code.load_context(RSP, block + field::REGISTERS + 8 * u32::from(RSP));
+    code.raw(&[0x48, 0x8d, 0x64, 0x24, 0x80]); // lea rsp, [rsp - 128]
+    code.load_context(RAX, block + field::FLAGS);
+    code.raw(&[0x50, 0x9d]); // push rax; popfq
+    code.raw(&[0x48, 0x8d, 0xa4, 0x24, 0x80, 0, 0, 0]); // lea rsp, [rsp + 128]
+    for register in (0..16).filter(|&register| register != RSP) {
+        code.load_context(register, block + field::REGISTERS + 8 * u32::from(register));
+    }
+    code.jump_context(block + field::TARGET);
+    assert!(code.here() <= layout::EXIT_BYTES);
     code.bytes
 }

@@ -119,7 +119,12 @@ impl Emitter {
 
     /// `register` = the watched address.
     fn load_watched(&mut self, register: u8, watch: &Watch, store: Store) {
-        self.code.load_immediate(register, watch.word);
+        if self.options.threads {
+            // Each has a word of its own.
+            self.code.load_gs(register, at::WATCH_WORD);
+        } else {
+            self.code.load_immediate(register, watch.word);
+        }
         if let Some(through) = watch.through.filter(|_| store.through) {
             self.code.load_through(register);
             self.code.advance_register(register, through.offset);
