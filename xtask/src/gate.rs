@@ -85,6 +85,7 @@ fn measure(tools: &Tools, suite: &Path, files: &[&str], spend: Spend) -> Result<
         machine: Machine::reference_1(),
         instrument: Instrument::Simulation,
         profile: false,
+        python_lines: false,
         pass_env: Vec::new(),
         layout: 0,
         only: None,

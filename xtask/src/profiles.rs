@@ -1,7 +1,7 @@
 //! `cargo xtask profiles`: are profiles right, and do they cost nothing but time?
 //!
-//! The oracles are others: a run without profiles for the counts, the measurement for the sums, cProfile for the calls of Python
-//! functions, callgrind for what each function of a C program executes ([`native`]).
+//! The oracles are others: a run without profiles for the counts, the measurement for the sums, a function for its lines, cProfile for
+//! the calls of Python functions, callgrind for what each function of a C program executes ([`native`]).
 
 mod native;
 
@@ -26,14 +26,18 @@ type Function = (String, u64, String);
 pub fn profiles(python: Option<&Path>) -> Result<()> {
     let tools = Tools::prepare(python, &["-r", "examples/pydantic/requirements.txt"])?;
     let mut faults = 0;
-    let mut sizes = Vec::new();
+    let (mut sizes, mut sizes_with_lines) = (Vec::new(), Vec::new());
     for suite in ["examples/fibonacci", "examples/pydantic"] {
         let measured = Measured::new(&tools, suite, "with", &[])?;
         faults += same_counts(&tools, suite, &measured)?;
         faults += sums(&tools, &measured)?;
         sizes.extend(size(&measured)?);
+        let with_lines = Measured::new(&tools, suite, "lines", &["--python-lines"])?;
+        faults += lines(&tools, &measured, &with_lines)?;
+        sizes_with_lines.extend(size(&with_lines)?);
     }
     weigh("both", &sizes);
+    weigh("both, with lines", &sizes_with_lines);
     faults += calls(&tools)?;
     faults += native::costs(&tools)?;
     if faults > 0 {
@@ -123,6 +127,48 @@ fn sums(tools: &Tools, measured: &Measured) -> Result<usize> {
     }
     say("", &format!("costs of {functions} functions, summed"), "the measurements", faults);
     Ok(faults)
+}
+
+/// Every event of the lines of each Python function, with what they call, beside the function's, and counts beside those without lines.
+fn lines(tools: &Tools, without: &Measured, with: &Measured) -> Result<usize> {
+    let moved = differences(&without.run["measurements"], &with.run["measurements"]);
+    for (benchmark, difference) in &moved {
+        println!("    {benchmark}: {difference} with lines");
+    }
+    let (mut functions, mut lines, mut faults) = (0, 0, 0);
+    for measurement in with.measurements() {
+        for function in with.functions(tools, name(measurement))? {
+            let of_function = function["lines"].as_array().map_or(&[][..], Vec::as_slice);
+            if function["kind"] != "python" || of_function.is_empty() {
+                continue;
+            }
+            functions += 1;
+            lines += of_function.len();
+            if sum(of_function) != costs(&function["inclusive"]) {
+                println!("    {}: the lines of {} do not sum up to it", name(measurement), function["name"]);
+                faults += 1;
+            }
+        }
+    }
+    ensure!(functions > 0, "no Python function has lines");
+    say("", &format!("counts, with lines of {functions} functions"), "identical", moved.len());
+    say("", &format!("events of {lines} lines with what they call"), "the functions'", faults);
+    Ok(moved.len() + faults)
+}
+
+/// Every event that happened. Cycles are not compared: what a node adds to those before it depends on the view.
+fn costs(of: &Value) -> BTreeMap<String, u64> {
+    let events = of["events"].as_object().into_iter().flatten();
+    events.map(|(event, count)| (event.clone(), count.as_u64().unwrap_or(0))).collect()
+}
+
+/// What lines cost with what they call.
+fn sum(lines: &[Value]) -> BTreeMap<String, u64> {
+    let mut sum = BTreeMap::new();
+    for (event, count) in lines.iter().flat_map(|line| costs(&line["inclusive"])) {
+        *sum.entry(event).or_default() += count;
+    }
+    sum
 }
 
 /// What the profile of each benchmark takes of the disk.

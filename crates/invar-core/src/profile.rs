@@ -9,13 +9,15 @@
 //!
 //! Invariants, kept by [`Builder::finish`]: node 0 is the root, nodes stand in the order of a walk that visits callers before
 //! their callees, siblings are sorted by their function and no two are alike, functions are sorted and each is there once,
-//! a function's lines sum up to what its nodes did. So equal costs make equal bytes.
+//! a function's lines sum up to what its nodes did, and a node of a [`Kind::Line`] is called by one of its Python function.
+//! So equal costs make equal bytes.
 
 mod beside;
 mod builder;
 mod diff;
 mod functions;
 mod paths;
+mod source;
 mod view;
 mod why;
 
@@ -24,8 +26,11 @@ pub use builder::{Builder, FunctionIds};
 pub use diff::{Both, Difference, DifferenceNode, Spent};
 pub use functions::{FunctionCost, Measure, Order};
 pub use paths::HotPath;
-pub use view::{Frames, Recursion, View};
+pub use source::SourceLine;
+pub use view::{Frames, Lines, Recursion, View};
 pub use why::{PAYERS, Payer, PayingPath, Reason, Why};
+
+use std::borrow::Cow;
 
 use crate::event::Events;
 
@@ -39,6 +44,9 @@ pub enum Kind {
     Interpreter = 1,
     /// A Python interpreter.
     Python = 2,
+    /// The same, at one line of a Python function: stands below a node of the function, whose name and file it has. Where lines were
+    /// asked for; whoever looks at functions folds them ([`Profile::without_lines`]).
+    Line = 3,
 }
 
 impl Kind {
@@ -48,6 +56,7 @@ impl Kind {
             Kind::Native => "native",
             Kind::Interpreter => "interpreter",
             Kind::Python => "python",
+            Kind::Line => "line",
         }
     }
 }
@@ -101,7 +110,7 @@ pub struct Node {
     pub function: u32,
     /// The compiler has put the function into its caller: no call was made.
     pub inlined: bool,
-    /// How often it was called along this path.
+    /// How often it was called along this path; a line, how often it was come to from another line.
     pub calls: u64,
     /// What it did itself, without its callees.
     pub own: Events,
@@ -145,6 +154,19 @@ impl Profile {
             inclusive[self.nodes[index].parent as usize] += events;
         }
         inclusive
+    }
+
+    /// Are there lines of Python functions among its nodes?
+    pub fn has_python_lines(&self) -> bool {
+        self.functions.iter().any(|function| function.kind == Kind::Line)
+    }
+
+    /// The same, with what lines of Python functions did and called put to their functions.
+    pub fn without_lines(&self) -> Cow<'_, Profile> {
+        match self.has_python_lines() {
+            true => Cow::Owned(self.viewed(View::default())),
+            false => Cow::Borrowed(self),
+        }
     }
 
     /// The function of a node.

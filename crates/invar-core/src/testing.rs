@@ -60,7 +60,8 @@ pub(crate) fn verification(runs: &[Run]) -> Verification {
 }
 
 /// A profile from its picture: a node a line, two spaces deeper than its caller; kind and name, calls, instructions, and
-/// reads that missed every level. `py:`, `int:` and `inl:` stand before Python functions, interpreter's and inlined ones.
+/// reads that missed every level. `py:`, `int:` and `inl:` stand before Python functions, interpreter's and inlined ones, and
+/// `line:f@12` is a line of `f`.
 pub(crate) fn profile(picture: &str) -> Profile {
     let mut lines = picture.lines();
     let number = |word: Option<&str>| word.map_or(0, |word| word.parse().unwrap());
@@ -104,10 +105,12 @@ pub(crate) fn picture(profile: &Profile) -> String {
             Kind::Native => "",
             Kind::Interpreter => "int:",
             Kind::Python => "py:",
+            Kind::Line => "line:",
         };
+        let line = if function.kind == Kind::Line { format!("@{}", function.line) } else { String::new() };
         let indent = "  ".repeat(depth.saturating_sub(1));
         let (instructions, misses) = (node.own.get(Event::Instructions), node.own.get(Event::L3Misses));
-        picture.push_str(&format!("{indent}{kind}{} {} {instructions}", function.name, node.calls));
+        picture.push_str(&format!("{indent}{kind}{}{line} {} {instructions}", function.name, node.calls));
         if misses > 0 {
             picture.push_str(&format!(" {misses}"));
         }
@@ -128,13 +131,16 @@ pub(crate) fn events(instructions: u64, misses: u64) -> Events {
 
 fn function(word: &str) -> (Function, bool) {
     let (kind, name) = word.split_once(':').unwrap_or(("", word));
+    let (name, line) = name.split_once('@').unwrap_or((name, "12"));
+    let line = line.parse().unwrap();
     let (kind, object, ending) = match kind {
         "py" => (Kind::Python, "", "py"),
         "int" => (Kind::Interpreter, "libpython3.so", "c"),
+        "line" => (Kind::Line, "", "py"),
         _ => (Kind::Native, "libtest.so", "c"),
     };
     let file = format!("src/{name}.{ending}");
-    let function = Function { name: name.to_string(), object: object.to_string(), file, kind, line: 12 };
+    let function = Function { name: name.to_string(), object: object.to_string(), file, kind, line };
     (function, word.starts_with("inl:"))
 }
 
@@ -156,6 +162,14 @@ pub(crate) fn any_profile() -> impl Strategy<Value = Profile> {
             let mut own = Events::default();
             counts.into_iter().for_each(|(event, count)| own.add(Event::ALL[event], count));
             builder.add(node, &own);
+            if name == 2 && line > 0 {
+                let (line, _) = self::function(&format!("line:c@{line}"));
+                let line = builder.function(line);
+                let line = builder.child(node, line, false);
+                builder.add_calls(line, calls);
+                builder.add(line, &own);
+                made.push(line);
+            }
             // At line 0 and 2 only, so that some functions have no lines.
             if line != 1 {
                 builder.add_line(function, line, &own);

@@ -160,8 +160,18 @@ pub(crate) struct Asked<'a> {
 
 /// The text of `request.json`.
 pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
-    let Options { machine, instrument, profile, pass_env, shared_process, layout, only, jobs, .. } =
-        asked.options;
+    let Options {
+        machine,
+        instrument,
+        profile,
+        python_lines,
+        pass_env,
+        shared_process,
+        layout,
+        only,
+        jobs,
+        ..
+    } = asked.options;
     let order = asked.disturbance.order;
     let mut environment: BTreeMap<String, String> =
         canonical(machine).into_iter().map(|pinned| (pinned.name, pinned.value)).collect();
@@ -173,6 +183,7 @@ pub(crate) fn request(asked: &Asked<'_>, user_base: Option<&str>) -> String {
         "mode": instrument.name(),
         "machine": machine.text(),
         "call_paths": *profile && *instrument == Instrument::Simulation,
+        "python_lines": *python_lines,
         "environment": environment,
         "pass": pass(pass_env),
         "order": order.name(),
@@ -197,6 +208,7 @@ mod tests {
             machine: Machine::callgrind(),
             instrument,
             profile,
+            python_lines: false,
             pass_env: Vec::new(),
             shared_process: false,
             jobs: NonZero::<u16>::MIN,

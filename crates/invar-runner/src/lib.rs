@@ -56,6 +56,8 @@ pub struct Options {
     pub instrument: Instrument,
     /// Whether to tell who pays; counts have no profiles anyway.
     pub profile: bool,
+    /// Whether profiles tell the lines of Python functions, too.
+    pub python_lines: bool,
     /// Variables that measured processes keep.
     pub pass_env: Vec<String>,
     /// Which layout of memory; 0 is the one that is as it comes.

@@ -57,6 +57,7 @@ impl Place {
             machine: Machine::reference_1(),
             instrument: Instrument::Simulation,
             profile: true,
+            python_lines: false,
             pass_env: Vec::new(),
             shared_process: false,
             jobs: NonZero::<u16>::MIN,

@@ -403,7 +403,7 @@ impl App {
         Ok(paid)
     }
 
-    /// Who pays in a benchmark of a run: its profile, and no other's, is read.
+    /// Who pays in a benchmark of a run: its profile, and no other's, is read. It may have lines of Python functions.
     pub async fn profile(&self, run: &Run, benchmark: &str) -> Result<Option<Profile>, Problem> {
         for name in self.names_of(benchmark).await? {
             if let Some(profile) = self.store().profile(&run.id, &name).await? {

@@ -114,6 +114,10 @@ pub struct Run {
     /// Do not record who pays, which is faster; counts never do
     #[arg(long)]
     pub no_profile: bool,
+    /// Record the cost of each line of Python functions, too, for `invar show BENCHMARK --source FUNCTION`; takes longer, and
+    /// profiles are larger
+    #[arg(long, conflicts_with_all = ["no_profile", "counts"])]
+    pub python_lines: bool,
     /// What to compare with: a run, a commit, a branch, a tag, a file, or `none` [default: the merge base with the
     /// default branch, or its nearest measured ancestor]
     #[arg(long, value_name = "REVISION")]

@@ -7,7 +7,7 @@
 
 use std::ffi::CStr;
 
-use invar_engine::host::python::GENERATORS;
+use invar_engine::host::python::{self, Format, GENERATORS, Lines, Member};
 use invar_engine::host::words::word;
 use invar_engine::region::Python;
 use pyo3::ffi;
@@ -18,6 +18,9 @@ use pyo3::types::PyDict;
 const STATE_BYTES: u64 = 512;
 const FRAME_BYTES: u64 = 96;
 const CODE_BYTES: u64 = 144;
+/// The same for a frame's position, which is farther behind, and for the first instruction of code, which is its last member.
+const POSITION_BYTES: u64 = 128;
+const START_BYTES: u64 = 512;
 
 /// Since 3.11: where a frame object points to its frame.
 const FRAME_OF_OBJECT: u64 = 24;
@@ -28,7 +31,10 @@ class Sample:
     def method(self): ...
 method = Sample.method.__code__
 def one(): yield
-def other(a, b): print([a, b, (yield)])
+def other(a, b):
+    print(
+        [a, b,
+         (yield)])
 async def third(): yield
 async def fourth(): ...
 codes = [method, one.__code__, third.__code__, fourth.__code__]
@@ -115,7 +121,7 @@ pub fn find(py: pyo3::Python<'_>) -> Option<Python> {
     } else {
         None
     };
-    Some(Python {
+    let mut found = Python {
         owner,
         flags: (16..CODE_BYTES).step_by(4).find(are_flags)? as u32,
         evaluator,
@@ -129,7 +135,77 @@ pub fn find(py: pyo3::Python<'_>) -> Option<Python> {
         line: (16..CODE_BYTES).step_by(4).find(is_line)? as u32,
         // Since 3.12 texts have no second form of their characters.
         text: if version >= (3, 12) { [40, 56] } else { [48, 72] },
-    })
+        lines: None,
+    };
+    let table = place_of("co_linetable").or_else(|| place_of("co_lnotab"));
+    found.lines = table.and_then(|table| lines(version, table, &items(&names, "waiting")?));
+    if !tells_lines(&found, &items(&names, "waiting")?) {
+        found.lines = None;
+    }
+    Some(found)
+}
+
+/// How frames and code say which line is executed. `table` is the offset of the table in code.
+///
+/// Where generators wait is asked for, and looked for in their frames: as an address, which is the same way from their code
+/// for all of them, or as a number.
+fn lines(version: (u8, u8), table: u32, waiting: &[Bound<'_, pyo3::PyAny>]) -> Option<Lines> {
+    // Frame, code, and how many bytes of code are before the instruction.
+    let mut places: Vec<(u64, u64, u64)> = Vec::new();
+    for generator in waiting {
+        let frame = generator.getattr("gi_frame").ok()?;
+        let code = generator.getattr("gi_code").ok()?.as_ptr() as u64;
+        let before: u64 = frame.getattr("f_lasti").ok()?.extract().ok()?;
+        let object = frame.as_ptr() as u64;
+        let at = if version >= (3, 11) { word(object + FRAME_OF_OBJECT)? } else { object };
+        places.push((at, code, before));
+    }
+    let mut found: Vec<Lines> = Vec::new();
+    if version >= (3, 11) {
+        for offset in (8..POSITION_BYTES).step_by(8) {
+            let start = |&(frame, code, before): &(u64, u64, u64)| {
+                word(frame + offset)?
+                    .checked_sub(code)?
+                    .checked_sub(before)
+                    .filter(|start| *start < START_BYTES)
+            };
+            let starts: Option<Vec<u64>> = places.iter().map(start).collect();
+            if let Some(&[first, ref others @ ..]) = starts.as_deref()
+                && others.iter().all(|other| *other == first)
+            {
+                let position = Member { offset: offset as u32, bytes: 8 };
+                let format = Format::Locations;
+                found.push(Lines { position, start: first as u32, unit: 1, table, format });
+            }
+        }
+    } else {
+        let (unit, format) = if version >= (3, 10) { (2, Format::Ranges) } else { (1, Format::Steps) };
+        for offset in (8..POSITION_BYTES).step_by(4) {
+            let is_number = |&(frame, _, before): &(u64, u64, u64)| {
+                half(frame + offset).is_some_and(|number| u64::from(number) * u64::from(unit) == before)
+            };
+            if places.iter().all(is_number) {
+                let position = Member { offset: offset as u32, bytes: 4 };
+                found.push(Lines { position, start: 0, unit, table, format });
+            }
+        }
+    }
+    found.pop().filter(|_| found.is_empty())
+}
+
+/// Are the lines of code what the interpreter says that they are: where generators wait, and wherever it says so (since 3.10)?
+fn tells_lines(found: &Python, waiting: &[Bound<'_, pyo3::PyAny>]) -> bool {
+    let are_told = |generator: &Bound<'_, pyo3::PyAny>| {
+        let number = |object: &Bound<'_, pyo3::PyAny>, name| object.getattr(name).ok()?.extract::<u32>().ok();
+        let (frame, code) = (generator.getattr("gi_frame").ok()?, generator.getattr("gi_code").ok()?);
+        let table = python::line_table(found, code.as_ptr() as u64, number(&code, "co_firstlineno")?)?;
+        let waits = table.line(number(&frame, "f_lasti")?) == number(&frame, "f_lineno")?;
+        let Ok(lines) = code.call_method0("co_lines") else { return Some(waits) };
+        let mut lines = lines.try_iter().ok()?;
+        let is_told = |(start, _, line): (u32, u32, Option<u32>)| table.line(start) == line.unwrap_or(0);
+        Some(waits && lines.all(|line| line.ok().and_then(|line| line.extract().ok()).is_some_and(is_told)))
+    };
+    waiting.iter().all(|generator| are_told(generator).unwrap_or(false))
 }
 
 fn symbol(name: &CStr) -> Option<u64> {

@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::path::Path;
 
 use invar_core::event::Event;
+use invar_engine::host::python;
 use invar_engine::region::{self, DrainKind, EngineError, Outcome, Pass, Setup, Stack};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -43,10 +44,11 @@ fn failure(error: EngineError) -> PyErr {
 #[pyfunction]
 pub fn attach(py: Python<'_>) -> PyResult<()> {
     let request = Request::read(Path::new(&run_directory::file("")))?;
-    let Request { machine, mode, call_paths, .. } = &request;
+    let Request { machine, mode, call_paths, python_lines, .. } = &request;
     let (machine, mode, call_paths) = (machine.clone(), *mode, *call_paths);
     // Looked for in any case, so that the heap does not tell whether it was asked for.
     let python = frames::find(py).filter(|_| call_paths);
+    let python = python.map(|found| python::Python { lines: found.lines.filter(|_| *python_lines), ..found });
     region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths, python })
         .map_err(failure)?;
     steady::make();

@@ -34,6 +34,8 @@ pub struct Request {
     pub machine: Machine,
     /// Tell warm passes by call path.
     pub call_paths: bool,
+    /// With the lines of Python functions.
+    pub python_lines: bool,
     /// Which benchmarks, and in which order.
     pub arrangement: Arrangement,
     environment: BTreeMap<String, String>,
@@ -69,11 +71,12 @@ impl Request {
             .collect::<io::Result<_>>()?;
         let names = value["pass"].as_array().map(Vec::as_slice).unwrap_or_default();
         let pass = names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect();
-        let call_paths = value["call_paths"].as_bool().unwrap_or(false);
+        let asks = |name: &str| value[name].as_bool().unwrap_or(false);
+        let (call_paths, python_lines) = (asks("call_paths"), asks("python_lines"));
         let arrangement = Arrangement::read(&value).ok_or_else(|| {
             bad("`order`, `only`, `isolated`, `layout` or `jobs` is nothing that this pytest-invar knows")
         })?;
-        Ok(Request { mode, machine, call_paths, arrangement, environment, pass })
+        Ok(Request { mode, machine, call_paths, python_lines, arrangement, environment, pass })
     }
 
     /// The whole environment of a measured process, sorted by name.

@@ -20,6 +20,36 @@ ENVIRONMENT = {
 }
 
 
+class Call(NamedTuple):
+    """A callee, along one path of callers."""
+
+    # Index of the caller's; the first is its own.
+    parent: int
+    # ("code", name, file, line), ("line", number) or ("address", number).
+    callee: tuple[Any, ...]
+    calls: int
+    # What it has executed itself.
+    instructions: int
+
+
+class CallPaths(NamedTuple):
+    """A pass by call paths."""
+
+    calls: list[Call]
+
+    def lines(self, name: str) -> dict[int, tuple[int, int]]:
+        """By the lines of a function: how often each was come to, and what was executed there, with what it called."""
+        inclusive = [call.instructions for call in self.calls]
+        for index in range(len(self.calls) - 1, 0, -1):
+            inclusive[self.calls[index].parent] += inclusive[index]
+        lines: dict[int, tuple[int, int]] = {}
+        for index, (parent, callee, calls, _) in enumerate(self.calls):
+            if callee[0] == "line" and self.calls[parent].callee[1].rsplit(".", 1)[-1] == name:
+                entered, cost = lines.get(callee[1], (0, 0))
+                lines[callee[1]] = (entered + calls, cost + inclusive[index])
+        return lines
+
+
 class Run(NamedTuple):
     """What a run came to."""
 
@@ -31,6 +61,8 @@ class Run(NamedTuple):
     passes: dict[tuple[str, str], tuple[tuple[int, ...], int]]
     # benchmark -> its description.
     descriptions: dict[str, dict[str, Any]]
+    # benchmark -> its warm pass by call path.
+    call_paths: dict[str, "CallPaths"]
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The progress lines of one kind."""
@@ -67,9 +99,10 @@ def run(
         ]
         passes: dict[tuple[str, str], tuple[tuple[int, ...], int]] = {}
         descriptions: dict[str, dict[str, Any]] = {}
+        call_paths: dict[str, CallPaths] = {}
         for path in sorted(directory.glob("raw-*.invar")):
-            _read(path.read_bytes(), passes, descriptions)
-        return Run(done.returncode, done.stdout, progress, passes, descriptions)
+            _read(path.read_bytes(), passes, descriptions, call_paths)
+        return Run(done.returncode, done.stdout, progress, passes, descriptions, call_paths)
 
 
 @contextlib.contextmanager
@@ -88,7 +121,12 @@ def _run_directory(request: dict[str, Any]) -> Iterator[Path]:
         yield Path(name)
 
 
-def _read(data: bytes, passes: dict[Any, Any], descriptions: dict[str, Any]) -> None:
+def _read(
+    data: bytes,
+    passes: dict[Any, Any],
+    descriptions: dict[str, Any],
+    call_paths: dict[str, CallPaths],
+) -> None:
     """Reads a raw file: crates/invar-core/src/wire/raw.rs."""
     assert data[:6] == b"INVRAW"
     at = 8
@@ -103,11 +141,56 @@ def _read(data: bytes, passes: dict[Any, Any], descriptions: dict[str, Any]) -> 
         elif kind == 3:
             name, rest = _text(payload)
             descriptions[name] = json.loads(_text(rest)[0])
+        elif kind == 4:
+            name, rest = _text(payload)
+            call_paths[name] = _call_paths(rest)
 
 
 def _text(payload: bytes) -> tuple[str, bytes]:
     (length,) = struct.unpack_from("<I", payload)
     return payload[4 : 4 + length].decode(), payload[4 + length :]
+
+
+def _call_paths(data: bytes) -> CallPaths:
+    """Reads call paths: crates/invar-core/src/wire/raw/call_paths.rs."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte, at = data[at], at + 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def text() -> str:
+        nonlocal at
+        length = number()
+        at += length
+        return data[at - length : at].decode()
+
+    text()
+    for _ in range(number()):
+        number(), number(), number()
+    python = [(text(), text(), number()) for _ in range(number())]
+    calls: list[tuple[int, tuple[Any, ...], int]] = []
+    for index in range(number()):
+        parent, code = index - number(), number()
+        if code == 0:
+            callee: tuple[Any, ...] = ("address", number())
+        elif code <= len(python):
+            callee = ("code", *python[code - 1])
+        else:
+            callee = ("line", code - 1 - len(python))
+        calls.append((parent, callee, number()))
+    executed, call = [0] * len(calls), 0
+    for _ in range(number()):
+        call += number()
+        number()
+        executed[call] += number() * number()
+    return CallPaths([Call(*call, own) for call, own in zip(calls, executed)])
 
 
 if __name__ == "__main__":

@@ -27,10 +27,11 @@ pub struct FunctionChange {
 /// Every function of either side. Those whose own cost changed the most come first; of equals the dearer, then the first
 /// by name.
 pub fn beside(profiles: Both<&Profile>, measure: Measure<'_>) -> Vec<FunctionChange> {
+    let profiles = profiles.map(Profile::without_lines);
     let mut rows = BTreeMap::<(String, String, String, Kind), FunctionChange>::new();
     let sides: [(&Profile, Slot, There); 2] = [
-        (profiles.base, |change| &mut change.base, |there| &mut there.base),
-        (profiles.head, |change| &mut change.head, |there| &mut there.head),
+        (&profiles.base, |change| &mut change.base, |there| &mut there.base),
+        (&profiles.head, |change| &mut change.head, |there| &mut there.head),
     ];
     for (profile, slot, there) in sides {
         for cost in profile.by_function(measure, Order::Own) {

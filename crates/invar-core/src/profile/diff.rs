@@ -58,8 +58,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The difference of two profiles.
+    /// The difference of two profiles. Lines of Python functions are their functions': they move.
     pub fn of(base: &Profile, head: &Profile) -> Difference {
+        let (base, head) = (&*base.without_lines(), &*head.without_lines());
         let lines = lines([base, head]);
         let canonical =
             |function: &Function| Function { line: lines[&identity(function)], ..function.clone() };

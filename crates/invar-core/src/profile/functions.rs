@@ -141,7 +141,7 @@ pub(super) fn accumulate(mut costs: Vec<u64>, parent: impl Fn(usize) -> u32) -> 
 }
 
 /// Whether none of a node's callers is of its function, for nodes in the order of a walk, each as its parent and function.
-fn outermost(nodes: impl Iterator<Item = (u32, u32)>, functions: usize) -> Vec<bool> {
+pub(super) fn outermost(nodes: impl Iterator<Item = (u32, u32)>, functions: usize) -> Vec<bool> {
     let mut path: Vec<(u32, u32)> = Vec::new();
     let mut on_path = vec![0_u32; functions];
     let outermost = nodes.enumerate().map(|(index, (parent, function))| {

@@ -12,6 +12,28 @@ pub struct View {
     pub frames: Frames,
     /// What becomes of functions that call themselves.
     pub recursion: Recursion,
+    /// What becomes of lines of Python functions.
+    pub lines: Lines,
+}
+
+/// What becomes of lines of Python functions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lines {
+    /// They are their functions'.
+    #[default]
+    Folded,
+    /// Each has its node below its function's, if that has one.
+    Kept,
+}
+
+impl View {
+    /// Are nodes of such functions kept?
+    const fn keep(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Line => matches!(self.lines, Lines::Kept) && self.frames.keep(Kind::Python),
+            other => self.frames.keep(other),
+        }
+    }
 }
 
 /// Whose frames are kept.
@@ -34,8 +56,8 @@ impl Frames {
         match self {
             Frames::Mixed => true,
             Frames::Folded => !matches!(kind, Kind::Interpreter),
-            Frames::Python => matches!(kind, Kind::Python),
-            Frames::Native => !matches!(kind, Kind::Python),
+            Frames::Python => matches!(kind, Kind::Python | Kind::Line),
+            Frames::Native => !matches!(kind, Kind::Python | Kind::Line),
         }
     }
 }
@@ -60,7 +82,7 @@ impl Profile {
         let numbered = self.functions.iter().enumerate();
         let functions: Vec<Option<u32>> = numbered
             .map(|(index, function)| {
-                let kept = index == root || view.frames.keep(function.kind);
+                let kept = index == root || view.keep(function.kind);
                 kept.then(|| builder.function(function.clone()))
             })
             .collect();
@@ -133,7 +155,7 @@ mod tests {
 
     #[track_caller]
     fn check(frames: Frames, expected: &str) {
-        let view = View { frames, recursion: Recursion::Kept };
+        let view = View { frames, ..View::default() };
         assert_eq!(picture(&example().viewed(view)), expected);
     }
 
@@ -176,8 +198,31 @@ mod tests {
                      c 1 1
                  a 5 16",
         );
-        let view = View { frames: Frames::Mixed, recursion: Recursion::Folded };
+        let view = View { recursion: Recursion::Folded, ..View::default() };
         assert_eq!(picture(&profile.viewed(view)), "test_it 1 0\na 9 21\n  b 6 10\n  c 1 1\n");
+    }
+
+    #[test]
+    fn lines_of_python_functions_fold_into_them() {
+        let profile = profile(
+            "test_it 1 1
+               py:f 2 3
+                 int:eval 2 10
+                 line:f@12 2 0
+                   int:eval 0 20
+                   len 4 8
+                 line:f@13 6 0
+                   int:eval 0 40
+                   len 6 2",
+        );
+        let folded = "test_it 1 1\npy:f 2 3\n  int:eval 2 70\n  len 10 10\n";
+        assert_eq!(picture(&profile.viewed(View::default())), folded);
+        assert_eq!(picture(&profile.without_lines()), folded);
+        let kept = View { frames: Frames::Python, lines: Lines::Kept, ..View::default() };
+        let lines = "test_it 1 1\npy:f 2 13\n  line:f@12 2 28\n  line:f@13 6 42\n";
+        assert_eq!(picture(&profile.viewed(kept)), lines);
+        let native = View { frames: Frames::Native, ..kept };
+        assert_eq!(picture(&profile.viewed(native)), "test_it 1 4\nint:eval 2 70\nlen 10 10\n");
     }
 
     #[test]
@@ -201,10 +246,12 @@ mod tests {
         fn every_view_sums_up_to_the_same(profile in any_profile()) {
             for frames in [Frames::Mixed, Frames::Folded, Frames::Python, Frames::Native] {
                 for recursion in [Recursion::Kept, Recursion::Folded] {
-                    let viewed = profile.viewed(View { frames, recursion });
-                    prop_assert_eq!(viewed.total(), profile.total());
-                    let bytes = crate::wire::profile::write(&viewed);
-                    prop_assert_eq!(crate::wire::profile::read(&bytes), Ok(viewed));
+                    for lines in [Lines::Folded, Lines::Kept] {
+                        let viewed = profile.viewed(View { frames, recursion, lines });
+                        prop_assert_eq!(viewed.total(), profile.total());
+                        let bytes = crate::wire::profile::write(&viewed);
+                        prop_assert_eq!(crate::wire::profile::read(&bytes), Ok(viewed));
+                    }
                 }
             }
         }

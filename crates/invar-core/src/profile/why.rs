@@ -98,7 +98,7 @@ impl Why {
         let total = profiles.map(Profile::total);
         let cycles = change(total.map(|events| Cost::of(&events, machine).total().0));
         let payers = |frames| {
-            let view = View { frames, recursion: Recursion::Folded };
+            let view = View { frames, recursion: Recursion::Folded, ..View::default() };
             let Both { base, head } = profiles.map(|profile| profile.viewed(view));
             payers(&Difference::of(&base, &head), machine, most)
         };

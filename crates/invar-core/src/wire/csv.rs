@@ -64,6 +64,7 @@ pub fn functions(profile: &Profile, measure: Measure<'_>) -> String {
     let name = measure.name();
     let costs = [format!("own_{name}"), format!("inclusive_{name}"), "calls".to_string()];
     let mut out = record(FUNCTION.iter().map(ToString::to_string).chain(costs));
+    let profile = profile.without_lines();
     for cost in profile.by_function(measure, Order::Own) {
         let costs = [cost.own_cost, cost.inclusive_cost, cost.calls].map(|number| number.to_string());
         let function = function(&profile.functions[cost.function as usize]);

@@ -5,13 +5,14 @@
 //! there are before each other number, so that a page of a large profile stays small. The text may stand in a `script`
 //! element: it has no `<`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::event::{Event, Events};
 use crate::machine::Machine;
-use crate::profile::{Both, Difference, DifferenceNode, Function, Kind, Line, Measure, Profile};
+use crate::profile::{Both, Difference, DifferenceNode, Function, Kind, Measure, Profile, SourceLine};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
@@ -20,7 +21,7 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree<'a> {
     /// Every function.
-    pub functions: &'a [Function],
+    pub functions: Cow<'a, [Function]>,
     /// Nodes, callers before callees; the first is the root.
     pub nodes: Vec<TreeNode>,
     /// What was done at lines of source.
@@ -51,6 +52,10 @@ pub struct TreeLine {
     pub line: u32,
     /// What was done there.
     pub own: [Events; 2],
+    /// Of a Python function's: the same with what was called there; of others it is not known.
+    pub total: [Events; 2],
+    /// Of a Python function's: how often it was come to.
+    pub entered: [u64; 2],
 }
 
 /// What is said above the picture, and what is chosen at first.
@@ -75,6 +80,8 @@ impl<'a> Tree<'a> {
     /// The tree of one profile.
     pub fn of(profile: &'a Profile) -> Tree<'a> {
         let one = |own: Events| [own, Events::default()];
+        let python = python_lines(profile);
+        let profile = profile.without_lines();
         let nodes = profile.nodes.iter().map(|node| TreeNode {
             parent: node.parent,
             function: node.function,
@@ -86,8 +93,27 @@ impl<'a> Tree<'a> {
             function: line.function,
             line: line.line,
             own: one(line.own),
+            total: Default::default(),
+            entered: [0; 2],
         });
-        Tree { functions: &profile.functions, nodes: nodes.collect(), lines: lines.collect() }
+        let index = |function| profile.functions.binary_search(function).unwrap_or_default() as u32;
+        let of_python = python.iter().flat_map(|(function, lines)| {
+            lines.iter().map(move |line| TreeLine {
+                function: index(function),
+                line: line.line,
+                own: one(line.own),
+                total: one(line.inclusive),
+                entered: [line.entered, 0],
+            })
+        });
+        let mut lines: Vec<TreeLine> = lines.chain(of_python).collect();
+        lines.sort_by_key(|line| (line.function, line.line));
+        let nodes = nodes.collect();
+        let functions = match profile {
+            Cow::Borrowed(profile) => Cow::Borrowed(&profile.functions[..]),
+            Cow::Owned(profile) => Cow::Owned(profile.functions),
+        };
+        Tree { functions, nodes, lines }
     }
 
     /// The tree of two profiles, of which this is the difference.
@@ -109,18 +135,41 @@ impl<'a> Tree<'a> {
         let functions = difference.functions.iter().enumerate();
         let indices: BTreeMap<Identity<'_>, usize> =
             functions.map(|(index, function)| (identity(function), index)).collect();
-        let mut lines = BTreeMap::<(u32, u32), [Events; 2]>::new();
+        let mut lines = BTreeMap::<(u32, u32), TreeLine>::new();
         for (side, profile) in [profiles.base, profiles.head].into_iter().enumerate() {
+            let place = |function: &Function, line| {
+                let &index = indices.get(&identity(function))?;
+                Some((index as u32, moved(line, function.line, difference.functions[index].line)))
+            };
             for line in &profile.lines {
-                let function = &profile.functions[line.function as usize];
-                let Some(&index) = indices.get(&identity(function)) else { continue };
-                let place = moved(line, function.line, difference.functions[index].line);
-                lines.entry((index as u32, place)).or_default()[side] += line.own;
+                let place = place(&profile.functions[line.function as usize], line.line);
+                let Some(place) = place else { continue };
+                lines.entry(place).or_insert_with(|| TreeLine::at(place)).own[side] += line.own;
+            }
+            for (function, of_python) in python_lines(profile) {
+                for line in of_python {
+                    let Some(place) = place(&function, line.line) else { continue };
+                    let known = lines.entry(place).or_insert_with(|| TreeLine::at(place));
+                    known.own[side] += line.own;
+                    known.total[side] += line.inclusive;
+                    known.entered[side] += line.entered;
+                }
             }
         }
-        let lines = lines.into_iter().map(|((function, line), own)| TreeLine { function, line, own });
-        Tree { functions: &difference.functions, nodes: nodes.collect(), lines: lines.collect() }
+        let functions = Cow::Borrowed(&difference.functions[..]);
+        Tree { functions, nodes: nodes.collect(), lines: lines.into_values().collect() }
     }
+}
+
+impl TreeLine {
+    fn at((function, line): (u32, u32)) -> TreeLine {
+        TreeLine { function, line, own: Default::default(), total: Default::default(), entered: [0; 2] }
+    }
+}
+
+/// The lines of Python functions. Their events; what they cost, the page's measures say.
+fn python_lines(profile: &Profile) -> BTreeMap<Function, Vec<SourceLine>> {
+    profile.python_lines(Measure::Event(Event::Instructions))
 }
 
 type Identity<'a> = (&'a str, &'a str, &'a str, Kind);
@@ -131,18 +180,18 @@ fn identity(function: &Function) -> Identity<'_> {
 }
 
 /// Where a line is if its function begins at `to` instead of `from`.
-fn moved(line: &Line, from: u32, to: u32) -> u32 {
-    let known = line.line > 0 && from > 0 && to > 0;
-    if known { (line.line + to).saturating_sub(from) } else { line.line }
+fn moved(line: u32, from: u32, to: u32) -> u32 {
+    let known = line > 0 && from > 0 && to > 0;
+    if known { (line + to).saturating_sub(from) } else { line }
 }
 
 /// Writes a tree.
 pub fn write(tree: &Tree<'_>, heading: &Heading<'_>, sources: &Sources) -> String {
     let mut strings = Strings::default();
     let functions = FunctionColumns {
-        name: strings.column(tree.functions, |function| &function.name),
-        object: strings.column(tree.functions, |function| &function.object),
-        file: strings.column(tree.functions, |function| &function.file),
+        name: strings.column(&tree.functions, |function| &function.name),
+        object: strings.column(&tree.functions, |function| &function.object),
+        file: strings.column(&tree.functions, |function| &function.file),
         line: tree.functions.iter().map(|function| function.line).collect(),
         kind: tree.functions.iter().map(|function| function.kind as u8).collect(),
     };
@@ -159,6 +208,8 @@ pub fn write(tree: &Tree<'_>, heading: &Heading<'_>, sources: &Sources) -> Strin
         function: tree.lines.iter().map(|line| line.function).collect(),
         line: tree.lines.iter().map(|line| line.line).collect(),
         own: costs(&measures, sides, || tree.lines.iter().map(|line| &line.own)),
+        total: costs(&measures, sides, || tree.lines.iter().map(|line| &line.total)),
+        entered: (0..sides).map(|side| sparse(tree.lines.iter().map(|line| line.entered[side]))).collect(),
     };
     let shown = measures.iter().position(|measure| measure.name() == heading.measure).unwrap_or_default();
     let page = Page {
@@ -304,6 +355,8 @@ struct LineColumns {
     function: Vec<u32>,
     line: Vec<u32>,
     own: Vec<Vec<Vec<u64>>>,
+    total: Vec<Vec<Vec<u64>>>,
+    entered: Vec<Vec<u64>>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Who pays in a benchmark, as JSON for scripts: written, never read back.
 //!
 //! `{"invar_functions": 1, ...}`. Every function of the profile, the dearest first, with the lines that are known of it. Cycles of
-//! functions sum up to the measurement's; a line's are those of its events alone.
+//! functions sum up to the measurement's; a native line's are those of its events alone. Lines of Python functions, where they were
+//! asked for, have what the interpreter did itself, what it was with everything called there, and how often each was come to.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +18,28 @@ pub const VERSION: u32 = 1;
 /// Writes the functions of a profile of a run.
 pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -> String {
     let measure = Measure::Cycles(machine);
+    let whole = profile;
+    let profile = &*whole.without_lines();
     let mut lines = BTreeMap::<u32, Vec<LineTwin>>::new();
     for line in &profile.lines {
-        let twin = LineTwin { line: line.line, cycles: measure.of(&line.own), events: happened(&line.own) };
+        let own = CostTwin { cycles: measure.of(&line.own), events: happened(&line.own) };
+        let twin = LineTwin { line: line.line, own, entered: None, inclusive: None };
         lines.entry(line.function).or_default().push(twin);
     }
+    let mut python = whole.python_lines(measure);
+    let mut python_lines = |function: &Function| {
+        let lines = python.remove(function).unwrap_or_default();
+        lines.into_iter().map(|source| LineTwin {
+            line: source.line,
+            own: CostTwin { cycles: source.own_cost, events: happened(&source.own) },
+            entered: Some(source.entered),
+            inclusive: Some(CostTwin { cycles: source.inclusive_cost, events: happened(&source.inclusive) }),
+        })
+    };
     let functions = profile.by_function(measure, Order::Own);
     let twin = |cost: &FunctionCost| {
-        let Function { name, object, file, kind, line } = &profile.functions[cost.function as usize];
+        let function = &profile.functions[cost.function as usize];
+        let Function { name, object, file, kind, line } = function;
         FunctionTwin {
             name,
             object,
@@ -34,7 +49,7 @@ pub fn write(run: &str, benchmark: &str, profile: &Profile, machine: &Machine) -
             calls: cost.calls,
             own: CostTwin { cycles: cost.own_cost, events: happened(&cost.own) },
             inclusive: CostTwin { cycles: cost.inclusive_cost, events: happened(&cost.inclusive) },
-            lines: lines.remove(&cost.function).unwrap_or_default(),
+            lines: lines.remove(&cost.function).into_iter().flatten().chain(python_lines(function)).collect(),
         }
     };
     let page = Page {
@@ -88,8 +103,12 @@ struct CostTwin {
 #[derive(Serialize)]
 struct LineTwin {
     line: u32,
-    cycles: u64,
-    events: BTreeMap<&'static str, u64>,
+    #[serde(flatten)]
+    own: CostTwin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entered: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inclusive: Option<CostTwin>,
 }
 
 #[cfg(test)]

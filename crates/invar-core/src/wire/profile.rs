@@ -3,10 +3,10 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 8 | magic `INVPRF` and format version, a little-endian `u16` |
-//! | then | what the version says: [`columns`] is version 2, [`rows`] version 1 |
+//! | then | what the version says: [`columns`] is version 2 and 3, [`rows`] version 1 |
 //!
-//! Numbers are LEB128, except where another size is said. They are not compressed: who keeps them does that. Version 2 is written;
-//! both are read, for ever.
+//! Numbers are LEB128, except where another size is said. They are not compressed: who keeps them does that. Version 2 is written,
+//! and version 3 where there are lines of Python functions: the same bytes, and functions may be of the kind 3. All are read, for ever.
 //!
 //! What [`read`] returns has every invariant of a [`Profile`], and its sums do not overflow. No bytes make it panic, and it
 //! takes room in proportion to the bytes, and for names at most [`NAMES_BYTES_MAX`].
@@ -19,8 +19,10 @@ use super::raw::call_paths::read_number;
 use crate::event::{Event, Events};
 use crate::profile::{Function, Kind, Profile};
 
-/// The version this build writes, and the newest it reads.
-pub const NEWEST: u16 = 2;
+/// The newest version that this build writes and reads.
+pub const NEWEST: u16 = 3;
+/// The version of profiles without lines of Python functions, which older builds read.
+const WITHOUT_LINES: u16 = 2;
 const MAGIC: &[u8; 6] = b"INVPRF";
 
 /// How many bytes the names, objects and files of all functions may have, each counted as often as it is named.
@@ -73,7 +75,8 @@ pub enum ReadProfileError {
 /// If nodes, functions or lines are not in the order of every Profile that [`crate::profile::Builder`] makes.
 pub fn write(profile: &Profile) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
-    out.extend_from_slice(&NEWEST.to_le_bytes());
+    let version = if profile.has_python_lines() { NEWEST } else { WITHOUT_LINES };
+    out.extend_from_slice(&version.to_le_bytes());
     columns::write(profile, &mut out);
     out
 }
@@ -83,13 +86,17 @@ pub fn read(bytes: &[u8]) -> Result<Profile, ReadProfileError> {
     let (Some(MAGIC), Some(&[low, high])) = (bytes.first_chunk::<6>(), bytes.get(6..8)) else {
         return Err(ReadProfileError::NotAProfile);
     };
-    let mut reader = Reader { bytes: bytes.len(), cursor: Cursor { bytes: &bytes[8..] } };
-    let profile = match u16::from_le_bytes([low, high]) {
+    let version = u16::from_le_bytes([low, high]);
+    let mut reader = Reader { bytes: bytes.len(), cursor: Cursor { bytes: &bytes[8..] }, version };
+    let profile = match version {
         0 => return Err(ReadProfileError::NotAProfile),
         1 => rows::read(&mut reader)?,
-        NEWEST => columns::read(&mut reader)?,
+        WITHOUT_LINES | NEWEST => columns::read(&mut reader)?,
         found => return Err(ReadProfileError::TooNew { found }),
     };
+    if !lines_are_of_functions(&profile) {
+        return Err(reader.damaged("a line is of no function"));
+    }
     if !reader.cursor.bytes.is_empty() {
         return Err(reader.damaged("there is more than belongs to it"));
     }
@@ -100,6 +107,7 @@ struct Reader<'a> {
     /// How many there are in all.
     bytes: usize,
     cursor: Cursor<'a>,
+    version: u16,
 }
 
 impl Reader<'_> {
@@ -140,6 +148,7 @@ impl Reader<'_> {
             0 => Kind::Native,
             1 => Kind::Interpreter,
             2 => Kind::Python,
+            3 if self.version >= NEWEST => Kind::Line,
             _ => return Err(self.damaged("a function is of no kind")),
         };
         let line = u32::try_from(kind_and_line >> 2).map_err(|_| self.damaged("a line is too large"))?;
@@ -149,6 +158,16 @@ impl Reader<'_> {
         }
         Ok(function)
     }
+}
+
+/// Is every line called by a Python function of its name and file?
+fn lines_are_of_functions(profile: &Profile) -> bool {
+    profile.nodes.iter().all(|node| {
+        let (line, function) =
+            (profile.function_of(node), profile.function_of(&profile.nodes[node.parent as usize]));
+        let is_its = |line: &Function| (&line.name, &line.file) == (&function.name, &function.file);
+        line.kind != Kind::Line || function.kind == Kind::Python && is_its(line)
+    })
 }
 
 /// What all nodes of each function did, by its index; `None` where a sum of all is past all counting.
@@ -252,10 +271,48 @@ mod tests {
     }
 
     #[test]
+    fn these_bytes_are_version_3_and_read_for_ever() {
+        let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8\n    line:f@13 4 16");
+        #[rustfmt::skip]
+        let bytes = [
+            b"INVPRF\x03\x00".as_slice(),
+            // Names, functions of the kinds 2, 3, 3 and 0, and the tree.
+            &[4, 0, 0, 0, 0, 0, 1, 8, 7], b"fsrc/f.pytest_it",
+            &[4, 1, 0, 0, 2, 0, 0, 0, 0, 2, 2, 2, 0, 12 << 2 | 2, 12 << 2 | 3, 13 << 2 | 3, 0],
+            &[2, 0, 6, 2, 1, 2, 2, 0, 6, 4, 1, 2, 0, 0, 0, 0, 0],
+            // Calls, work, nothing else, and no lines of native functions.
+            &[3, 2, 3, 2, 0], &[1, 0, 0, 0, 4, 3, 4, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0; 9], &[0],
+        ]
+        .concat();
+        assert_eq!(write(&lines), bytes);
+        assert_eq!(read(&bytes), Ok(lines));
+    }
+
+    #[test]
+    fn a_profile_without_lines_of_python_functions_stays_version_2() {
+        let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8");
+        let bytes = write(&lines);
+        assert_eq!((bytes[6], write(&lines.without_lines())[6]), (3, 2));
+        let older = [b"INVPRF\x02\x00".as_slice(), &bytes[8..]].concat();
+        let why = "a function is of no kind";
+        assert!(matches!(read(&older), Err(ReadProfileError::Damaged { why: found, .. }) if found == why));
+    }
+
+    #[test]
+    fn a_line_that_is_of_no_function_is_refused() {
+        let mut alone = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8");
+        alone.nodes[2].parent = 0;
+        let why = "a line is of no function";
+        assert!(
+            matches!(read(&write(&alone)), Err(ReadProfileError::Damaged { why: found, .. }) if found == why)
+        );
+    }
+
+    #[test]
     fn something_else_is_refused_as_what_it_is() {
         assert_eq!(read(b"INVRAW\x01\x00"), Err(ReadProfileError::NotAProfile));
         assert_eq!(read(b""), Err(ReadProfileError::NotAProfile));
-        assert_eq!(read(b"INVPRF\x03\x00"), Err(ReadProfileError::TooNew { found: 3 }));
+        assert_eq!(read(b"INVPRF\x04\x00"), Err(ReadProfileError::TooNew { found: 4 }));
         let more = [write(&example()), vec![0]].concat();
         assert!(matches!(read(&more), Err(ReadProfileError::Damaged { .. })));
     }
@@ -272,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_claim_to_hold_much_takes_no_room() {
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let mut bytes = MAGIC.to_vec();
             bytes.extend_from_slice(&[version, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
             assert!(matches!(read(&bytes), Err(ReadProfileError::Damaged { at: 8, .. })));
@@ -320,7 +377,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(version in 1..=2_u8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_it_panic(version in 1..=3_u8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let bytes = [MAGIC.as_slice(), &[version, 0], &bytes].concat();
             if let Ok(profile) = read(&bytes) {
                 prop_assert_eq!(read(&write(&profile)), Ok(profile));

@@ -15,7 +15,7 @@ mod testing;
 
 use crate::event::Event;
 use crate::machine::Machine;
-use crate::profile::{Measure, Profile};
+use crate::profile::{Function, Kind, Measure, Profile};
 
 /// What each node cost itself on `machine`, in cycles, by its index: see [`Profile::own_costs`].
 pub fn cycles(profile: &Profile, machine: &Machine) -> Vec<u64> {
@@ -53,6 +53,14 @@ fn path(profile: &Profile, node: usize) -> Vec<usize> {
     }
     path.reverse();
     path
+}
+
+/// The function that a node is of, and the line that it is at: a function's first, but where it is one of a Python function.
+fn site(profile: &Profile, node: usize) -> (u32, u32) {
+    let node = &profile.nodes[node];
+    let Function { kind, line, .. } = profile.function_of(node);
+    let of = if *kind == Kind::Line { &profile.nodes[node.parent as usize] } else { node };
+    (of.function, *line)
 }
 
 /// The objects of all functions, sorted.

@@ -9,7 +9,7 @@ use iced_x86::{FlowControl, Mnemonic};
 
 use crate::host::following::{self, LEADS_PER_ROW};
 use crate::translate::block::Path;
-use crate::translate::{Exit, NO_SLOT, Op, Reference, Touch, Translation};
+use crate::translate::{Exit, NO_SLOT, Op, Placed, Reference, Told, Touch, Translation};
 
 /// An instruction of a superblock.
 #[derive(Debug, Clone, Copy)]
@@ -71,17 +71,19 @@ pub struct Follow {
     pub shift: Option<Shift>,
     /// Slot of the Python frame that its last instruction may have stored.
     pub watched: Option<u8>,
+    /// The position of a Python frame that its last instruction may have stored.
+    pub placed: Option<Placed>,
 }
 
 /// What an exit leaves the stack of calls like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shift {
-    /// With one call less.
-    Return(Pointer),
+    /// With one call less, whose return address is there.
+    Return(Told),
     /// With some calls more, or as it was where there are none.
     Calls {
         /// Where return addresses are written, the outermost call first.
-        pointers: [Pointer; OPEN_MAX],
+        pointers: [Told; OPEN_MAX],
         /// How many calls are of known code.
         direct: usize,
         /// One more is of whatever comes next.
@@ -92,26 +94,16 @@ pub enum Shift {
 /// Calls that an exit leaves open, as far as thunks follow them.
 pub const OPEN_MAX: usize = LEADS_PER_ROW + 1;
 
-/// Where a return address is: a constant away from what a slot holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pointer {
-    /// The slot.
-    pub slot: u8,
-    /// The constant.
-    pub constant: u64,
-}
-
-impl Pointer {
-    fn of(reference: &Reference) -> Option<Pointer> {
-        let &Reference { base, index, constant, short, fs, .. } = reference;
-        (index == NO_SLOT && base != NO_SLOT && !short && !fs).then_some(Pointer { slot: base, constant })
-    }
+/// Where a return address is, if a slot and a constant say so.
+fn pointer(reference: &Reference) -> Option<Told> {
+    let &Reference { base, index, constant, short, fs, .. } = reference;
+    (index == NO_SLOT && base != NO_SLOT && !short && !fs).then_some(Told { slot: base, constant })
 }
 
 impl Shift {
     fn of(returns: Option<Move>, open: &[Move]) -> Option<Shift> {
         if let Some(one) = returns {
-            return Pointer::of(&one.pointer).map(Shift::Return);
+            return pointer(&one.pointer).map(Shift::Return);
         }
         let direct = open.iter().take_while(|one| matches!(one.kind, MoveKind::Call(_))).count();
         let indirect = match open.get(direct..) {
@@ -119,12 +111,12 @@ impl Shift {
             Some([Move { kind: MoveKind::IndirectCall, .. }]) => true,
             _ => return None,
         };
-        let mut pointers = [Pointer::default(); OPEN_MAX];
+        let mut pointers = [Told::default(); OPEN_MAX];
         if direct > LEADS_PER_ROW {
             return None;
         }
-        for (pointer, one) in pointers.iter_mut().zip(open) {
-            *pointer = Pointer::of(&one.pointer)?;
+        for (told, one) in pointers.iter_mut().zip(open) {
+            *told = pointer(&one.pointer)?;
         }
         Some(Shift::Calls { pointers, direct, indirect })
     }
@@ -198,6 +190,7 @@ impl Exits {
         exits.iter().for_each(|exit| self.add_exit(number, exit));
         if let Some(last) = self.ways.last_mut() {
             last.follow.watched = translation.watched;
+            last.follow.placed = translation.placed;
         }
     }
 
@@ -223,7 +216,7 @@ impl Exits {
         let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
         following::blocks()[self.ways.len() - self.base] = block;
-        let follow = Follow { shift, watched: None };
+        let follow = Follow { shift, watched: None, placed: None };
         self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
     }
 

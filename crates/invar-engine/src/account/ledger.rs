@@ -22,12 +22,13 @@ use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
 use super::rows::{Numbers, Rows, name, named};
 use crate::drain::reference;
-use crate::host::following::{self, CALLED, FRAMES, Frame, Position};
+use crate::guest::lines::LineTable;
+use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
 use crate::host::layout::EXIT_END;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
 use crate::translate::emit::NO_FRAME;
-use crate::translate::{Exit, Translation};
+use crate::translate::{Exit, Placed, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
 pub const ONE_STACK: u32 = 1 << 20;
@@ -73,6 +74,25 @@ struct PythonFrame {
     below: u32,
     /// How many native calls were open: those of the interpreter that executes it included.
     depth: usize,
+    /// Its function, if the lines of that are known.
+    lines: Option<u32>,
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// The interpreter is at work, and this frame of a function with these lines is its current one.
+    pub fn enter_function(&mut self, frame: u64, start: u64, table: LineTable) {
+        let (name, file) = Default::default();
+        self.functions.push(PythonCode { name, file, line: 1 });
+        self.lines.push(Some(Lines { start, unit: 1, table }));
+        let function = self.functions.len() as u32 - 1;
+        let (below, depth) = (self.stack.call, self.depth);
+        let call = self.child(below, Callee::Python(function));
+        self.calls[call as usize].calls += 1;
+        let lines = Some(function);
+        self.stack.python.push(PythonFrame { frame, code: 0, call, below, depth, lines });
+        self.stack.call = call;
+    }
 }
 
 /// See the module.
@@ -99,6 +119,18 @@ pub struct Ledger {
     /// Python functions by the address of their code; `None` where that is no function's.
     by_code: BTreeMap<u64, Option<u32>>,
     pub(super) functions: Vec<PythonCode>,
+    /// The lines of each of them, where they are asked for and known.
+    lines: Vec<Option<Lines>>,
+}
+
+/// Where the lines of a function are.
+#[derive(Debug, Clone)]
+struct Lines {
+    /// What is stored as a position is farther than this by so many units.
+    start: u64,
+    /// Bytes of a unit.
+    unit: u32,
+    table: LineTable,
 }
 
 impl Ledger {
@@ -121,6 +153,7 @@ impl Ledger {
             python,
             by_code: BTreeMap::new(),
             functions: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -143,9 +176,10 @@ impl Ledger {
         self.charges.clear();
         self.by_code.clear();
         self.functions.clear();
+        self.lines.clear();
         if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
             // Whoever has called the region: its function is not part of it.
-            self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0 });
+            self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
         }
     }
 
@@ -219,8 +253,16 @@ impl Ledger {
 
     /// Where the trace was followed to, for thunks to go on.
     pub fn position(&self) -> Position {
-        let inner = self.stack.python.last().map_or(0, |python| python.depth);
+        let python = self.stack.python.last();
+        let inner = python.map_or(0, |python| python.depth);
+        let with_lines =
+            python.and_then(|python| Some((python, self.lines[python.lines? as usize].as_ref()?)));
+        let (frame, function, code) = with_lines
+            .map_or((0, 0, 0), |(python, lines)| (python.frame, u64::from(name(python.call)), lines.start));
         Position {
+            frame,
+            function,
+            code,
             call: if self.called { CALLED } else { u64::from(name(self.stack.call)) },
             top: following::top(self.depth),
             floor: following::top(inner),
@@ -294,9 +336,7 @@ impl Ledger {
                 call
             }
         };
-        if let Some(slot) = follow.watched {
-            self.look_at_frame(usize::from(slot), slots);
-        }
+        self.look_for(&follow, slots);
         call
     }
 
@@ -366,10 +406,37 @@ impl Ledger {
         }
     }
 
-    /// A record may have stored a Python frame, in this slot.
+    /// A record may have stored a Python frame, or the position of one.
     pub fn look(&mut self, exit: u32, slots: &[u64]) {
-        if let Some(slot) = self.follow(exit).watched {
+        self.look_for(&self.follow(exit), slots);
+    }
+
+    fn look_for(&mut self, follow: &Follow, slots: &[u64]) {
+        if let Some(slot) = follow.watched {
             self.look_at_frame(usize::from(slot), slots);
+        }
+        if let Some(placed) = follow.placed {
+            self.look_at_position(placed, slots);
+        }
+    }
+
+    /// A frame's position may have been stored. If it is the current one's, and its interpreter is at work, its line is now.
+    fn look_at_position(&mut self, placed: Placed, slots: &[u64]) {
+        let (frame, position) = (placed.frame.of(slots), placed.position.of(slots));
+        let current = self.stack.python.last().filter(|python| python.frame == frame);
+        let Some(&PythonFrame { call, lines: Some(function), .. }) =
+            current.filter(|python| python.depth == self.depth)
+        else {
+            return;
+        };
+        let Some(lines) = &self.lines[function as usize] else { return };
+        let farther = position.wrapping_sub(lines.start) as u32;
+        let line = lines.table.line(farther.wrapping_mul(lines.unit));
+        let callee = self.child(call, Callee::Line(line));
+        self.rows.adopt(call, PLACE | farther, callee, &mut self.calls);
+        if callee != self.stack.call {
+            self.calls[callee as usize].calls += 1;
+            self.stack.call = callee;
         }
     }
 
@@ -404,7 +471,8 @@ impl Ledger {
                 self.leave_python(depth);
             }
             let PythonFrame { call, depth: at, .. } = self.stack.python[index];
-            if at == depth {
+            // The line that it has come to goes on.
+            if at == depth && !self.is_line_of(self.stack.call, call) {
                 self.stack.call = call;
             }
             return;
@@ -432,8 +500,16 @@ impl Ledger {
         if call != below && !makes_generator {
             self.calls[call as usize].calls += 1;
         }
-        self.stack.python.push(PythonFrame { frame, code, call, below, depth });
+        let lines = self.by_code.get(&code).copied().flatten();
+        let lines = lines.filter(|&function| call != below && self.lines[function as usize].is_some());
+        self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
         self.stack.call = call;
+    }
+
+    /// Is a call a line of a Python function's call?
+    fn is_line_of(&self, call: u32, function: u32) -> bool {
+        let Call { parent, callee, .. } = self.calls[call as usize];
+        parent == function && matches!(callee, Callee::Line(_))
     }
 
     /// A Python frame is over. The interpreter that has executed it goes on if it is the innermost native call.
@@ -451,6 +527,8 @@ impl Ledger {
         }
         let named = self.python.as_ref().and_then(|python| python::named(python, code));
         let function = named.map(|named| {
+            let lines = self.python.as_ref().and_then(|python| python::lines(python, code, named.line));
+            self.lines.push(lines.map(|(start, unit, table)| Lines { start, unit, table }));
             self.functions.push(named);
             self.functions.len() as u32 - 1
         });
@@ -482,6 +560,7 @@ impl Ledger {
             Callee::Address(address) => address,
             // No code is there.
             Callee::Python(function) => u64::MAX - u64::from(function),
+            Callee::Line(line) => 1 << 62 | u64::from(line),
         };
         if self.calls.len() >= CALLS_MAX {
             return self.by_callee.get(caller, key).unwrap_or(caller);

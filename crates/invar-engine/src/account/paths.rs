@@ -246,15 +246,25 @@ mod tests {
     use crate::account::exits::Shift;
     use crate::drain::generated::Generated;
     use crate::drain::reference::{self, Meanings};
+    use crate::guest::lines::{Format, LineTable};
     use crate::host::memory::{self, arena};
     use crate::translate::block::{self, trace_path};
     use crate::translate::testing::{AT, Bytes};
+    use crate::translate::watch::{Member, Watch};
     use crate::translate::{Mode, Numbers, Options, emit};
 
     const STACK: u64 = 0x7fff_0000;
 
     /// A ledger that knows the superblocks at some offsets in `code`, their meanings, and the number of the last exit of each.
     fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Meanings, Vec<u64>) {
+        translated_watching(code, heads, None)
+    }
+
+    fn translated_watching(
+        code: &'static [u8],
+        heads: &[u64],
+        watch: Option<Watch>,
+    ) -> (Ledger, Meanings, Vec<u64>) {
         let mut ledger = Ledger::new(None);
         let (mut meanings, mut last) = (Meanings::default(), Vec::new());
         for head in heads {
@@ -262,7 +272,7 @@ mod tests {
                 trace_path(&Bytes(code), AT + head, block::SHORT, |_, _| false).expect("there is code");
             let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
             let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
-            let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, None);
+            let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, watch);
             ledger.add_block(AT + head, &path, &translation);
             let first_op = meanings.ops.len() as u32;
             meanings.ops.extend(translation.ops);
@@ -359,6 +369,101 @@ mod tests {
             assert_eq!(followed.call_paths(String::new()), expected, "seed {seed}");
             assert!(expected.calls.len() > 50 && expected.total().get(Event::L1dReadMisses) > 0);
         }
+    }
+
+    /// 0: mov [rbx + 38], rsi; 4: call rax; 6: ret
+    const INTERPRETER: &[u8] = &[0x48, 0x89, 0x73, 0x38, 0xff, 0xd0, 0xc3];
+    const FRAME: u64 = 0x7000_0000;
+    const CODE: u64 = 0x7100_0000;
+
+    /// A ledger that is at work on a Python function of three lines, 7 to 9, of eight bytes each; what its records mean, and
+    /// the exits that store a position, call and return.
+    fn interpreting() -> (Ledger, Meanings, [u64; 3]) {
+        let watch = Watch {
+            code: (AT, AT + 16),
+            word: 0,
+            offset: 0x100,
+            through: None,
+            executed: 0,
+            owner: None,
+            position: Some(Member { offset: 0x38, bytes: 8 }),
+        };
+        let (mut ledger, meanings, last) = translated_watching(INTERPRETER, &[0, 4, 6], Some(watch));
+        let table = LineTable::read(Format::Ranges, &[8, 0, 8, 1, 8, 1], 7).unwrap();
+        ledger.enter_function(FRAME, CODE, table);
+        (ledger, meanings, [last[0], last[1], last[2]])
+    }
+
+    #[test]
+    fn a_line_is_entered_where_another_was_at_work_in_its_frame() {
+        let _arena = arena();
+        let (mut ledger, _, [places, calls, returns]) = interpreting();
+        let place = |ledger: &mut Ledger, frame, at| ledger.step(places as u32, &[frame, CODE + at], 0);
+        place(&mut ledger, FRAME, 0);
+        place(&mut ledger, FRAME, 4);
+        place(&mut ledger, FRAME, 8);
+        place(&mut ledger, FRAME + 0x80, 16);
+        place(&mut ledger, FRAME, 0);
+        ledger.step(calls as u32, &[STACK], 0);
+        // Whoever was called stores something like it, and returns.
+        place(&mut ledger, FRAME, 16);
+        ledger.step(returns as u32, &[STACK - 8], 0);
+        place(&mut ledger, FRAME, 8);
+        let paths = ledger.call_paths(String::new());
+        let address = |offset| Callee::Address(AT + offset);
+        let expected = [
+            // What is executed up to a store, the store included, is of the line before it.
+            (address(0), 1, 0),
+            (Callee::Python(0), 1, 1),
+            (Callee::Line(7), 2, 1 + 1 + 1 + 1),
+            (Callee::Line(8), 2, 1 + 1),
+            (address(0), 1, 2),
+        ];
+        assert_eq!(costs(&paths), expected);
+        let parents: Vec<u32> = paths.calls.iter().map(|call| call.parent).collect();
+        assert_eq!(parents, [0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn thunks_come_to_lines_as_the_ledger_does() {
+        let _arena = arena();
+        let machine = Machine::reference_1();
+        let (mut plain, meanings, [places, calls, returns]) = interpreting();
+        let mut chance = 1_u64;
+        let mut below = |end: u64| {
+            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (chance >> 33) % end
+        };
+        let (mut trace, mut depth) = (Vec::new(), 0);
+        while trace.len() < 20_000 {
+            match below(8) {
+                0 if depth < 5 => {
+                    trace.extend([calls, STACK - 0x100 * depth]);
+                    depth += 1;
+                }
+                1 if depth > 0 => {
+                    depth -= 1;
+                    trace.extend([returns, STACK - 0x100 * depth - 8]);
+                }
+                2 => trace.extend([places, FRAME + 0x80, CODE + below(24)]),
+                _ => trace.extend([places, FRAME, CODE + below(24)]),
+            }
+        }
+        let mut caches = Hierarchy::new(&machine);
+        caches.note_payers(true);
+        reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
+        plain.charge_misses(&mut caches);
+        let expected = plain.call_paths(String::new());
+
+        let (mut followed, meanings, _) = interpreting();
+        let mut drain = Generated::new(&machine, true);
+        drain.add_exits(0..meanings.paths.len());
+        drain.caches().note_payers(true);
+        drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
+        followed.charge_misses(drain.caches());
+        assert_eq!(followed.call_paths(String::new()), expected);
+        let lines = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
+        assert!(lines.clone().count() == 3 && lines.clone().all(|call| call.calls > 100));
     }
 
     /// Follows records of one slot each.

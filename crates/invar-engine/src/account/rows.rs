@@ -89,7 +89,8 @@ impl Rows {
         }
     }
 
-    /// What `call` calls where it comes to a superblock by an indirect call: thunks find it from now on.
+    /// What `call` calls where it comes to a superblock by an indirect call, or to a line by a position ([`following::PLACE`]):
+    /// thunks find it from now on.
     pub fn adopt(&mut self, call: u32, block: u32, child: u32, calls: &mut [Call]) {
         let place = name(call).wrapping_mul(CHILD_STRIDE).wrapping_add(block) as usize % CHILDREN_MAX;
         let known = &mut following::children()[place];

@@ -20,6 +20,12 @@ pub struct Position {
     pub floor: u64,
     /// The guest's stack pointer at the last call or return.
     pub pointer: u64,
+    /// The interpreter's current frame, if the lines of what it executes are known.
+    pub frame: u64,
+    /// The call of its function.
+    pub function: u64,
+    /// Where its code starts; what is stored as its position is farther by so much.
+    pub code: u64,
 }
 
 /// Whatever the next superblock is has been called. No place of a table has it, so the next record is not usual.
@@ -45,19 +51,22 @@ pub struct Row {
     pub times: u32,
 }
 
-/// Who was called by an indirect call.
+/// Who was called by an indirect call, or which line a function came to.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Child {
     /// Who has called.
     pub call: u32,
-    /// Number of the superblock that was entered.
+    /// Number of the superblock that was entered, or [`PLACE`] and how far a position is from the code's start.
     pub block: u32,
     /// The call of it.
     pub child: u32,
     /// How often, since the last time that children were taken.
     pub times: u32,
 }
+
+/// No number of a superblock has this bit.
+pub const PLACE: u32 = 1 << 31;
 
 /// Direct calls that a row can lead into.
 pub const LEADS_PER_ROW: usize = 4;

@@ -9,6 +9,8 @@ use alloc::vec;
 use invar_core::wire::raw::call_paths::PythonCode;
 
 use super::words::{read, word};
+pub use crate::guest::lines::{Format, LineTable};
+pub use crate::translate::watch::Member;
 use crate::translate::watch::{Through, Watch, places};
 
 /// Where a Python interpreter keeps its current frame, and what frames and functions look like.
@@ -38,6 +40,23 @@ pub struct Python {
     pub line: u32,
     /// Offset of the characters in a text of ASCII, and in any other.
     pub text: [u32; 2],
+    /// Where lines are told, if they are asked for and it is known.
+    pub lines: Option<Lines>,
+}
+
+/// How a frame and its code say which line is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lines {
+    /// Where in a frame its position is. Eight bytes are an instruction's address, four its number.
+    pub position: Member,
+    /// Offset in code of its first instruction, of which positions are addresses.
+    pub start: u32,
+    /// Bytes of code by which positions that are numbers count.
+    pub unit: u32,
+    /// Offset in code of the object with its table of lines.
+    pub table: u32,
+    /// What the table means.
+    pub format: Format,
 }
 
 /// Flags of code: `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR`.
@@ -51,6 +70,10 @@ const TEXT_MAX: u64 = 1 << 12;
 const TYPE: u64 = 8;
 const LENGTH: u64 = 16;
 const STATE: u64 = 32;
+/// Offset of the bytes in an object of bytes.
+const BYTES: u64 = 32;
+/// No table of lines is longer.
+const TABLE_MAX: u64 = 1 << 22;
 
 impl Python {
     /// What to look for in the interpreter's code, which is mapped from `start` to `end`.
@@ -64,8 +87,9 @@ impl Python {
                 if read { places(&code, self.evaluator, self.offset, offset) } else { Default::default() };
             Through { offset, places }
         });
-        let Python { word, offset, executed, owner, .. } = *self;
-        Watch { code: (start, end), word, offset, through, executed, owner }
+        let Python { word, offset, executed, owner, lines, .. } = *self;
+        let position = lines.map(|lines| lines.position);
+        Watch { code: (start, end), word, offset, through, executed, owner, position }
     }
 }
 
@@ -136,6 +160,27 @@ pub fn is_generator(python: &Python, code: u64) -> bool {
     let mut flags = [0; 4];
     read((code & !TAGS).wrapping_add(u64::from(python.flags)), &mut flags)
         && u32::from_le_bytes(flags) & GENERATORS != 0
+}
+
+/// The lines of the code at an address that begins at line `first`: what its positions are farther by than its first
+/// instruction's, how many bytes of code they count by, and the table. `None` if they are not asked for, or not there.
+pub fn lines(python: &Python, code: u64, first: u32) -> Option<(u64, u32, LineTable)> {
+    let Lines { position, start, unit, .. } = python.lines?;
+    let table = line_table(python, code, first)?;
+    Some(match position.bytes {
+        8 => ((code & !TAGS).wrapping_add(u64::from(start)), 1, table),
+        _ => (0, unit, table),
+    })
+}
+
+/// The table of lines of the code at an address that begins at line `first`.
+pub fn line_table(python: &Python, code: u64, first: u32) -> Option<LineTable> {
+    let Lines { table, format, .. } = python.lines?;
+    let object = word((code & !TAGS).wrapping_add(u64::from(table)))?;
+    let length = word(object.wrapping_add(LENGTH)).filter(|&length| length <= TABLE_MAX)?;
+    let mut bytes = vec![0; length as usize];
+    read(object.wrapping_add(BYTES), &mut bytes).then_some(())?;
+    LineTable::read(format, &bytes, first)
 }
 
 fn text(python: &Python, object: u64) -> Option<String> {

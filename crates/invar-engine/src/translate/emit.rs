@@ -23,8 +23,8 @@ use super::block::{End, Path, Step, flags_are_dead};
 use super::registers;
 use super::watch::Watch;
 use super::{
-    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, REPEAT_SLOTS, Reference, Repeat, Site,
-    Special, Touch, Translation, Turn,
+    Boundary, Exit, Lent, Link, Mode, NO_SLOT, Numbers, Op, Options, Placed, REPEAT_SLOTS, Reference, Repeat,
+    Site, Special, Told, Touch, Translation, Turn,
 };
 use crate::host::context::{at, register::*};
 use crate::host::gate::Gate;
@@ -62,6 +62,7 @@ pub fn translate(
         numbers,
         out: Translation::default(),
         values: [None; 16],
+        numbered: 0,
         progress: Progress::default(),
         fetched: None,
         taken: path.taken,
@@ -81,6 +82,7 @@ pub fn translate(
         }
         let next = emitter.step(step);
         if emitter.out.watched.is_some()
+            || emitter.out.placed.is_some()
             || emitter.progress.slots > SLOTS_MAX
             || emitter.out.ops.len() > OPS_MAX
         {
@@ -169,6 +171,8 @@ struct Emitter {
     numbers: Numbers,
     out: Translation,
     values: [Option<Value>; 16],
+    /// Registers that hold what was made of a number of byte codes, a bit each.
+    numbered: u16,
     progress: Progress,
     /// The line of the last instruction's last byte.
     fetched: Option<u64>,

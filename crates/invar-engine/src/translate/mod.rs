@@ -244,4 +244,31 @@ pub struct Translation {
     pub boundaries: Vec<Boundary>,
     /// Slot of the frame that its last instruction may have stored, where that was looked at; the next is what it executes.
     pub watched: Option<u8>,
+    /// What its last instruction has stored, if that may be a frame's position.
+    pub placed: Option<Placed>,
+}
+
+/// A value that a record tells: a constant away from what a slot holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The slot.
+    pub slot: u8,
+    /// The constant.
+    pub constant: u64,
+}
+
+impl Told {
+    /// The value, by a record's slots.
+    pub fn of(self, slots: &[u64]) -> u64 {
+        slots[usize::from(self.slot)].wrapping_add(self.constant)
+    }
+}
+
+/// What may be a frame and its position, of which the low 32 bits count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Address of the frame.
+    pub frame: Told,
+    /// Where it is.
+    pub position: Told,
 }

@@ -1,9 +1,10 @@
-//! Stores that may change which frame a Python interpreter is in.
+//! Stores that may change which frame a Python interpreter is in, or where in its code a frame is.
 //!
 //! An interpreter keeps its current frame in a word of the thread's state, or in a structure on its stack that the thread's
 //! state points to. Which instructions store there is seen by their form: the displacement, and that they are in the
 //! interpreter's code. Forms are a superset: generated code compares the address, so a store elsewhere is no harm.
-//! See `docs/decisions/0004-python-frames.md`.
+//! Where a frame is in its code, a member of the frame says; whose member a store has changed, the ledger knows.
+//! See `docs/decisions/0004-python-frames.md` and `0010-python-lines.md`.
 
 use alloc::vec::Vec;
 
@@ -26,6 +27,17 @@ pub struct Watch {
     pub executed: u32,
     /// Offset in a frame of the byte that says who owns it, where there is one.
     pub owner: Option<u32>,
+    /// The member of a frame that says where in its code it is, if lines are asked for.
+    pub position: Option<Member>,
+}
+
+/// A member of a structure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its offset.
+    pub offset: u32,
+    /// Its size in bytes.
+    pub bytes: u8,
 }
 
 /// A structure on the interpreter's stack that holds the frame.
@@ -88,6 +100,26 @@ impl Watch {
         }
         let bias = places.displacements.into_iter().flatten().find_map(|place| bias_to(place + offset))?;
         Some(Store { bias, through: true })
+    }
+}
+
+impl Watch {
+    /// Does an instruction store a register where a frame may have its position?
+    pub fn stores_position(&self, instruction: &Instruction) -> bool {
+        let Some(Member { offset, bytes }) = self.position else { return false };
+        let (start, end) = self.code;
+        (start..end).contains(&instruction.ip())
+            && instruction.mnemonic() == Mnemonic::Mov
+            && instruction.op0_kind() == OpKind::Memory
+            && instruction.op1_kind() == OpKind::Register
+            && instruction.op1_register().is_gpr()
+            && instruction.memory_size().size() == usize::from(bytes)
+            && instruction.memory_displacement64() == u64::from(offset)
+            && instruction.memory_base().is_gpr64()
+            // Frames are not on the interpreter's own stack where it makes their positions.
+            && instruction.memory_base() != Register::RSP
+            && instruction.memory_index() == Register::None
+            && instruction.segment_prefix() == Register::None
     }
 }
 
@@ -182,6 +214,7 @@ mod tests {
             through: Some(through),
             executed: 0x20,
             owner: None,
+            position: Some(Member { offset: 0x68, bytes: 4 }),
         }
     }
 
@@ -204,6 +237,18 @@ mod tests {
         check(&at_a0, Some(Store { bias: 8, through: true }));
         let at_a8 = [0x0f, 0x11, 0x84, 0x24, 0xa8, 0, 0, 0];
         check(&at_a8, Some(Store { bias: 0, through: true }));
+    }
+
+    #[test]
+    fn a_position_is_a_register_stored_in_the_member_of_its_size() {
+        let is_one = |bytes: &[u8]| watch().stores_position(&decoded(bytes));
+        assert!(is_one(&[0x89, 0x45, 0x68])); // mov [rbp + 0x68], eax
+        assert!(is_one(&[0x45, 0x89, 0x5b, 0x68])); // mov [r11 + 0x68], r11d
+        assert!(!is_one(&[0x48, 0x89, 0x45, 0x68])); // eight bytes
+        assert!(!is_one(&[0x89, 0x45, 0x60]));
+        assert!(!is_one(&[0x8b, 0x45, 0x68])); // a load
+        assert!(!is_one(&[0x89, 0x44, 0x24, 0x68])); // to the stack
+        assert!(!is_one(&[0xc7, 0x45, 0x68, 0xff, 0xff, 0xff, 0xff])); // a constant: of a new frame
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //! does is done by the function that it leads to. What is called after such a jump stays with the function that was called first, as only
 //! calls have a place in the tree.
 //!
+//! A line of a Python function is a child of it, and what native code does there is below the line.
+//!
 //! Invariant: every event goes to exactly one node.
 
 use std::collections::BTreeMap;
 
 use invar_core::event::Events;
 use invar_core::profile::{Builder, Function, Kind, Profile};
-use invar_core::wire::raw::call_paths::{CallPaths, Callee, Extra, Stretch, executed};
+use invar_core::wire::raw::call_paths::{self as raw, CallPaths, Callee, Extra, Stretch, executed};
 
 use super::cache::{Cache, Process};
 use super::names::{Names, Place, Spot};
@@ -45,7 +47,7 @@ pub(super) fn profile(benchmark: &str, paths: &CallPaths, process: &mut Process<
     let mut nodes: Vec<u32> = Vec::with_capacity(paths.calls.len());
     for (index, call) in paths.calls.iter().enumerate() {
         let parent = nodes.get(call.parent as usize).copied().unwrap_or(Builder::ROOT);
-        let mut within = tree.within(call.callee, &callees, &stretches[index]);
+        let mut within = tree.within(call, &callees, &stretches[index]);
         // A region that begins in nameless code begins in the integration's own: that is the benchmark's.
         if index == 0 && within.nameless.is_some() {
             (within.function, within.named) = (None, None);
@@ -95,20 +97,19 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn within(&mut self, callee: Callee, callees: &BTreeMap<u64, Code>, stretches: &[&Stretch]) -> Call {
-        let address = match callee {
+    fn within(&mut self, call: &raw::Call, callees: &BTreeMap<u64, Code>, stretches: &[&Stretch]) -> Call {
+        let address = match call.callee {
             Callee::Address(address) => address,
             Callee::Python(code) => {
                 let code = &self.paths.python[code as usize];
-                let function = self.builder.function(Function {
-                    name: code.name.clone(),
-                    object: String::new(),
-                    file: self.cache.python_file(&code.file),
-                    kind: Kind::Python,
-                    line: code.line,
-                });
-                return Call { function: Some(function), named: None, by_stub: false, nameless: None };
+                return self.python(code, Kind::Python, code.line);
             }
+            Callee::Line(line) => match self.paths.calls[call.parent as usize].callee {
+                Callee::Python(code) => {
+                    return self.python(&self.paths.python[code as usize], Kind::Line, line);
+                }
+                _ => unreachable!("a raw file in which a line is of no function is not read"),
+            },
         };
         let Code { mut function, spot, known } = callees[&address];
         if !known && address == 0 {
@@ -122,6 +123,14 @@ impl Tree<'_> {
             nameless = Some(spot.chain);
         }
         Call { function: Some(self.id(function)), named: Some(function), by_stub, nameless }
+    }
+
+    /// A Python function, or a line of it.
+    fn python(&mut self, code: &raw::PythonCode, kind: Kind, line: u32) -> Call {
+        let file = self.cache.python_file(&code.file);
+        let function = Function { name: code.name.clone(), object: String::new(), file, kind, line };
+        let function = self.builder.function(function);
+        Call { function: Some(function), named: None, by_stub: false, nameless: None }
     }
 
     /// The function that has most of the instructions, stubs apart.

@@ -39,13 +39,17 @@ function inspect() {
   source(frame.fn);
 }
 
-/** The lines of a function with their costs, where they are known. */
+/** The lines of a function with their costs, where they are known: of a Python function's with what they call. */
 function source(fn) {
   const indices = profile.lines.get(fn.index) || [];
-  const own = profile.lineOwn[state.measure].map((side) => (at) => side[at]);
-  if (state.swapped) own.reverse();
+  const python = fn.kind === PYTHON;
+  const pairs = (columns) => {
+    const sides = state.swapped ? [...columns].reverse() : columns;
+    return new Map(indices.map((at) => [profile.line[at], [sides[0][at], sides[1][at]]]));
+  };
   const known = profile.sources.get(fn.index);
-  const costs = new Map(indices.map((at) => [profile.line[at], [own[0](at), own[1](at)]]));
+  const costs = pairs((python ? profile.lineTotal : profile.lineOwn)[state.measure]);
+  const more = python ? [["own", pairs(profile.lineOwn[state.measure])], ["entered", pairs(profile.lineEntered)]] : [];
   if (costs.size === 0) { $("source").replaceChildren(); return; }
   const numbers = known ? known.text.map((_, index) => known.first + index) : [...costs.keys()].sort((a, b) => a - b);
   const sum = [0, 1].map((side) => [...costs.values()].reduce((sum, pair) => sum + pair[side], 0));
@@ -57,11 +61,12 @@ function source(fn) {
       element("td", { className: "number", textContent: number || "?" }),
       element("td", { className: "number part", textContent: pair[side] ? count(pair[side]) : "" }),
       element("td", { className: `number ${tone(pair)}`, textContent: diffs() && pair[0] !== pair[1] ? delta(pair) : "" }),
+      ...more.map(([, counts]) => element("td", { className: "number", textContent: count((counts.get(number) || [0, 0])[side]).replace(/^0$/, "") })),
       element("td", { className: "code", textContent: known ? visible(known.text[number - known.first].replaceAll("\t", "    ")) : "" }));
     row.children[1].style.setProperty("--part", part);
     return row;
   });
-  const heads = ["line", unit(), diffs() ? "change" : "", known ? visible(fn.file) : ""];
+  const heads = ["line", python ? `${unit()}, with callees` : unit(), diffs() ? "change" : "", ...more.map(([head]) => head), known ? visible(fn.file) : ""];
   $("source").replaceChildren(element("table", { className: "lines" },
     element("caption", { className: "hidden", textContent: "Cost by source line, along all paths" }),
     element("thead", {}, element("tr", {}, ...heads.map((textContent) => element("th", { scope: "col", textContent })))),

@@ -39,6 +39,7 @@ function unpack(data) {
     parent: Int32Array.from(nodes.parent), fn: Int32Array.from(nodes.function),
     calls: of(nodes.calls), own: data.measures.map((_, measure) => of(nodes.own[measure])),
     line: data.lines.line, lineOwn: data.measures.map((_, measure) => ofLines(data.lines.own[measure])),
+    lineTotal: data.measures.map((_, measure) => ofLines(data.lines.total[measure])), lineEntered: ofLines(data.lines.entered),
     sources: new Map(data.sources.map(([index, first, text]) => [index, { first, text }])),
   };
 }

@@ -164,6 +164,7 @@ async fn one(app: &App, asked: &Asked, name: &str, benchmark: &str, format: Opti
         Form::Csv => return csv_text(csv::functions(&profile, measure)),
         Form::Html => {}
     }
+    let profile = profile.without_lines();
     let costs = profile.by_function(measure, Order::Own);
     let rows = costs.iter().take(FUNCTIONS).map(|cost| {
         let function = &profile.functions[cost.function as usize];
@@ -329,11 +330,12 @@ fn download(
         "pprof" => pprof::write(profile, machine),
         "callgrind" => callgrind::write(profile, machine).into_bytes(),
         _ => {
+            let profile = profile.without_lines();
             let costs = match measure {
-                Measure::Cycles(machine) => profile_formats::cycles(profile, machine),
-                Measure::Event(event) => profile_formats::counts(profile, event),
+                Measure::Cycles(machine) => profile_formats::cycles(&profile, machine),
+                Measure::Event(event) => profile_formats::counts(&profile, event),
             };
-            folded::write(profile, &costs).into_bytes()
+            folded::write(&profile, &costs).into_bytes()
         }
     };
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
@@ -357,7 +359,7 @@ impl Row {
             place: match function.kind {
                 Kind::Native => place,
                 Kind::Interpreter => format!("interpreter · {place}"),
-                Kind::Python => format!("Python · {place}"),
+                Kind::Python | Kind::Line => format!("Python · {place}"),
             },
             word,
             cells,

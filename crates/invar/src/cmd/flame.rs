@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use invar_core::compare::Comparison;
 use invar_core::machine::Machine;
-use invar_core::profile::{self, Both, Difference, Measure, Profile, View};
+use invar_core::profile::{self, Both, Difference, Lines, Measure, Profile, View};
 use invar_core::wire::flame::{self, Heading, Tree};
 use invar_core::wire::profile_formats::{self, callgrind, firefox, folded, pprof, speedscope};
 use invar_store::{Comparable, Store};
@@ -116,7 +116,11 @@ async fn one(arguments: &Flame, place: &Place, store: Option<&Store>) -> Result<
     let machine = machine(&run, &name);
     let measure = measure(&arguments.measure, machine)?;
     let profile = need(store, &run, &name, place).await?;
-    let view = View { frames: frames(arguments.view), ..View::default() };
+    let lines = match arguments.format {
+        ProfileFormat::Pprof | ProfileFormat::Callgrind => Lines::Kept,
+        _ => Lines::Folded,
+    };
+    let view = View { frames: frames(arguments.view), lines, ..View::default() };
     let heading = heading(&name, vec![run.title()], arguments, machine)?;
     let page = || drawn(&Tree::of(&profile), &heading, place);
     let text = written(&profile.viewed(view), machine, measure, arguments.format, page);

@@ -56,6 +56,7 @@ pub async fn run(arguments: args::Run, common: &Common) -> Result<Code, Failure>
         machine,
         instrument: if arguments.counts { Instrument::Counts } else { Instrument::Simulation },
         profile: !arguments.no_profile,
+        python_lines: arguments.python_lines,
         pass_env: place.config.run.pass_env.clone(),
         layout: 0,
         only: None,

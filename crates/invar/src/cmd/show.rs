@@ -1,9 +1,9 @@
 //! `invar show`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use invar_core::environment::Environment;
-use invar_core::profile::{Function, Measure, Profile};
+use invar_core::profile::{Function, Measure, Profile, SourceLine};
 use invar_core::run::Run;
 use invar_core::wire::{functions, v1};
 use invar_store::Store;
@@ -72,14 +72,20 @@ async fn show_benchmark(
     print(match &arguments.source {
         _ if arguments.json => functions::write(&run.id, &name, &profile, machine),
         Some(function) => {
-            let index = with_lines(function, &profile, Measure::Cycles(machine))?;
-            let Function { file, .. } = &profile.functions[index as usize];
-            let lines = profile.lines.iter().filter(|line| line.function == index);
-            let range = range(&profile.functions[index as usize], lines.map(|line| line.line));
+            let measure = Measure::Cycles(machine);
+            let (python, profile) = (profile.python_lines(measure), profile.without_lines());
+            let index = with_lines(function, &profile, &python, measure)?;
+            let function = &profile.functions[index as usize];
+            let of_python = python.get(function).map_or(&[][..], Vec::as_slice);
+            let lines = profile.lines.iter().filter(|line| line.function == index).map(|line| line.line);
+            let range = range(function, lines.chain(of_python.iter().map(|line| line.line)));
             let mut files = Files::new(&place.root);
             let (first, text) =
-                range.map_or((0, &[][..]), |(first, last)| (first, files.lines(file, first, last)));
-            render::profile::source(&profile, index, machine, (first, text), view)
+                range.map_or((0, &[][..]), |(first, last)| (first, files.lines(&function.file, first, last)));
+            match of_python {
+                [] => render::profile::source(&profile, index, machine, (first, text), view),
+                lines => render::profile::python_source(function, lines, (first, text), view),
+            }
         }
         None => {
             let measurements = run.measurement(&name).into_iter().cloned().collect();
@@ -93,13 +99,22 @@ async fn show_benchmark(
 }
 
 /// The function that is meant among those whose costs are known line by line; of several of one name the dearest.
-fn with_lines(part: &str, profile: &Profile, measure: Measure<'_>) -> Result<u32, Failure> {
+fn with_lines(
+    part: &str,
+    profile: &Profile,
+    python: &BTreeMap<Function, Vec<SourceLine>>,
+    measure: Measure<'_>,
+) -> Result<u32, Failure> {
     let name = |index: u32| profile.functions[index as usize].name.as_str();
     let known = profile.lines.iter().filter(|line| line.line > 0);
-    let indices: BTreeSet<u32> = known.map(|line| line.function).collect();
+    let mut indices: BTreeSet<u32> = known.map(|line| line.function).collect();
+    indices.extend(
+        python.keys().filter_map(|function| Some(profile.functions.binary_search(function).ok()? as u32)),
+    );
     let names: BTreeSet<&str> = indices.iter().map(|&index| name(index)).collect();
     let all: BTreeSet<&str> = profile.functions.iter().map(|function| function.name.as_str()).collect();
-    let help = "lines are known of native functions that were built with debug information";
+    let help = "lines are known of native functions that were built with debug information, and of Python functions \
+                where they were asked for: invar run --python-lines -- pytest";
     let names: Vec<&str> = names.into_iter().collect();
     if names.is_empty() || all.contains(part) && !names.contains(&part) {
         let error = format!("no costs by line are known of `{}`", one_line(part));
@@ -108,7 +123,9 @@ fn with_lines(part: &str, profile: &Profile, measure: Measure<'_>) -> Result<u32
     let meant = pick_name(part, &names, "function with lines").map_err(|failure| failure.help(help))?;
     let own = |index: &u32| {
         let lines = profile.lines.iter().filter(|line| line.function == *index);
-        lines.map(|line| measure.of(&line.own)).fold(0_u64, u64::saturating_add)
+        let of_python = python.get(&profile.functions[*index as usize]).into_iter().flatten();
+        let costs = lines.map(|line| measure.of(&line.own)).chain(of_python.map(|line| line.inclusive_cost));
+        costs.fold(0_u64, u64::saturating_add)
     };
     let same = indices.into_iter().filter(|&index| name(index) == meant);
     Ok(same.max_by_key(own).expect("a name is of a function"))

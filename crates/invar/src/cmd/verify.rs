@@ -105,6 +105,7 @@ impl Suite<'_> {
             instrument: Instrument::Simulation,
             // As `invar run` measures, whose numbers are to be proven.
             profile: true,
+            python_lines: false,
             pass_env: self.place.config.run.pass_env.clone(),
             layout: 0,
             only,

@@ -1,8 +1,10 @@
 //! Who pays in a benchmark, as tables for a terminal.
 
+use std::collections::BTreeMap;
+
 use invar_core::machine::Machine;
 use invar_core::number::{count, share};
-use invar_core::profile::{Frames, Kind, Measure, Order, Profile, Recursion};
+use invar_core::profile::{Frames, Function, Kind, Lines, Measure, Order, Profile, Recursion, SourceLine};
 
 use super::table::{Cell, Column, Paint, Table, cut, width};
 use super::{View, one_line};
@@ -17,7 +19,9 @@ const ENDS: usize = 3;
 /// The functions and call paths that cost the most.
 pub fn profile(profile: &Profile, machine: &Machine, view: View) -> String {
     let has_python = profile.functions.iter().any(|function| function.kind == Kind::Python);
-    let seen = |frames, recursion| profile.viewed(invar_core::profile::View { frames, recursion });
+    let seen = |frames, recursion| {
+        profile.viewed(invar_core::profile::View { frames, recursion, lines: Lines::Folded })
+    };
     let mut out = String::new();
     if has_python {
         let python = seen(Frames::Python, Recursion::Kept);
@@ -101,42 +105,80 @@ pub fn chain(names: &[String], room: usize) -> String {
     cut(&text, room.max(40))
 }
 
-/// The source of a function with the cost of each line; `text` are the lines from a first one on, if they are known.
+/// The source of a function with what it did itself at each line; `text` are the lines from a first one on, if they are known.
 pub fn source(
     profile: &Profile,
     function: u32,
     machine: &Machine,
-    (first, text): (u32, &[String]),
+    text: (u32, &[String]),
     view: View,
 ) -> String {
     let measure = Measure::Cycles(machine);
-    let costs: std::collections::BTreeMap<u32, u64> = profile
+    let costs: BTreeMap<u32, u64> = profile
         .lines
         .iter()
         .filter(|line| line.function == function)
         .map(|line| (line.line, measure.of(&line.own)))
         .collect();
     let whole = costs.values().fold(0_u64, |sum, cost| sum.saturating_add(*cost));
-    let named = &profile.functions[function as usize];
-    let mut out = format!("  {}", view.paint(&one_line(&named.name), Paint::Bold));
-    out.push_str(&format!("  {}\n\n", view.paint(&one_line(&named.place()), Paint::Dim)));
-    let known: Vec<u32> = (first..).zip(text).map(|(number, _)| number).collect();
-    let mut numbers: Vec<u32> = costs.keys().copied().chain(known.iter().copied()).collect();
+    let cells = |line: u32| {
+        let cost = costs.get(&line).filter(|cost| **cost > 0)?;
+        Some(format!("{:>5}  {:>7}", part(*cost, whole), count(*cost)))
+    };
+    let numbers = costs.keys().copied().collect();
+    annotated(&profile.functions[function as usize], "", cells, numbers, text, view)
+}
+
+/// The source of a Python function with what each line cost: with what it called, itself, and how often it was come to.
+pub fn python_source(
+    function: &Function,
+    lines: &[SourceLine],
+    text: (u32, &[String]),
+    view: View,
+) -> String {
+    let by_line: BTreeMap<u32, &SourceLine> = lines.iter().map(|line| (line.line, line)).collect();
+    let whole = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.inclusive_cost));
+    let some = |number: u64| if number > 0 { count(number) } else { String::new() };
+    let cells = |line: u32| {
+        let line = by_line.get(&line)?;
+        let (share, cost) = (part(line.inclusive_cost, whole), count(line.inclusive_cost));
+        Some(format!("{share:>5}  {cost:>7}  {:>7}  {:>7}", some(line.own_cost), some(line.entered)))
+    };
+    let heads = format!("{:>5}  {:>7}  {:>7}  {:>7}", "share", "cycles", "own", "entered");
+    let numbers = by_line.keys().copied().collect();
+    let mut out = annotated(function, &heads, cells, numbers, text, view);
+    let said = "\n  cycles: with what was called there; own: what the interpreter did itself; entered: from another line\n";
+    out.push_str(&view.paint(said, Paint::Dim));
+    out
+}
+
+/// Lines of source behind their `cells`, below their `heads`; `numbers` are those that have any.
+fn annotated(
+    function: &Function,
+    heads: &str,
+    cells: impl Fn(u32) -> Option<String>,
+    mut numbers: Vec<u32>,
+    (first, text): (u32, &[String]),
+    view: View,
+) -> String {
+    let mut out = format!("  {}", view.paint(&one_line(&function.name), Paint::Bold));
+    out.push_str(&format!("  {}\n\n", view.paint(&one_line(&function.place()), Paint::Dim)));
+    numbers.extend((first..).zip(text).map(|(number, _)| number));
     numbers.sort_unstable();
     numbers.dedup();
+    if !heads.is_empty() {
+        out.push_str(&view.paint(&format!("  {heads}\n"), Paint::Dim));
+    }
+    let room = heads.len().max("share   cycles".len());
     let digits = numbers.last().copied().unwrap_or_default().to_string().len();
     for number in numbers {
-        let cost = costs.get(&number).copied().unwrap_or_default();
-        let (cycles, share) = match cost {
-            0 => (String::new(), String::new()),
-            cost => (count(cost), part(cost, whole)),
-        };
+        let known = cells(number);
         let line = text.get(number.wrapping_sub(first) as usize).map_or("", String::as_str);
-        let number = if number == 0 { "?".to_string() } else { number.to_string() };
-        let head = format!("  {share:>5}  {cycles:>7}  {number:>digits$}  ");
+        let shown = if number == 0 { "?".to_string() } else { number.to_string() };
+        let head = format!("  {:>room$}  {shown:>digits$}  ", known.as_deref().unwrap_or_default());
         let line =
             cut(&one_line(&line.replace('\t', "    ")), view.width.saturating_sub(width(&head)).max(20));
-        let paint = if cost == 0 { Paint::Dim } else { Paint::None };
+        let paint = if known.is_none() { Paint::Dim } else { Paint::None };
         out.push_str(&view.paint(format!("{head}{line}").trim_end(), paint));
         out.push('\n');
     }
@@ -205,6 +247,46 @@ mod tests {
          50 %    134 k  102
 
         The source is not here: only numbers of lines are known.
+        ");
+    }
+
+    #[test]
+    fn a_python_function_shows_what_its_lines_call() {
+        let line = |line, entered, own_cost, inclusive_cost| SourceLine {
+            line,
+            entered,
+            own_cost,
+            inclusive_cost,
+            ..SourceLine::default()
+        };
+        let profile = fibo(100_000);
+        let fibo = profile.functions.iter().find(|function| function.name == "fibo").unwrap();
+        let lines = [
+            line(12, 0, 300, 300),
+            line(13, 1, 0, 0),
+            line(14, 1001, 107_000, 107_000),
+            line(15, 1000, 20_000, 428_000),
+        ];
+        let text: Vec<String> = [
+            "def fibo(n):",
+            "    a, b = 0, 1",
+            "    for _ in range(n):",
+            "        a, b = b, add(a, b)",
+            "    return a",
+        ]
+        .map(str::to_string)
+        .to_vec();
+        insta::assert_snapshot!(python_source(fibo, &lines, (12, &text), wide()), @r"
+        fibo  src/fibo.py:12
+
+        share   cycles      own  entered
+         <1 %      300      300           12  def fibo(n):
+          0 %        0                 1  13      a, b = 0, 1
+         20 %    107 k    107 k     1001  14      for _ in range(n):
+         80 %    428 k   20.0 k     1000  15          a, b = b, add(a, b)
+                                          16      return a
+
+        cycles: with what was called there; own: what the interpreter did itself; entered: from another line
         ");
     }
 

@@ -164,7 +164,7 @@ proptest! {
         let machine = Machine::reference_1();
         let why = Why::of(Both { base: &base, head: &head }, &machine, usize::MAX);
         for (payers, frames) in [(&why.native, Frames::Native), (&why.python, Frames::Python)] {
-            let view = View { frames, recursion: Recursion::Folded };
+            let view = View { frames, recursion: Recursion::Folded, ..View::default() };
             let Both { base, head } = Both { base: &base, head: &head }.map(|side| side.viewed(view));
             // Merged as the difference merges them: rounding is by node.
             let whole: i128 = Difference::of(&base, &head).nodes.iter().map(|node| {

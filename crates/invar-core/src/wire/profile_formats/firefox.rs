@@ -23,6 +23,7 @@ const GECKO_VERSION: u32 = 31;
 
 /// Writes a profile.
 pub fn write(profile: &Profile, machine: &Machine) -> String {
+    let profile = &*profile.without_lines();
     let columns = columns(profile, machine);
     let mut strings = Strings::default();
     let shared = shared(profile, &mut strings);
@@ -114,7 +115,7 @@ fn shared(profile: &Profile, strings: &mut Strings) -> SharedTwin {
         let table = &mut shared.func_table;
         table.length += 1;
         table.name.push(strings.index(&function.name));
-        table.is_js.push(function.kind == Kind::Python);
+        table.is_js.push(matches!(function.kind, Kind::Python | Kind::Line));
         table.relevant_for_js.push(false);
         table.resource.push(resource);
         table.source.push(source);

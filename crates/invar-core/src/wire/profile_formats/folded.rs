@@ -42,7 +42,9 @@ const INLINED: &str = "_[i]";
 
 fn name(function: &Function) -> String {
     match function.kind {
-        Kind::Python => frame(&format!("{} ({}:{})", function.name, function.file, function.line)),
+        Kind::Python | Kind::Line => {
+            frame(&format!("{} ({}:{})", function.name, function.file, function.line))
+        }
         Kind::Native | Kind::Interpreter => frame(&function.name),
     }
 }

@@ -1,15 +1,15 @@
 //! A profile for pprof: `proto/profile.proto` of github.com/google/pprof, not compressed, which pprof takes as it is.
 //!
 //! A sample is a call path; its values are every event and cycles, exactly. A location is a function with all that is
-//! inlined in it along the path, the innermost first, as pprof has it. Lost: how often a function was called, lines but a
-//! function's first, who executes it. Values past 2^63 stay at its end, for pprof's are signed.
+//! inlined in it along the path, the innermost first, as pprof has it; where lines of Python functions are known, with the line that it
+//! is at. Lost: how often a function was called, lines of native functions but the first, who executes it. Values past 2^63 stay at its end, for pprof's are signed.
 
 use std::collections::BTreeMap;
 
-use super::{CREATOR, cycles, objects, root_name};
+use super::{CREATOR, cycles, objects, root_name, site};
 use crate::event::Event;
 use crate::machine::Machine;
-use crate::profile::Profile;
+use crate::profile::{Kind, Profile};
 
 /// Writes a profile as one message.
 pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
@@ -56,13 +56,13 @@ pub fn write(profile: &Profile, machine: &Machine) -> Vec<u8> {
     for (functions, id) in &locations.by_functions {
         let mut location = Message::default();
         location.number(1, *id);
-        let outermost = functions.last().map(|&function| &profile.functions[function as usize].object);
+        let outermost = functions.last().map(|&(function, _)| &profile.functions[function as usize].object);
         let mapping = outermost.and_then(|object| objects.binary_search(&object.as_str()).ok());
         location.number(2, mapping.map_or(1, |index| index as u64 + 2));
-        for &function in functions {
+        for &(function, number) in functions {
             let mut line = Message::default();
             line.number(1, u64::from(function) + 1);
-            line.number(2, u64::from(profile.functions[function as usize].line));
+            line.number(2, u64::from(number));
             location.message(4, &line);
         }
         out.message(4, &location);
@@ -90,10 +90,10 @@ struct Place {
     caller: Option<usize>,
 }
 
-/// Locations by their functions, the innermost first. Ids are from one.
+/// Locations by their functions and lines, the innermost first. Ids are from one.
 #[derive(Default)]
 struct Locations {
-    by_functions: BTreeMap<Vec<u32>, u64>,
+    by_functions: BTreeMap<Vec<(u32, u32)>, u64>,
 }
 
 impl Locations {
@@ -101,7 +101,11 @@ impl Locations {
         let mut functions = Vec::new();
         let mut at = node;
         loop {
-            functions.push(profile.nodes[at].function);
+            let (function, line) = site(profile, at);
+            functions.push((function, line));
+            if profile.function_of(&profile.nodes[at]).kind == Kind::Line {
+                at = profile.nodes[at].parent as usize;
+            }
             let caller = (at != 0).then_some(profile.nodes[at].parent as usize);
             match caller {
                 Some(parent) if profile.nodes[at].inlined => at = parent,
@@ -180,7 +184,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::profile;
+    use super::super::testing::{profile, with_lines};
     use super::*;
 
     /// The fields of a message: numbers, and bytes of what is longer.
@@ -230,6 +234,23 @@ mod tests {
         let depths: Vec<usize> = samples.iter().map(|sample| all(sample, 1)[0].len()).collect();
         // Ids of locations are small: a byte each.
         assert_eq!(depths, [1, 2, 3, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_location_of_a_python_function_is_at_a_line() {
+        let bytes = write(&with_lines(), &Machine::reference_1());
+        let lines_of = |location: &&[u8]| -> Vec<u64> {
+            let lines = all(location, 4).into_iter();
+            lines
+                .map(|line| fields(line).iter().find(|field| field.0 == 2).map_or(0, |field| field.1))
+                .collect()
+        };
+        let mut lines: Vec<Vec<u64>> = all(&bytes, 4).iter().map(lines_of).collect();
+        lines.sort();
+        // The root and the interpreter's loop, of which no line is known, f before its lines and at them, and len.
+        assert_eq!(lines, [[0], [0], [1], [2], [3], [9]]);
+        let depths: Vec<usize> = all(&bytes, 2).iter().map(|sample| all(sample, 1)[0].len()).collect();
+        assert_eq!(depths, [3, 3, 3, 3], "a line stands for its function");
     }
 
     #[test]

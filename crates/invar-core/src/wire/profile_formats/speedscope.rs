@@ -2,7 +2,7 @@
 //!
 //! A speedscope profile of type `sampled` for cycles, instructions and each event that happened; a "sample" is a call path
 //! and its weight what was done there, exactly. Lost: how often a function was called, its object, what is inlined, lines
-//! but a function's first. Numbers past 2^53 are rounded by speedscope, as JavaScript does.
+//! but a function's first: a frame has one. Numbers past 2^53 are rounded by speedscope, as JavaScript does.
 
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use crate::profile::{Function, Profile};
 
 /// Writes a profile. Paths stand in the order of its nodes, so that a caller's are together.
 pub fn write(profile: &Profile, machine: &Machine) -> String {
+    let profile = &*profile.without_lines();
     let file = FileTwin {
         schema: "https://www.speedscope.app/file-format-schema.json",
         exporter: CREATOR,

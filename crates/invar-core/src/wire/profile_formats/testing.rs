@@ -38,6 +38,29 @@ pub fn profile() -> Profile {
     builder.finish()
 }
 
+/// A Python function with lines, at which it calls the other two: `len` at both.
+pub fn with_lines() -> Profile {
+    let mut builder = Builder::new("t");
+    let f = builder.function(function("f", "", "f.py", Kind::Python, 1));
+    let lines = [2, 3].map(|line| builder.function(function("f", "", "f.py", Kind::Line, line)));
+    let eval = builder.function(function("eval", "python", "ceval.c", Kind::Interpreter, 0));
+    let len = builder.function(function("len", "python", "len.c", Kind::Native, 9));
+    let node = builder.child(Builder::ROOT, f, false);
+    builder.add_calls(node, 1);
+    for (line, count) in lines.into_iter().zip([10, 100]) {
+        let line = builder.child(node, line, false);
+        builder.add_calls(line, 2);
+        for (called, calls, count) in [(eval, 0, count), (len, 4, 5 * count)] {
+            let node = builder.child(line, called, false);
+            builder.add_calls(node, calls);
+            let mut own = Events::default();
+            own.add(Event::Instructions, count);
+            builder.add(node, &own);
+        }
+    }
+    builder.finish()
+}
+
 /// One of these files after up to eight accidents: cut, a piece twice or missing, a byte flipped.
 pub fn mutated(files: &[&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
     let accident = (0..4_u8, any::<prop::sample::Index>(), 0..99_usize, any::<u8>());

@@ -31,6 +31,9 @@ pub enum Callee {
     Address(u64),
     /// A Python function, by its index in [`CallPaths::python`].
     Python(u32),
+    /// A line of the Python function that is the caller; 0 where code is of no line. Its calls are how often it was come to from
+    /// another line.
+    Line(u32),
 }
 
 /// A callee, along one path of callers.
@@ -136,6 +139,8 @@ impl CallPaths {
                     number(out, address);
                 }
                 Callee::Python(code) => number(out, 1 + u64::from(code)),
+                // Behind the last function.
+                Callee::Line(line) => number(out, 1 + self.python.len() as u64 + u64::from(line)),
             }
             number(out, calls);
         }
@@ -179,13 +184,16 @@ impl CallPaths {
             let parent = (index as u64).checked_sub(back).filter(|_| (index == 0) == (back == 0))?;
             let callee = match read_number(cursor)? {
                 0 => Callee::Address(read_number(cursor)?),
-                code => Callee::Python(u32::try_from(code - 1).ok()?),
+                code => match code - 1 {
+                    code if code < python.len() as u64 => Callee::Python(code as u32),
+                    line => Callee::Line(u32::try_from(line - python.len() as u64).ok()?),
+                },
             };
-            if let Callee::Python(code) = callee {
-                python.get(code as usize)?;
-            }
             Some(Call { parent: parent as u32, callee, calls: read_number(cursor)? })
         })?;
+        let is_of_python = |call: &Call| matches!(calls[call.parent as usize].callee, Callee::Python(_));
+        let lines = calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
+        lines.clone().all(is_of_python).then_some(())?;
         let mut call = 0_u32;
         let mut next_call = |cursor: &mut Cursor<'_>| {
             call = call.wrapping_add(small(cursor)?);
@@ -314,6 +322,7 @@ pub(super) mod tests {
                 Call { parent: 0, callee: Callee::Address(0x5555_0000), calls: 1 },
                 Call { parent: 0, callee: Callee::Python(0), calls: 300 },
                 Call { parent: 1, callee: Callee::Address(0), calls: 1 << 60 },
+                Call { parent: 1, callee: Callee::Line(9), calls: 300 },
             ],
             stretches: vec![
                 Stretch { call: 0, first: 0, instructions: 2, times: 1 },
@@ -344,9 +353,10 @@ pub(super) mod tests {
         };
         assert!(!refused(|_| {}));
         assert!(refused(|paths| paths.stretches[1].instructions = 2));
-        assert!(refused(|paths| paths.stretches[1].call = 3));
+        assert!(refused(|paths| paths.stretches[1].call = 4));
         assert!(refused(|paths| paths.extras[0].instruction = 2));
         assert!(refused(|paths| paths.calls[1].callee = Callee::Python(1)));
+        assert!(refused(|paths| paths.calls[3].parent = 2), "a line is of a Python function");
         assert!(refused(|paths| paths.calls[1].parent = 1));
     }
 

@@ -7,27 +7,34 @@
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use crate::account::exits::{Follow, OPEN_MAX, Pointer, Shift};
+use crate::account::exits::{Follow, OPEN_MAX, Shift};
 use crate::account::ledger::ONE_STACK;
 use crate::account::rows::CHILD_STRIDE;
 use crate::host::context::at;
-use crate::host::following::{Child, Frame, LEADS_PER_ROW, Position, Row};
+use crate::host::following::{Child, Frame, LEADS_PER_ROW, PLACE, Position, Row};
 use crate::host::layout;
 use crate::translate::assemble::Assembler;
 use crate::translate::emit::NO_FRAME;
+use crate::translate::{Placed, Told};
 
 /// A condition, as the hardware numbers it.
 const BELOW: u8 = 2;
 const NOT_BELOW: u8 = 3;
+const EQUAL: u8 = 4;
 const NOT_EQUAL: u8 = 5;
 
 const RAX: u8 = 0;
 const RDX: u8 = 2;
+const RBX: u8 = 3;
+const RSI: u8 = 6;
 
 const CALL: u32 = at::POSITION + offset_of!(Position, call) as u32;
 const TOP: u32 = at::POSITION + offset_of!(Position, top) as u32;
 const FLOOR: u32 = at::POSITION + offset_of!(Position, floor) as u32;
 const POINTER: u32 = at::POSITION + offset_of!(Position, pointer) as u32;
+const FRAME: u32 = at::POSITION + offset_of!(Position, frame) as u32;
+const FUNCTION: u32 = at::POSITION + offset_of!(Position, function) as u32;
+const CODE: u32 = at::POSITION + offset_of!(Position, code) as u32;
 const LEADS_LOG: u8 = size_of::<[u32; LEADS_PER_ROW]>().trailing_zeros() as u8;
 const CHILD_LOG: u8 = size_of::<Child>().trailing_zeros() as u8;
 const _: () =
@@ -38,7 +45,7 @@ const FRAME_BYTES: u8 = size_of::<Frame>() as u8;
 pub(super) struct Asides {
     /// Whoever was called is not known.
     enter: Vec<u32>,
-    /// A Python frame was stored.
+    /// A Python frame was stored, or a position whose line is not known.
     look: Vec<u32>,
 }
 
@@ -61,7 +68,7 @@ impl Assembler {
         match follow.shift {
             Some(Shift::Return(pointer)) => {
                 self.load_top();
-                self.load_pointer(pointer);
+                self.load_told(pointer);
                 self.raw(&[0x48, 0x39, 0x46, FRAME_BYTES.wrapping_neg()]); // cmp [rsi - 16], rax
                 unusual.push(self.jump_if(NOT_EQUAL));
                 self.raw(&[0x48, 0x8d, 0x56, FRAME_BYTES.wrapping_neg()]); // lea rdx, [rsi - 16]
@@ -73,7 +80,7 @@ impl Assembler {
                 const LAST: u32 =
                     layout::FRAMES + layout::FRAMES_BYTES - OPEN_MAX as u32 * FRAME_BYTES as u32;
                 self.load_top();
-                self.load_pointer(pointers[0]);
+                self.load_told(pointers[0]);
                 self.raw(&[0x81, 0xfe]); // cmp esi, ...: the arena's address has no low bits
                 self.raw(&LAST.to_le_bytes());
                 unusual.push(self.jump_if(NOT_BELOW));
@@ -117,7 +124,7 @@ impl Assembler {
                 let open = direct + usize::from(indirect);
                 for (&pointer, index) in pointers[..open].iter().zip(0..) {
                     let place = index * FRAME_BYTES;
-                    self.load_pointer(pointer);
+                    self.load_told(pointer);
                     self.raw(&[0x48, 0x89, 0x46, place]); // mov [rsi + ...], rax
                     self.raw(&[0x48, 0x89, 0x5e, place + 8]); // mov [rsi + ...], rbx
                     if index == 0 {
@@ -143,6 +150,9 @@ impl Assembler {
             self.raw(&(8 + 8 * u32::from(slot)).to_le_bytes());
             self.raw(&[0xff]);
             asides.look.push(self.jump_if(NOT_EQUAL));
+        }
+        if let Some(placed) = follow.placed {
+            self.find_line(placed, &mut asides.look);
         }
         asides
     }
@@ -191,15 +201,15 @@ impl Assembler {
         self.raw(&TOP.to_le_bytes());
     }
 
-    /// `rax` = where the return address is.
-    fn load_pointer(&mut self, pointer: Pointer) {
-        self.load_slot(RAX, pointer.slot);
-        let constant = pointer.constant as i64;
+    /// `rax` = what a record tells.
+    fn load_told(&mut self, told: Told) {
+        self.load_slot(RAX, told.slot);
+        let constant = told.constant as i64;
         if let Ok(constant) = i32::try_from(constant) {
             self.raw(&[0x48, 0x05]); // add rax, ...
             self.raw(&constant.to_le_bytes());
         } else {
-            self.load_immediate(RDX, pointer.constant);
+            self.load_immediate(RDX, told.constant);
             self.raw(&[0x48, 0x01, 0xd0]); // add rax, rdx
         }
     }
@@ -212,18 +222,58 @@ impl Assembler {
         self.raw(&(layout::ROWS_MAX as u32 - 1).to_le_bytes());
     }
 
+    /// `ebx` = the line of the interpreter's current frame, if that is at work and its position was stored. It is entered if
+    /// another was at work.
+    fn find_line(&mut self, placed: Placed, unusual: &mut Vec<u32>) {
+        self.load_told(placed.frame);
+        self.raw(&[0x49, 0x3b, 0x86]); // cmp rax, [r14 + ...]
+        self.raw(&FRAME.to_le_bytes());
+        let elsewhere = self.jump_if(NOT_EQUAL);
+        self.load_top();
+        self.raw(&[0x49, 0x3b, 0xb6]); // cmp rsi, [r14 + ...]
+        self.raw(&FLOOR.to_le_bytes());
+        let deeper = self.jump_if(NOT_EQUAL);
+        self.load_told(placed.position);
+        self.raw(&[0x41, 0x2b, 0x86]); // sub eax, [r14 + ...]
+        self.raw(&CODE.to_le_bytes());
+        self.raw(&[0x0d]); // or eax, ...
+        self.raw(&PLACE.to_le_bytes());
+        self.raw(&[0x41, 0x8b, 0xb6]); // mov esi, [r14 + ...]
+        self.raw(&FUNCTION.to_le_bytes());
+        self.find_place(RSI);
+        self.raw(&[0x41, 0x39, 0xb4, 0x16]); // cmp [r14 + rdx + ...], esi
+        self.raw(&layout::CHILDREN.to_le_bytes());
+        unusual.push(self.jump_if(NOT_EQUAL));
+        self.raw(&[0x41, 0x39, 0x84, 0x16]); // cmp [r14 + rdx + ...], eax
+        self.raw(&(layout::CHILDREN + offset_of!(Child, block) as u32).to_le_bytes());
+        unusual.push(self.jump_if(NOT_EQUAL));
+        self.raw(&[0x41, 0x8b, 0x84, 0x16]); // mov eax, [r14 + rdx + ...]
+        self.raw(&(layout::CHILDREN + offset_of!(Child, child) as u32).to_le_bytes());
+        self.raw(&[0x39, 0xd8]); // cmp eax, ebx
+        let same = self.jump_if(EQUAL);
+        self.raw(&[0x41, 0xff, 0x84, 0x16]); // inc dword ptr [r14 + rdx + ...]
+        self.raw(&(layout::CHILDREN + offset_of!(Child, times) as u32).to_le_bytes());
+        self.raw(&[0x89, 0xc3]); // mov ebx, eax
+        [elsewhere, deeper, same].into_iter().for_each(|from| self.bind(from));
+    }
+
+    /// `rdx` = the offset among children of that of the call named by a register and the key in `eax`.
+    fn find_place(&mut self, register: u8) {
+        self.raw(&[0x69, 0xd0 | register]); // imul edx, register, ...
+        self.raw(&CHILD_STRIDE.to_le_bytes());
+        self.raw(&[0x01, 0xc2]); // add edx, eax
+        self.raw(&[0x81, 0xe2]); // and edx, ...
+        self.raw(&(layout::CHILDREN_MAX as u32 - 1).to_le_bytes());
+        self.raw(&[0xc1, 0xe2, CHILD_LOG]); // shl edx, ...
+    }
+
     /// `ebx` = the call that is at work in the record behind this one of so many bytes, where the call at work has called it.
     fn find_child(&mut self, bytes: u32, unusual: &mut Vec<u32>) {
         self.raw(&[0x41, 0x8b, 0x84, 0x24]); // mov eax, [r12 + ...]: the exit
         self.raw(&bytes.to_le_bytes());
         self.raw(&[0x41, 0x8b, 0x84, 0x86]); // mov eax, [r14 + rax * 4 + ...]: its superblock
         self.raw(&layout::BLOCKS.to_le_bytes());
-        self.raw(&[0x69, 0xd3]); // imul edx, ebx, ...
-        self.raw(&CHILD_STRIDE.to_le_bytes());
-        self.raw(&[0x01, 0xc2]); // add edx, eax
-        self.raw(&[0x81, 0xe2]); // and edx, ...
-        self.raw(&(layout::CHILDREN_MAX as u32 - 1).to_le_bytes());
-        self.raw(&[0xc1, 0xe2, CHILD_LOG]); // shl edx, ...
+        self.find_place(RBX);
         self.raw(&[0x41, 0x39, 0x9c, 0x16]); // cmp [r14 + rdx + ...], ebx
         self.raw(&layout::CHILDREN.to_le_bytes());
         unusual.push(self.jump_if(NOT_EQUAL));

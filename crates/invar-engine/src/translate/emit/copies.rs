@@ -56,6 +56,8 @@ impl Emitter {
         }
         self.number_values(instruction);
         self.look_at_store(instruction);
+        self.look_at_position(instruction);
+        self.note_numbered(instruction);
     }
 
     /// Before a `popf` that switches alignment checks on: what the engine adds to code is not aligned, so the guest goes

@@ -6,6 +6,7 @@ use super::*;
 use crate::drain::reference;
 use crate::translate::block::{self, trace_path};
 use crate::translate::testing::{AT, Bytes};
+use crate::translate::watch::Member;
 
 const ORIGIN: u64 = 0x1000_2000_0000;
 const FS_BASE: u64 = 0x7000_0000;
@@ -187,4 +188,45 @@ fn a_branch_that_is_followed_straight_on_is_left_where_it_is_taken() {
     assert_eq!((path.steps.len(), path.taken), (3, 0));
     assert_eq!(translation.turns, [Some(Turn { at: AT + 2, taken: true }), None]);
     assert_eq!(translation.exits.iter().map(|exit| exit.branches).collect::<Vec<_>>(), [1, 1]);
+}
+
+/// What a record tells of a frame's position, if the path has stored one at 0x38.
+fn placed(bytes: &[u8]) -> (Option<Placed>, u8) {
+    let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
+    let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
+    let (position, code) = (Some(Member { offset: 0x38, bytes: 8 }), (AT, AT + 0x1000));
+    let watch = Watch { code, word: 0, offset: 0x100, through: None, executed: 0, owner: None, position };
+    let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+    let translation = translate(&path, ORIGIN, numbers, options, Some(watch));
+    (translation.placed, translation.exits.last().expect("there is a way out").instructions)
+}
+
+#[test]
+fn a_path_ends_where_a_position_is_stored_and_tells_whose_it_is() {
+    // lea r10, [r15 + 2]; mov [rbp + 0x38], r10; nop; ret
+    let (placed, instructions) = placed(&[0x4d, 0x8d, 0x57, 2, 0x4c, 0x89, 0x55, 0x38, 0x90, 0xc3]);
+    let Some(Placed { frame, position }) = placed else { panic!("it is one") };
+    assert_eq!((frame, instructions), (Told { slot: 0, constant: 0 }, 2));
+    // What is in a register at the store, whatever it was made of.
+    assert_eq!(position, Told { slot: 1, constant: 0 });
+}
+
+#[test]
+fn the_address_of_a_jump_is_no_position_where_code_is_executed() {
+    // lea rdx, [rax + rdx * 2]; mov rax, rcx; mov [rbp + 0x38], rdx; ret
+    let resumes = [0x48, 0x8d, 0x14, 0x50, 0x48, 0x89, 0xc8, 0x48, 0x89, 0x55, 0x38, 0xc3];
+    assert_eq!(placed(&resumes), (None, 4));
+    // lea rdx, [rax + rdx * 2]; mov rdx, rcx; mov [rbp + 0x38], rdx; ret
+    let another = [0x48, 0x8d, 0x14, 0x50, 0x48, 0x89, 0xca, 0x48, 0x89, 0x55, 0x38, 0xc3];
+    assert_eq!(placed(&another).1, 3);
+}
+
+#[test]
+fn the_guests_r11_can_be_a_position_and_a_frame() {
+    // mov [rbp + 0x38], r11; ret
+    let translation = placed(&[0x4c, 0x89, 0x5d, 0x38, 0xc3]);
+    assert_eq!(translation.0.unwrap().position, Told { slot: 1, constant: 0 });
+    // mov [r11 + 0x38], rax; ret
+    let translation = placed(&[0x49, 0x89, 0x43, 0x38, 0xc3]);
+    assert_eq!(translation.0.unwrap().frame, Told { slot: 0, constant: 0 });
 }

@@ -1,4 +1,5 @@
 //! Behind a store that may have changed the current frame of a Python interpreter: has it, and what is executed there now?
+//! And behind one that may have changed where a frame is: which frame, and where?
 
 use super::*;
 use crate::translate::watch::{Store, Watch};
@@ -55,6 +56,52 @@ impl Emitter {
         self.code.load_gs(RCX, at::WATCH_HOMES);
         self.code.load_gs(other, at::WATCH_HOMES + 8);
         self.out.watched = Some(slot);
+    }
+
+    /// Adds slots to the record, where they are not there yet: the frame whose position was stored, if it was one's, and the
+    /// position. The path is cut behind it. Nothing is compared here: the drain knows which frame is executed.
+    ///
+    /// What was made of a number of byte codes is no place where one begins to be executed: where a function returns to in 3.12,
+    /// which may be behind the end of a loop; or where an exception was raised first, when it is raised again.
+    pub(super) fn look_at_position(&mut self, instruction: &Instruction) {
+        if !self.simulates() || !self.watch.is_some_and(|watch| watch.stores_position(instruction)) {
+            return;
+        }
+        let number =
+            |register| registers::number(register).expect("a store of this form has general registers");
+        if self.numbered & 1 << number(instruction.op1_register()) != 0 {
+            return;
+        }
+        let base = number(instruction.memory_base());
+        let frame = self.values[usize::from(base)].expect("an address was made of it");
+        let stored = number(instruction.op1_register());
+        let position = match self.values[usize::from(stored)] {
+            // The guest's is not in the register.
+            None if stored == R11 => {
+                self.code.store_gs(at::WATCH_HOMES, RAX);
+                self.code.load_gs(RAX, at::R11);
+                let slot = self.store_slot(RAX);
+                self.code.load_gs(RAX, at::WATCH_HOMES);
+                Value { slot, offset: 0 }
+            }
+            _ => self.value(stored, None),
+        };
+        let told = |Value { slot, offset }| Told { slot, constant: offset };
+        self.out.placed = Some(Placed { frame: told(frame), position: told(position) });
+    }
+
+    /// Keeps track of registers that hold an address which is some byte codes, of two bytes each, behind another one.
+    pub(super) fn note_numbered(&mut self, instruction: &Instruction) {
+        const CODE_BYTES: u32 = 2;
+        self.numbered &= !self.used.written;
+        if instruction.code() == Code::Lea_r64_m
+            && instruction.memory_base().is_gpr64()
+            && instruction.memory_index() != Register::None
+            && instruction.memory_index_scale() == CODE_BYTES
+            && let Some(number) = registers::number(instruction.op0_register())
+        {
+            self.numbered |= 1 << number;
+        }
     }
 
     /// Stores what `load` finds in the frame at `rcx`; zero if there is no frame, or if it is not known to be one.

@@ -101,6 +101,26 @@ fn native_code_is_below_the_python_function_that_it_executes() {
 }
 
 #[test]
+fn what_native_code_does_at_a_line_is_below_the_line() {
+    let of = |parent, callee, calls| Call { parent, callee, calls };
+    let calls = [
+        call(0, F, 1),
+        of(0, Callee::Python(0), 9),
+        of(1, Callee::Line(8), 9),
+        of(1, Callee::Line(0), 2),
+        call(2, H, 18),
+    ];
+    let profile =
+        profile(&paths(&calls, &[(0, F, 1), (1, G + 4, 9), (2, G + 4, 90), (3, G + 4, 2), (4, H, 18)]));
+    let drawn = "f x1\n  Sum.of x9\n    Sum.of x2\n      g\n    Sum.of x9\n      g\n      h x18\n    g\n";
+    assert_eq!(drawing(&profile), drawn);
+    let lines = profile.functions.iter().filter(|function| function.kind == Kind::Line);
+    let lines: Vec<(u32, &str)> = lines.map(|function| (function.line, function.file.as_str())).collect();
+    assert_eq!(lines, [(0, "sum.py"), (8, "sum.py")]);
+    assert_eq!(drawing(&profile.without_lines()), "f x1\n  Sum.of x9\n    g\n    h x18\n");
+}
+
+#[test]
 fn misses_are_charged_where_they_happened() {
     let mut paths = paths(&[call(0, F, 1)], &[(0, F, 1), (0, G, 1)]);
     paths.extras.push(Extra { call: 0, instruction: 2, event: Event::L3Misses, count: 4 });

@@ -6,46 +6,56 @@ use super::EVENTS;
 use crate::cost::Cost;
 use crate::event::{Event, Events};
 use crate::machine::Machine;
-use crate::profile::{Function, Profile};
-use crate::wire::profile_formats::{CREATOR, cycles, one_line, root_name};
+use crate::profile::{Function, Kind, Profile};
+use crate::wire::profile_formats::{CREATOR, cycles, one_line, root_name, site};
 
 /// Writes a profile: what each function did itself, line by line where that is known, and its calls.
 ///
 /// The events that happened, and `Cycles`. A function that calls itself, directly or through others, is charged for the
 /// outermost call only, as callgrind does, so that the costs of the calls to a function add up to its inclusive cost. Where a
-/// caller called from is not known: its calls stand at its first line. An inlined function is called by the one that it is
+/// caller called from is known of Python functions whose lines are; other calls stand at their caller's first line. An inlined function is called by the one that it is
 /// in. Lost: call paths, and who executes a function.
 pub fn write(profile: &Profile, machine: &Machine) -> String {
     let total = profile.total();
     let mut own = vec![Costs::default(); profile.functions.len()];
+    let mut at_lines: BTreeMap<(u32, u32), Costs> = BTreeMap::new();
     let node_costs: Vec<Costs> = cycles(profile, machine)
         .into_iter()
         .zip(&profile.nodes)
         .map(|(cycles, node)| Costs { events: node.own, cycles })
         .collect();
-    for (node, costs) in profile.nodes.iter().zip(&node_costs) {
-        own[node.function as usize].add(costs);
+    for (index, (node, costs)) in profile.nodes.iter().zip(&node_costs).enumerate() {
+        match profile.function_of(node).kind {
+            Kind::Line => at_lines.entry(site(profile, index)).or_default().add(costs),
+            _ => own[node.function as usize].add(costs),
+        }
     }
     let mut out = Writer::new(|event| event == Event::Instructions || total.get(event) > 0);
     out.header(root_name(profile), &sum(&node_costs));
     let calls = calls(profile, node_costs);
-    for (index, function) in profile.functions.iter().enumerate() {
+    let functions = profile.functions.iter().enumerate().filter(|(_, function)| function.kind != Kind::Line);
+    for (index, function) in functions {
         out.text.push('\n');
         out.position(["ob", "fl", "fn"], function);
         for (line, costs) in lines(profile, index, &own[index], machine) {
             out.costs(line, &costs);
         }
         let index = index as u32;
-        for (&(_, callee), call) in calls.range((index, 0)..=(index, u32::MAX)) {
+        let lines = at_lines.range((index, 0)..=(index, u32::MAX));
+        for (&(_, line), costs) in lines.filter(|(_, costs)| !costs.is_nothing()) {
+            out.costs(line, costs);
+        }
+        let all = (index, 0, 0)..=(index, u32::MAX, u32::MAX);
+        for (&(_, line, callee), call) in calls.range(all) {
             let callee = &profile.functions[callee as usize];
             out.position(["cob", "cfi", "cfn"], callee);
             // callgrind_annotate takes the cost of no call for the caller's own.
             out.text.push_str(&format!("calls={} {}\n", call.count.max(1), callee.line));
-            out.costs(function.line, &call.inclusive);
+            out.costs(line, &call.inclusive);
         }
     }
     out.text.push_str("\ntotals:");
-    out.values(&sum(&own));
+    out.values(&sum(&own.into_iter().chain(at_lines.into_values()).collect::<Vec<_>>()));
     out.text
 }
 
@@ -60,6 +70,10 @@ impl Costs {
     fn add(&mut self, other: &Costs) {
         self.events += other.events;
         self.cycles += other.cycles;
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.cycles == 0 && self.events == Events::default()
     }
 }
 
@@ -101,8 +115,8 @@ struct Calls {
     inclusive: Costs,
 }
 
-/// All calls, by caller and callee.
-fn calls(profile: &Profile, mut inclusive: Vec<Costs>) -> BTreeMap<(u32, u32), Calls> {
+/// All calls, by caller, its line, and callee.
+fn calls(profile: &Profile, mut inclusive: Vec<Costs>) -> BTreeMap<(u32, u32, u32), Calls> {
     let nodes = &profile.nodes;
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for index in (1..nodes.len()).rev() {
@@ -111,7 +125,7 @@ fn calls(profile: &Profile, mut inclusive: Vec<Costs>) -> BTreeMap<(u32, u32), C
         let costs = inclusive[index];
         inclusive[parent].add(&costs);
     }
-    let mut calls: BTreeMap<(u32, u32), Calls> = BTreeMap::new();
+    let mut calls: BTreeMap<(u32, u32, u32), Calls> = BTreeMap::new();
     // How often each function is on the path; a node is met when its path begins and when it ends.
     let mut active = vec![0_u32; profile.functions.len()];
     let mut todo = vec![(0, true)];
@@ -122,8 +136,10 @@ fn calls(profile: &Profile, mut inclusive: Vec<Costs>) -> BTreeMap<(u32, u32), C
             active[function] -= 1;
             continue;
         }
-        if index > 0 {
-            let call = calls.entry((nodes[node.parent as usize].function, node.function)).or_default();
+        // A line is no call: what it did, its function did.
+        if index > 0 && profile.functions[function].kind != Kind::Line {
+            let (caller, line) = site(profile, node.parent as usize);
+            let call = calls.entry((caller, line, node.function)).or_default();
             call.count = call.count.saturating_add(node.calls);
             if active[function] == 0 {
                 call.inclusive.add(&inclusive[index]);
@@ -193,7 +209,7 @@ impl Writer {
 mod tests {
     use super::super::read;
     use super::*;
-    use crate::wire::profile_formats::testing::profile;
+    use crate::wire::profile_formats::testing::{profile, with_lines};
 
     #[test]
     fn functions_lines_and_calls_are_written() {
@@ -261,6 +277,28 @@ calls=1 7
 totals: 7481 2 14964
 "
         );
+    }
+
+    #[test]
+    fn a_python_function_calls_from_its_lines() {
+        let text = write(&with_lines(), &Machine::reference_1());
+        let (_, of_f) = text.split_once(" f\n").unwrap();
+        let (of_f, _) = of_f.split_once("\n\n").unwrap();
+        let calls: Vec<&str> =
+            of_f.lines().filter(|line| !line.starts_with('c') || line.starts_with("calls")).collect();
+        let expected = [
+            "calls=1 0",
+            "2 10 20",
+            "calls=4 9",
+            "2 50 100",
+            "calls=1 0",
+            "3 100 200",
+            "calls=4 9",
+            "3 500 1000",
+        ];
+        assert_eq!(calls, expected);
+        let read = read(text.as_bytes(), "t").unwrap();
+        assert_eq!(read.total(), with_lines().total());
     }
 
     #[test]
