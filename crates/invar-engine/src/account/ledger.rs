@@ -116,11 +116,20 @@ pub struct Ledger {
     active: bool,
     charges: Charges,
     python: Option<Python>,
-    /// Python functions by the address of their code; `None` where that is no function's.
-    by_code: BTreeMap<u64, Option<u32>>,
+    /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
+    by_code: BTreeMap<u64, Code>,
     pub(super) functions: Vec<PythonCode>,
     /// The lines of each of them, where they are asked for and known.
     lines: Vec<Option<Lines>>,
+}
+
+/// Python code that was executed.
+#[derive(Debug, Clone, Copy)]
+struct Code {
+    /// Its function, if it is one's.
+    function: Option<u32>,
+    /// It makes a generator, a coroutine or an asynchronous generator.
+    is_generator: bool,
 }
 
 /// Where the lines of a function are.
@@ -490,18 +499,17 @@ impl Ledger {
             return;
         }
         let below = self.stack.call;
-        let call = match self.function(code) {
+        let Code { function, is_generator } = self.code(code);
+        let call = match function {
             Some(function) => self.child(below, Callee::Python(function)),
             None => below,
         };
         // A generator function runs in a frame of the thread's only to make its generator, which nobody calls a call.
-        let makes_generator =
-            owner == Some(0) && self.python.as_ref().is_some_and(|python| python::is_generator(python, code));
+        let makes_generator = owner == Some(0) && is_generator;
         if call != below && !makes_generator {
             self.calls[call as usize].calls += 1;
         }
-        let lines = self.by_code.get(&code).copied().flatten();
-        let lines = lines.filter(|&function| call != below && self.lines[function as usize].is_some());
+        let lines = function.filter(|&function| call != below && self.lines[function as usize].is_some());
         self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
         self.stack.call = call;
     }
@@ -521,10 +529,11 @@ impl Ledger {
         }
     }
 
-    fn function(&mut self, code: u64) -> Option<u32> {
+    fn code(&mut self, code: u64) -> Code {
         if let Some(&known) = self.by_code.get(&code) {
             return known;
         }
+        let is_generator = self.python.as_ref().is_some_and(|python| python::is_generator(python, code));
         let named = self.python.as_ref().and_then(|python| python::named(python, code));
         let function = named.map(|named| {
             let lines = self.python.as_ref().and_then(|python| python::lines(python, code, named.line));
@@ -532,8 +541,9 @@ impl Ledger {
             self.functions.push(named);
             self.functions.len() as u32 - 1
         });
-        self.by_code.insert(code, function);
-        function
+        let known = Code { function, is_generator };
+        self.by_code.insert(code, known);
+        known
     }
 
     /// The stack pointer is here: perhaps on another stack.
