@@ -89,7 +89,10 @@ impl Elf {
 
     /// The address of what is at an offset of the file.
     pub fn address(&self, offset: u64) -> Option<u64> {
-        let holds = |segment: &&Segment| offset.wrapping_sub(segment.offset) < segment.size;
+        // A damaged segment may begin behind the offset and be as large as the address space.
+        let holds = |segment: &&Segment| {
+            offset.checked_sub(segment.offset).is_some_and(|within| within < segment.size)
+        };
         let executable = self.segments.iter().find(|segment| segment.executable && holds(segment));
         let segment = executable.or_else(|| self.segments.iter().find(holds))?;
         Some((offset - segment.offset).wrapping_add(segment.address))

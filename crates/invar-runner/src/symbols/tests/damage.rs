@@ -59,6 +59,19 @@ proptest! {
 }
 
 #[test]
+fn segments_as_large_as_the_address_space_do_not_break_the_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = object().to_vec();
+    // The ELF specification: program headers of 56 bytes behind the header, with offsets at 8 and sizes in the file at 32.
+    for header in 0..usize::from(bytes[56]) {
+        let header = 64 + 56 * header;
+        bytes[header + 8..][..8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+        bytes[header + 32..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    }
+    ask(&directory.path().join("a.so"), &bytes);
+}
+
+#[test]
 fn functions_inlined_into_each_other_without_end_do_not_break_the_reader() {
     let directory = tempfile::tempdir().unwrap();
     let nested = "
