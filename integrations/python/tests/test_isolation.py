@@ -46,7 +46,7 @@ def test_a_number_depends_on_no_neighbour(pytester, simulated):
 
 
 def test_a_collection_of_garbage_costs_what_the_benchmark_has_made(pytester, simulated):
-    def instructions(others: str) -> int:
+    def instructions(others):
         pytester.makepyfile(
             test_a=f"import gc\n{others}\ndef test_collects(benchmark): benchmark(gc.collect)\n"
         )

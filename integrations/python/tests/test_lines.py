@@ -139,7 +139,7 @@ def traced(pytester):
     pytester.syspathinsert()
     work = importlib.import_module("work")
     try:
-        events = collections.Counter()
+        events: "collections.Counter[tuple[str, int]]" = collections.Counter()
 
         def trace(frame, event, _):
             code = frame.f_code
