@@ -5,7 +5,7 @@ PYTHON an interpreter with `django<2.2`, `isodate` and `gunicorn` (Python 3.9 is
 database is SQLite, filled by SQL in its own tables; uploads go through its own interface. Prints JSON.
 
 What it shows of a run is a table of changes (`/changes/table/`), which it keeps once it was asked for: "new" is the first
-time, "kept" each later one. Its history is `/timeline/json/`. Times are milliseconds; processor time is that of its workers.
+time, by one client, since several that write at the same time are answered 500; "kept" is each later one. Its history is `/timeline/json/`. Times are milliseconds; processor time is that of its workers.
 """
 
 import datetime
@@ -97,14 +97,14 @@ def processor(parent: int) -> float:
     return used / TICKS
 
 
-def ask(server: int, address: Callable[[int], str], times: int = TIMES) -> dict[str, float]:
-    """All clients ask, each on its own and so many times; the number of a request chooses what it asks for."""
+def ask(server: int, address: Callable[[int], str], clients: int = CLIENTS) -> dict[str, float]:
+    """So many clients ask, each on its own; the number of a request chooses what it asks for."""
     waited: list[float] = []
     failed: list[str] = []
 
     def client(number: int) -> None:
-        for time_ in range(times):
-            path = address(number * times + time_)
+        for time_ in range(TIMES):
+            path = address(number * TIMES + time_)
             start = time.perf_counter()
             connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
             connection.request("GET", path)
@@ -116,7 +116,7 @@ def ask(server: int, address: Callable[[int], str], times: int = TIMES) -> dict[
                 failed.append(f"{path}: {answer.status}")
 
     before = processor(server)
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
