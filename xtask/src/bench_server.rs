@@ -72,7 +72,8 @@ pub fn server(sizes: &[u64], invar: Option<&Path>, json: bool) -> Result<()> {
     );
     eprintln!("building for release ...");
     let invar = match invar {
-        Some(invar) => invar.to_path_buf(),
+        // It is started elsewhere.
+        Some(invar) => std::path::absolute(invar)?,
         None => {
             prepare::run(prepare::cargo().args([
                 "build",
