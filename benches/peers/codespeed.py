@@ -1,7 +1,7 @@
 """Codespeed with as many results as ours, asked by as many clients: `python codespeed.py CHECKOUT PYTHON [RESULTS]`.
 
 Beside `cargo xtask bench server`, which asks our own server. CHECKOUT is a working copy of github.com/tobami/codespeed,
-PYTHON an interpreter with `django<2.2`, `isodate` and `gunicorn` (Python 3.9 is the newest on which that Django runs). Its
+PYTHON an interpreter with `django<2.2`, `isodate`, `matplotlib` and `gunicorn` (Python 3.9 is the newest on which that Django runs). Its
 database is SQLite, filled by SQL in its own tables; uploads go through its own interface. Prints JSON.
 
 What it shows of a run is a table of changes (`/changes/table/`), which it keeps once it was asked for: "new" is the first

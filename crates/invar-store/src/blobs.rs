@@ -186,7 +186,7 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(failed(cause(error))),
         }
-        // Told at once how much there is, zstd takes tables of that size; at high levels those for any size are 100 MB.
+        // Told at once how much there is, zstd takes tables of that size; at high levels those for any size are some 50 MB.
         let packed = zstd::bulk::compress(content, self.level).map_err(|error| failed(error.into()))?;
         let if_absent = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.shelf.objects.put_opts(name, packed.into(), if_absent).await {

@@ -361,41 +361,39 @@ extern "C" fn wait_for_turn() {
 /// [`LOOK`], as the kernel tells it.
 static LOOK_TIME: [u64; 2] = [0, LOOK];
 
-/// Into the runtime, with the baton of a thread that did not take it.
-#[unsafe(naked)]
-extern "C" fn revoked() {
-    naked_asm!(
-        "mov r11, gs:[{trace_pointer}]",
-        "mov rax, [r14 + {number}]",
-        "mov gs:[{exit_number}], rax",
-        "mov qword ptr gs:[{reason}], {value}",
-        "jmp {into}",
-        trace_pointer = const at::TRACE_POINTER,
-        number = const NUMBER,
-        exit_number = const at::EXIT_NUMBER,
-        reason = const at::REASON,
-        value = const Reason::Revoked as u64,
-        into = sym into_runtime,
-    )
+/// A way into the runtime, which is told whose block it is about.
+macro_rules! into_runtime_with_number {
+    ($(#[$doc:meta])* $name:ident, $reason:expr) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        extern "C" fn $name() {
+            naked_asm!(
+                "mov r11, gs:[{trace_pointer}]",
+                "mov rax, [r14 + {number}]",
+                "mov gs:[{exit_number}], rax",
+                "mov qword ptr gs:[{reason}], {value}",
+                "jmp {into}",
+                trace_pointer = const at::TRACE_POINTER,
+                number = const NUMBER,
+                exit_number = const at::EXIT_NUMBER,
+                reason = const at::REASON,
+                value = const $reason as u64,
+                into = sym into_runtime,
+            )
+        }
+    };
 }
 
-/// Into the runtime, with the baton.
-#[unsafe(naked)]
-extern "C" fn turn() {
-    naked_asm!(
-        "mov r11, gs:[{trace_pointer}]",
-        "mov rax, [r14 + {number}]",
-        "mov gs:[{exit_number}], rax",
-        "mov qword ptr gs:[{reason}], {value}",
-        "jmp {into}",
-        trace_pointer = const at::TRACE_POINTER,
-        number = const NUMBER,
-        exit_number = const at::EXIT_NUMBER,
-        reason = const at::REASON,
-        value = const Reason::Turn as u64,
-        into = sym into_runtime,
-    )
-}
+into_runtime_with_number!(
+    /// Into the runtime, with the baton of a thread that did not take it.
+    revoked,
+    Reason::Revoked
+);
+into_runtime_with_number!(
+    /// Into the runtime, with the baton.
+    turn,
+    Reason::Turn
+);
 
 /// Into the runtime: the baton could not be put down.
 #[unsafe(naked)]
