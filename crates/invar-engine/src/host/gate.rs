@@ -257,17 +257,25 @@ extern "C" fn leave_guest() {
     )
 }
 
-/// The return address of a region's callback. Known to the runtime, which leaves; reached natively where the guest
-/// got out of translation, with its own `gs` base.
+/// The return address of a region's callback is its second instruction. Known to the runtime, which leaves; reached natively
+/// where the guest got out of translation, with its own `gs` base.
+///
+/// Unwinders look for the instruction before a return address, and so does this begin with one: else they would find whatever
+/// function the linker has put before this one, and go on by its rules beyond the end of the stack. A caller that is not
+/// defined ends the chain of frames (DWARF 5, 6.4.4).
 #[unsafe(naked)]
 extern "C" fn region_end() {
     naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip",
+        "nop",
         "mov eax, {arch_prctl}",
         "mov edi, {set_gs}",
         "mov rsi, {arena}",
         "syscall",
         "mov qword ptr gs:[{ended_natively}], 1",
         "jmp {leave}",
+        ".cfi_endproc",
         arch_prctl = const number::ARCH_PRCTL,
         set_gs = const ARCH_SET_GS,
         arena = const ARENA,
@@ -286,7 +294,7 @@ extern "C" fn answer(context: *mut Context) -> u64 {
 }
 
 /// Runs the guest from `entry`, an address in the code cache or a gate, until the region's end. It finds `argument` as
-/// its first argument and [`region_end`] as its return address.
+/// its first argument and [`region_end_address`] as its return address.
 pub fn run(
     context: &mut Context,
     engine: &mut crate::runtime::Engine,
@@ -339,9 +347,9 @@ pub fn leave_address() -> u64 {
     leave_guest as *const () as u64
 }
 
-/// The return address that a region's callback finds on its stack.
+/// The return address that a region's callback finds on its stack: behind the one byte of [`region_end`]'s first instruction.
 pub fn region_end_address() -> u64 {
-    region_end as *const () as u64
+    region_end as *const () as u64 + 1
 }
 
 /// Asks the host's `cpuid`.
