@@ -39,6 +39,16 @@ pub(crate) enum Row {
     Postgres(PgRow),
 }
 
+/// What a database is.
+pub(crate) struct About {
+    /// Which engine.
+    pub(crate) engine: &'static str,
+    /// Where, without secrets.
+    pub(crate) place: String,
+    /// Asks for a row: its version, how far the schema is, how many bytes it has.
+    pub(crate) sql: &'static str,
+}
+
 /// Statements that happen together or not at all. One that is dropped did not happen.
 pub(crate) enum Transaction {
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>, String),
@@ -153,6 +163,25 @@ impl Database {
             }
             #[cfg(feature = "postgres")]
             Database::Postgres(_) => Ok(false),
+        }
+    }
+
+    /// What it is, and how to ask it for more.
+    pub(crate) fn about(&self) -> About {
+        match self {
+            Database::Sqlite(sqlite) => About {
+                engine: "SQLite",
+                place: sqlite.place.clone(),
+                sql: "SELECT sqlite_version(), user_version, page_count * page_size
+                      FROM pragma_user_version(), pragma_page_count(), pragma_page_size()",
+            },
+            #[cfg(feature = "postgres")]
+            Database::Postgres(postgres) => About {
+                engine: "PostgreSQL",
+                place: postgres.place.clone(),
+                sql: "SELECT current_setting('server_version'), version, pg_database_size(current_database())
+                      FROM invar_schema",
+            },
         }
     }
 

@@ -84,6 +84,27 @@ impl Place {
         }
     }
 
+    /// The store that a server is given, for a command that does something to it: `what` is what is not said where nobody says
+    /// which, and `command` how it would be.
+    pub async fn store_that_a_server_has(
+        &mut self,
+        data: Option<PathBuf>,
+        apart: &Apart,
+        what: &str,
+        command: &str,
+    ) -> Result<Store, Failure> {
+        match data {
+            Some(data) => self.store = data,
+            None if apart.database.is_some() => {}
+            None => {
+                return Err(Failure::new(Code::Usage, what.to_string()).help(format!(
+                    "the store that the server is given: {command} --data /var/lib/invar, or --database URL"
+                )));
+            }
+        }
+        self.store_of_a_server(apart).await
+    }
+
     /// The store, if runs were ever kept here.
     pub async fn existing_store(&self) -> Result<Option<Store>, Failure> {
         Store::open_existing(&self.store).await.map_err(|error| self.cannot_open(&error))

@@ -8,6 +8,7 @@ mod acknowledge;
 mod admin;
 mod api;
 pub mod collector;
+mod instance;
 mod looks;
 mod manage;
 pub(crate) mod memory;
@@ -34,7 +35,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use invar_store::Store;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::asked::Asked;
 use crate::pages::health;
@@ -49,6 +50,7 @@ use site::Apps;
 use upload::Limits;
 use visit::{looking, sending};
 
+pub use instance::BACKUP;
 pub use people::first_link;
 pub use session::Cookies;
 
@@ -77,6 +79,10 @@ struct Inner {
     apps: Apps,
     memory: Memory,
     removed: Removed,
+    /// What this process is called where it says who did something.
+    who: String,
+    /// Somebody wants a duty to be done now.
+    hastened: Notify,
     /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
     readers: Arc<Semaphore>,
     log: fn(&str),
@@ -95,6 +101,8 @@ impl Team {
             apps: Apps::default(),
             memory,
             removed: Removed::default(),
+            who: "a server".to_string(),
+            hastened: Notify::new(),
             readers: Arc::new(Semaphore::new(readers)),
             log,
         }))
@@ -114,6 +122,15 @@ impl Team {
     pub fn trusting(mut self, issuers: Issuers) -> Team {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.issuers = issuers;
+        }
+        self
+    }
+
+    /// The same, which is called so where it says who did something.
+    #[must_use]
+    pub fn called(mut self, who: String) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.who = who;
         }
         self
     }
@@ -144,6 +161,14 @@ impl Team {
 
     pub(crate) fn removed(&self) -> &Removed {
         &self.0.removed
+    }
+
+    pub(crate) fn who(&self) -> &str {
+        &self.0.who
+    }
+
+    pub(crate) fn hastened(&self) -> &Notify {
+        &self.0.hastened
     }
 
     pub(crate) fn log(&self, line: &str) {
@@ -219,6 +244,9 @@ fn site_routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/account", looking(people::account)),
         ("POST", "/account", sending(people::changes_password)),
         ("GET", "/admin", looking(admin::admin)),
+        ("GET", "/admin/server", looking(instance::server)),
+        ("GET", "/admin/server.json", looking(instance::server)),
+        ("POST", "/admin/server", sending(instance::hastens)),
         ("POST", "/admin", sending(admin::acts)),
         ("GET", "/{owner}/{name}/settings", looking(settings::settings)),
         ("GET", "/{owner}/{name}/settings/{section}", looking(settings::settings)),

@@ -5,6 +5,7 @@ mod browser;
 mod collector;
 mod edge;
 mod fixture;
+mod instance;
 mod issuer;
 mod manage;
 mod names;

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 10] = [
+pub(crate) const MIGRATIONS: [&str; 11] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -337,6 +337,20 @@ pub(crate) const MIGRATIONS: [&str; 10] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX shard_profile_blob ON shard_profile (blob);
     PRAGMA user_version = 10;
+",
+    r"
+    ALTER TABLE duty ADD COLUMN who TEXT NOT NULL DEFAULT ''; -- who took it the last time
+    ALTER TABLE duty ADD COLUMN began_us INTEGER;             -- NULL: never, or by an older Invar
+    ALTER TABLE duty ADD COLUMN ended_us INTEGER;             -- NULL: not yet, or it was cut off
+    ALTER TABLE duty ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE duty ADD COLUMN said TEXT NOT NULL DEFAULT ''; -- how it ended
+    CREATE TABLE shelf (             -- what the last collector left
+        kind TEXT PRIMARY KEY,       -- the folder
+        blobs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        counted_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 11;
 ",
 ];
 

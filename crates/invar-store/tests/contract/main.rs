@@ -95,6 +95,8 @@ macro_rules! contract {
                 every_profile_of_a_run_is_there,
                 of_servers_at_once_one_takes_a_duty,
                 a_duty_is_due_again_after_its_time_or_when_its_server_is_lost,
+                how_a_duty_ended_is_kept_and_it_can_be_asked_for_anew,
+                what_there_is_is_counted,
                 an_account_is_made_once_and_found_by_name,
                 a_session_is_worth_something_until_it_ends,
                 a_new_password_ends_sessions_and_links,

@@ -8,10 +8,13 @@ use invar_server::team::publish::{self, Forge};
 use invar_server::team::retention::{self, Preview};
 use invar_server::team::token::{Scope, Secret};
 use invar_server::team::upload::Limits;
-use invar_server::team::{Team, is_reserved, password};
-use invar_store::{By, NameError, NewAccount, NewPublisher, NewToken, Retention, Role, Store, Visibility};
+use invar_server::team::{BACKUP, Team, is_reserved, password};
+use invar_store::{
+    By, NameError, NewAccount, NewPublisher, NewToken, Outcome, Retention, Role, Store, Visibility,
+};
 
 use super::login::read_secret;
+use super::serve::process;
 use crate::args::{Admin, AdminAct, Common};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
@@ -23,16 +26,9 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Does what was asked to the data of a server.
 pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
-    match arguments.data.or_else(|| common.store.clone()) {
-        Some(data) => place.store = data,
-        None if arguments.apart.database.is_some() => {}
-        None => {
-            return Err(Failure::new(Code::Usage, "whose projects is not said").help(
-                "the store that the server is given: invar admin --data /var/lib/invar ..., or --database URL",
-            ));
-        }
-    }
-    let store = place.store_of_a_server(&arguments.apart).await?;
+    let data = arguments.data.or_else(|| common.store.clone());
+    let whose = "whose projects is not said";
+    let store = place.store_that_a_server_has(data, &arguments.apart, whose, "invar admin").await?;
     match arguments.act {
         AdminAct::Projects => {
             let projects = store.projects().await.map_err(|error| place.database(&error))?;
@@ -106,10 +102,21 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             ))?;
         }
         AdminAct::Backup { directory } => {
-            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error))?;
-            let rows = if done.rows { "all rows and " } else { "" };
-            let blobs = plural(done.blobs as usize, "blob");
-            print(format!("  Copied {rows}{blobs}; {} were there already.\n", done.already_there))?;
+            let began = now();
+            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error));
+            let said = match &done {
+                Ok(done) => {
+                    let rows = if done.rows { "all rows and " } else { "" };
+                    let blobs = plural(done.blobs as usize, "blob");
+                    format!("Copied {rows}{blobs}; {} were there already.", done.already_there)
+                }
+                Err(failure) => failure.sentence(),
+            };
+            let outcome = Outcome { failed: done.is_err(), said };
+            let noted = store.note_duty(BACKUP, &process("invar admin"), (began, now()), &outcome).await;
+            let done = done?;
+            noted.map_err(|error| place.database(&error))?;
+            print(format!("  {}\n", outcome.said))?;
             if !done.rows {
                 say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
             }

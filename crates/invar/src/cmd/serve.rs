@@ -75,7 +75,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         urls => urls.iter().map(|url| url.trim_end_matches('/').to_string()).collect(),
     };
     let team = arguments.team.then(|| {
-        let team = Team::new(store.clone(), Limits::default(), log);
+        let team = Team::new(store.clone(), Limits::default(), log).called(process("invar serve"));
         team.with(cookies).trusting(Issuers::new(issuers, audiences))
     });
     let router = match &team {
@@ -153,6 +153,15 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
         access: arguments.access_log.then_some(tell),
         ..Settings::new(Hosts::of_this_machine().and(names), log)
     })
+}
+
+/// What this process is called where it says who did something: `invar work on build-1, process 4242`.
+pub(super) fn process(command: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => format!("{command}, process {}", std::process::id()),
+        host => format!("{command} on {host}, process {}", std::process::id()),
+    }
 }
 
 /// What went wrong on this side.
