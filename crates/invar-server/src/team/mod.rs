@@ -8,10 +8,12 @@ mod acknowledge;
 mod admin;
 mod api;
 pub mod collector;
+pub mod forges;
 mod instance;
 mod looks;
 mod manage;
 pub(crate) mod memory;
+mod outside;
 pub mod password;
 mod people;
 mod problem;
@@ -43,6 +45,7 @@ use crate::problem::Problem;
 use crate::router::with_assets;
 use crate::router::with_headers;
 use collector::Removed;
+use forges::Forges;
 use memory::Memory;
 use problem::ApiProblem;
 use publish::issuers::Issuers;
@@ -76,6 +79,7 @@ struct Inner {
     limits: Limits,
     cookies: Cookies,
     issuers: Issuers,
+    forges: Forges,
     apps: Apps,
     memory: Memory,
     removed: Removed,
@@ -98,6 +102,7 @@ impl Team {
             limits,
             cookies: Cookies::Secure,
             issuers: Issuers::default(),
+            forges: Forges::default(),
             apps: Apps::default(),
             memory,
             removed: Removed::default(),
@@ -126,6 +131,15 @@ impl Team {
         self
     }
 
+    /// The same, to which people may sign in by these forges.
+    #[must_use]
+    pub fn known_by(mut self, forges: Forges) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.forges = forges;
+        }
+        self
+    }
+
     /// The same, which is called so where it says who did something.
     #[must_use]
     pub fn called(mut self, who: String) -> Team {
@@ -137,6 +151,10 @@ impl Team {
 
     fn issuers(&self) -> &Issuers {
         &self.0.issuers
+    }
+
+    fn forges(&self) -> &Forges {
+        &self.0.forges
     }
 
     fn cookies(&self) -> Cookies {
@@ -238,11 +256,14 @@ fn site_routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/", looking(site::projects)),
         ("GET", "/sign-in", looking(people::sign_in)),
         ("POST", "/sign-in", sending(people::signs_in)),
+        ("POST", "/sign-in/{forge}", sending(forges::begins)),
+        ("GET", "/sign-in/{forge}/callback", looking(forges::comes_back)),
         ("POST", "/sign-out", sending(people::signs_out)),
         ("GET", "/setup", looking(people::setup)),
         ("POST", "/setup", sending(people::sets_up)),
         ("GET", "/account", looking(people::account)),
         ("POST", "/account", sending(people::changes_password)),
+        ("POST", "/account/forges", sending(forges::changes)),
         ("GET", "/admin", looking(admin::admin)),
         ("GET", "/admin/server", looking(instance::server)),
         ("GET", "/admin/server.json", looking(instance::server)),

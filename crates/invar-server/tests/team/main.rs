@@ -5,6 +5,8 @@ mod browser;
 mod collector;
 mod edge;
 mod fixture;
+mod forge;
+mod forges;
 mod instance;
 mod issuer;
 mod manage;
