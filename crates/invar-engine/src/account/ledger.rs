@@ -20,6 +20,7 @@ use invar_sim::Hierarchy;
 
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
+use super::python::{Called, Calls, PythonFrame, PythonFrames};
 use super::rows::{Numbers, Rows, name, named};
 use crate::drain::reference;
 use crate::guest::lines::LineTable;
@@ -49,8 +50,8 @@ struct Stack {
     pointer: u64,
     /// The call that was at work there last.
     call: u32,
-    /// Python frames that are not over, the outermost first.
-    python: Vec<PythonFrame>,
+    /// Python frames that are not over.
+    python: PythonFrames,
 }
 
 /// The calls of a thread that is not the present one.
@@ -59,23 +60,6 @@ struct Suspended {
     stack: Stack,
     others: Vec<Stack>,
     called: bool,
-}
-
-/// A Python frame that was the interpreter's current one.
-#[derive(Debug, Clone, Copy)]
-struct PythonFrame {
-    /// Its address.
-    frame: u64,
-    /// What it executes.
-    code: u64,
-    /// The call of its function.
-    call: u32,
-    /// The call that was at work before.
-    below: u32,
-    /// How many native calls were open: those of the interpreter that executes it included.
-    depth: usize,
-    /// Its function, if the lines of that are known.
-    lines: Option<u32>,
 }
 
 #[cfg(test)]
@@ -118,6 +102,7 @@ pub struct Ledger {
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
     by_code: BTreeMap<u64, Code>,
+    python_calls: Calls,
     pub(super) functions: Vec<PythonCode>,
     /// The lines of each of them, where they are asked for and known.
     lines: Vec<Option<Lines>>,
@@ -161,6 +146,7 @@ impl Ledger {
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
+            python_calls: Calls::default(),
             functions: Vec::new(),
             lines: Vec::new(),
         }
@@ -184,6 +170,7 @@ impl Ledger {
         self.active = active;
         self.charges.clear();
         self.by_code.clear();
+        self.python_calls.clear();
         self.functions.clear();
         self.lines.clear();
         if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
@@ -345,7 +332,7 @@ impl Ledger {
                 call
             }
         };
-        self.look_for(&follow, slots);
+        self.look_for(follow.watched, follow.placed, slots);
         call
     }
 
@@ -417,14 +404,15 @@ impl Ledger {
 
     /// A record may have stored a Python frame, or the position of one.
     pub fn look(&mut self, exit: u32, slots: &[u64]) {
-        self.look_for(&self.follow(exit), slots);
+        let Follow { watched, placed, .. } = &self.exits.ways[self.exits.base + exit as usize].follow;
+        self.look_for(*watched, *placed, slots);
     }
 
-    fn look_for(&mut self, follow: &Follow, slots: &[u64]) {
-        if let Some(slot) = follow.watched {
+    fn look_for(&mut self, watched: Option<u8>, placed: Option<Placed>, slots: &[u64]) {
+        if let Some(slot) = watched {
             self.look_at_frame(usize::from(slot), slots);
         }
-        if let Some(placed) = follow.placed {
+        if let Some(placed) = placed {
             self.look_at_position(placed, slots);
         }
     }
@@ -461,9 +449,8 @@ impl Ledger {
 
     /// The thread state points to a place where this address is. It is a frame if it is a known one, or looks like one.
     fn frame_pointed_to(&mut self, frame: u64) {
-        let known = self.stack.python.iter().rev().find(|python| python.frame == frame);
-        let code = match known {
-            Some(known) => Some(known.code),
+        let code = match self.stack.python.find(frame, |_| true) {
+            Some((_, known)) => Some(known.code),
             None => self.python.as_ref().and_then(|python| python::executed(python, frame)),
         };
         if let Some(code) = code {
@@ -474,15 +461,13 @@ impl Ledger {
     /// The interpreter's current frame is this one now.
     fn frame_stored(&mut self, frame: u64, code: u64, owner: Option<u64>) {
         let depth = self.depth;
-        let known = |python: &PythonFrame| (python.frame, python.code) == (frame, code);
-        if let Some(index) = self.stack.python.iter().rposition(known) {
+        if let Some((index, known)) = self.stack.python.find(frame, |known| known.code == code) {
             while self.stack.python.len() > index + 1 {
                 self.leave_python(depth);
             }
-            let PythonFrame { call, depth: at, .. } = self.stack.python[index];
             // The line that it has come to goes on.
-            if at == depth && !self.is_line_of(self.stack.call, call) {
-                self.stack.call = call;
+            if known.depth == depth && !self.is_line_of(self.stack.call, known.call) {
+                self.stack.call = known.call;
             }
             return;
         }
@@ -499,19 +484,30 @@ impl Ledger {
             return;
         }
         let below = self.stack.call;
+        let Called { call, lines, makes_generator, .. } = match self.python_calls.get(below, code) {
+            Some(called) => called,
+            None => self.python_called(below, code),
+        };
+        // A generator function runs in a frame of the thread's only to make its generator, which nobody calls a call.
+        if call != below && !(makes_generator && owner == Some(0)) {
+            self.calls[call as usize].calls += 1;
+        }
+        self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
+        self.stack.call = call;
+    }
+
+    /// `below` calls Python code that it has not called before, or not lately.
+    #[cold]
+    fn python_called(&mut self, below: u32, code: u64) -> Called {
         let Code { function, is_generator } = self.code(code);
         let call = match function {
             Some(function) => self.child(below, Callee::Python(function)),
             None => below,
         };
-        // A generator function runs in a frame of the thread's only to make its generator, which nobody calls a call.
-        let makes_generator = owner == Some(0) && is_generator;
-        if call != below && !makes_generator {
-            self.calls[call as usize].calls += 1;
-        }
         let lines = function.filter(|&function| call != below && self.lines[function as usize].is_some());
-        self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
-        self.stack.call = call;
+        let called = Called { below, call, code, lines, makes_generator: is_generator };
+        self.python_calls.put(called);
+        called
     }
 
     /// Is a call a line of a Python function's call?

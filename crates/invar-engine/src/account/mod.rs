@@ -5,4 +5,5 @@ mod counts;
 pub mod exits;
 pub mod ledger;
 mod paths;
+mod python;
 pub mod rows;
