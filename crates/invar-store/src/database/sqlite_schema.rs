@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 10] = [
+pub(crate) const MIGRATIONS: [&str; 11] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -337,6 +337,13 @@ pub(crate) const MIGRATIONS: [&str; 10] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX shard_profile_blob ON shard_profile (blob);
     PRAGMA user_version = 10;
+",
+    r"
+    CREATE TABLE revision (          -- how often the runs of a project changed
+        project INTEGER PRIMARY KEY REFERENCES project (number),
+        runs INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 11;
 ",
 ];
 
