@@ -14,6 +14,11 @@ use crate::problem::Problem;
 /// What a page becomes.
 pub type Answer = Result<Response, Problem>;
 
+/// The types of data.
+pub const JSON: &str = "application/json";
+/// The same of tables.
+pub const CSV: &str = "text/csv; charset=utf-8; header=present";
+
 /// A page.
 pub fn page(template: &impl Template) -> Answer {
     Ok(typed("text/html; charset=utf-8", template.render()?))
@@ -21,12 +26,12 @@ pub fn page(template: &impl Template) -> Answer {
 
 /// JSON.
 pub fn json_text(text: String) -> Answer {
-    Ok(typed("application/json", text))
+    Ok(typed(JSON, text))
 }
 
 /// CSV.
 pub fn csv_text(text: String) -> Answer {
-    Ok(typed("text/csv; charset=utf-8; header=present", text))
+    Ok(typed(CSV, text))
 }
 
 /// Something that is not kept by who asked: it may be another the next time.

@@ -16,9 +16,10 @@ use invar_core::naming::{self, Names};
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Acknowledged, Comparable, Found, Listing, Store, Trees, Wanted, is_gathered};
+use invar_store::{Acknowledged, Comparable, Found, Listing, Revision, Store, Trees, Wanted, is_gathered};
 
 use crate::address::Links;
+use crate::answers::Answers;
 use crate::histories::Histories;
 use crate::problem::Problem;
 
@@ -63,22 +64,15 @@ struct Inner {
     /// The names of today, and of which state they are.
     names: Mutex<(i64, Arc<Names>)>,
     /// By both runs, and what was known beside them.
-    briefs: Mutex<BTreeMap<(String, String, State), Option<Brief>>>,
+    briefs: Mutex<BTreeMap<(String, String, Revision), Option<Brief>>>,
     reports: Mutex<Vec<(ReportKey, Arc<Report>)>>,
     paid: Mutex<BTreeMap<([String; 3], i64), Paid>>,
     histories: Histories,
+    answers: Answers,
 }
 
 /// What a report follows from: both runs, what was known beside them, and what the report was told.
-type ReportKey = (String, String, State, ReportOptions);
-
-/// What has been verified, acknowledged and named so far, as numbers that grow: a judgement that is kept is of such a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct State {
-    verified: i64,
-    acknowledged: i64,
-    named: i64,
-}
+type ReportKey = (String, String, Revision, ReportOptions);
 
 /// Runs that are shown as a history: what is measured now, the oldest first.
 pub struct Recent {
@@ -100,6 +94,7 @@ impl App {
             reports: Mutex::default(),
             paid: Mutex::default(),
             histories: Histories::default(),
+            answers: Answers::default(),
         }))
     }
 
@@ -121,6 +116,11 @@ impl App {
     /// Where its pages are.
     pub fn links(&self) -> &Links {
         &self.0.links
+    }
+
+    /// Data that was asked for lately.
+    pub fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// Says what went wrong on this side.
@@ -268,17 +268,18 @@ impl App {
         self.judge_in(base, head, self.state().await?).await
     }
 
-    async fn state(&self) -> Result<State, Problem> {
-        let store = self.store();
-        Ok(State {
-            verified: store.verified().await?,
-            acknowledged: store.acknowledgements().await?,
-            named: store.named().await?,
-        })
+    /// What a judgement of two runs follows from beside these, which never change.
+    async fn state(&self) -> Result<Revision, Problem> {
+        Ok(Revision { runs: 0, ..self.store().revision().await? })
     }
 
     /// The same in this state.
-    async fn judge_in(&self, base: &Summary, head: &Summary, state: State) -> Result<Option<Brief>, Problem> {
+    async fn judge_in(
+        &self,
+        base: &Summary,
+        head: &Summary,
+        state: Revision,
+    ) -> Result<Option<Brief>, Problem> {
         let key = (base.id.clone(), head.id.clone(), state);
         let kept = || self.0.briefs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(brief) = kept().get(&key) {

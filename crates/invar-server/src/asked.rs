@@ -96,6 +96,8 @@ pub struct Asked {
     pub query: BTreeMap<String, String>,
     /// Light or dark.
     pub theme: Theme,
+    /// The tags of what is there already, `If-None-Match`.
+    pub has: Option<String>,
     /// The name that the server was called by, if it is one.
     pub host: Option<String>,
     /// Who looks, where there are accounts.
@@ -216,6 +218,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
             path,
             query,
             theme: theme.and_then(Theme::from_name).unwrap_or(Theme::Auto),
+            has: text(header::IF_NONE_MATCH).map(str::to_string),
             host: text(header::HOST).filter(is_host).map(str::to_string),
             visitor: parts.extensions.get::<Visitor>().cloned(),
         })

@@ -12,6 +12,7 @@
 
 mod address;
 mod answer;
+mod answers;
 mod app;
 mod asked;
 mod assets;

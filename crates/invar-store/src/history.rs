@@ -181,12 +181,12 @@ impl Store {
             found.push(unpacked);
         }
         found.retain(|(.., reading)| reading.is_whole());
-        let runs = self.summaries(found.iter().map(|(_, run, _)| *run)).await?;
+        let runs = self.summaries(&found).await?;
         let mut points = Vec::with_capacity(found.len());
-        for (number, run, reading) in found {
+        for ((number, _, reading), run) in found.into_iter().zip(runs) {
             // One that has gone since takes its point with it.
-            if let Some(run) = runs.get(run) {
-                points.push((number, Point { run: Arc::clone(run), reading }));
+            if let Some(run) = run {
+                points.push((number, Point { run, reading }));
             }
         }
         points.sort_by_key(|(number, point)| (point.run.started, *number));
@@ -228,31 +228,27 @@ impl Store {
         statement.bind(i64::from(limit)).push(") AS points")
     }
 
-    /// What lists say of these runs, by id: those that were asked for lately from memory, since runs never change.
-    async fn summaries<'a>(
+    /// What lists say of the run of each result: of those that were asked for lately from memory, since runs never change.
+    async fn summaries(
         &self,
-        ids: impl Iterator<Item = &'a str>,
-    ) -> Result<BTreeMap<&'a str, Arc<Summary>>, DatabaseError> {
-        let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
-        self.known.look(|kept| {
-            for id in ids {
-                match kept.get(id) {
-                    Some(run) => drop(known.insert(id, Arc::clone(run))),
-                    None => unknown.push(id),
-                }
-            }
-        });
+        found: &[(i64, &str, Reading)],
+    ) -> Result<Vec<Option<Arc<Summary>>>, DatabaseError> {
+        let mut runs = self.known.look(found.iter().map(|(number, id, _)| (*number, *id)));
+        let unknown: Vec<usize> = (0..runs.len()).filter(|at| runs[*at].is_none()).collect();
         for some in unknown.chunks(AT_ONCE) {
             let statement = select("run").push("WHERE project = ").bind(self.project);
-            let statement = statement.push(" AND id IN ").bind_list(some.iter().copied());
+            let statement = statement.push(" AND id IN ").bind_list(some.iter().map(|at| found[*at].1));
             let read = self.database.all(&statement, summary).await?;
-            let read: Vec<Arc<Summary>> = read.into_iter().map(Arc::new).collect();
-            let places: BTreeMap<&str, &Arc<Summary>> =
-                read.iter().map(|run| (run.id.as_str(), run)).collect();
-            known.extend(some.iter().filter_map(|id| Some((*id, Arc::clone(places.get(id)?)))));
-            self.known.keep(read);
+            let places: BTreeMap<&str, usize> = some.iter().map(|at| (found[*at].1, *at)).collect();
+            let read =
+                read.into_iter().filter_map(|run| Some((*places.get(run.id.as_str())?, Arc::new(run))));
+            let read: Vec<(usize, Arc<Summary>)> = read.collect();
+            for (at, run) in &read {
+                runs[*at] = Some(Arc::clone(run));
+            }
+            self.known.keep(read.into_iter().map(|(at, run)| (found[at].0, run)));
         }
-        Ok(known)
+        Ok(runs)
     }
 
     /// What every benchmark did in these runs, in their order, sorted by full name. For runs that are comparable in this
@@ -320,32 +316,49 @@ fn page(mut statement: Statement, listing: &Listing) -> Statement {
 
 /// A point as [`Store::history_sql`] packs it: the number of its run, its id, and what was counted.
 fn unpacked<'a>(packed: &'a str, machine: &Machine) -> Option<(i64, &'a str, Reading)> {
-    let mut words = packed.split(' ');
-    let (number, run) = (words.next()?.parse().ok()?, words.next()?);
-    let mut count = || words.next()?.parse::<i64>().ok().map(i64::cast_unsigned);
+    let (number, rest) = packed.split_once(' ')?;
+    let (run, rest) = rest.split_once(' ')?;
+    // Some thirty thousand numbers for a long history: each byte is looked at once.
+    let mut digits = rest.bytes();
+    let mut count = || {
+        let (mut value, mut is_negative, mut any) = (0_u64, false, false);
+        for byte in digits.by_ref() {
+            match byte {
+                b'0'..=b'9' => value = value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')),
+                b'-' if !any => is_negative = true,
+                b' ' => break,
+                _ => return None,
+            }
+            any = true;
+        }
+        any.then_some(if is_negative { value.wrapping_neg() } else { value })
+    };
     let diagnostics = Diagnostics(count()?);
     let mut events = Events::default();
     for event in Event::ALL {
         events.add(event, count()?);
     }
+    let number = number.parse().ok()?;
     Some((number, run, Reading::new(events, machine, diagnostics)))
 }
 
-/// Runs as lists say them, by id, of those that were asked for last.
+/// Runs as lists say them, of those that were asked for last, by their numbers: those are found quicker than ids, whose
+/// beginnings are alike. A number may be given to another run when its own is gone, so the id is looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<BTreeMap<String, Arc<Summary>>>);
+pub(crate) struct Known(Mutex<BTreeMap<i64, Arc<Summary>>>);
 
 impl Known {
-    fn look(&self, look: impl FnOnce(&BTreeMap<String, Arc<Summary>>)) {
-        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn look<'a>(&self, runs: impl Iterator<Item = (i64, &'a str)>) -> Vec<Option<Arc<Summary>>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.map(|(number, id)| kept.get(&number).filter(|run| run.id == id).map(Arc::clone)).collect()
     }
 
-    fn keep(&self, runs: Vec<Arc<Summary>>) {
+    fn keep(&self, runs: impl ExactSizeIterator<Item = (i64, Arc<Summary>)>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() + runs.len() > KNOWN {
             kept.clear();
         }
-        kept.extend(runs.into_iter().map(|run| (run.id.clone(), run)));
+        kept.extend(runs);
     }
 }
 

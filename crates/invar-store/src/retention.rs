@@ -9,6 +9,7 @@ use invar_core::run::Timestamp;
 
 use crate::audit::{By, note};
 use crate::database::{DatabaseError, Intent, Transaction};
+use crate::revision::runs_changed;
 use crate::shard;
 use crate::statement::Statement;
 use crate::store::Store;
@@ -148,6 +149,9 @@ impl Store {
             }
             let what = format!("removed {}, which were not to be kept any longer", said.join(" and "));
             note(&mut transaction, Some(self.project), by, &what).await?;
+            if !runs.is_empty() {
+                runs_changed(&mut transaction, self.project).await?;
+            }
             transaction.commit().await?;
         }
     }

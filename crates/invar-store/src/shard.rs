@@ -17,6 +17,7 @@ use crate::blobs::{Kept, digest};
 use crate::database::{DatabaseError, Intent, Row, Transaction};
 use crate::measurement;
 use crate::profile::{self, GetProfileError, Profiles};
+use crate::revision::runs_changed;
 use crate::statement::{Statement, Value};
 use crate::store::{GetError, Put, PutError, QUICK, Store};
 use crate::summary::summary;
@@ -158,6 +159,7 @@ impl Store {
         let Some(gathered) = Gathered::of(&id, shard.of, &runs)? else { return Err(PutShardError::NoShard) };
         write_shard(&mut transaction, &key, shard.number, &there[&shard.number], &kept).await?;
         self.write_gathered(&mut transaction, &key, &gathered).await?;
+        runs_changed(&mut transaction, self.project).await?;
         transaction.commit().await?;
         self.gathering(Put::Stored, &id, &there).await
     }

@@ -19,6 +19,7 @@ use crate::location::{Location, Place, bucket, place};
 use crate::measurement;
 use crate::profile::{self, Profiles};
 use crate::project::NAMELESS;
+use crate::revision::runs_changed;
 use crate::shard;
 use crate::statement::{Statement, Value};
 use crate::summary::{select, summary};
@@ -228,6 +229,7 @@ impl Store {
             measurement::insert(&mut transaction, project, number, &run).await?;
             let done = Statement::new("UPDATE run SET indexed = 1 WHERE number = ").bind(number);
             transaction.execute(&done).await?;
+            runs_changed(&mut transaction, project).await?;
             transaction.commit().await?;
         }
         Ok(())
@@ -267,6 +269,7 @@ impl Store {
             let rows: Vec<(&str, &str)> =
                 kept.iter().map(|(name, kept)| (*name, kept.digest.as_str())).collect();
             profile::insert(&mut transaction, number, &rows).await?;
+            runs_changed(&mut transaction, self.project).await?;
         }
         transaction.commit().await?;
         if number.is_some() {

@@ -8,39 +8,118 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::list::SummaryTwin;
-use super::report::{ReadingTwin, counts, finite};
-use crate::compare::Change;
+use super::report::{counts, finite};
+use crate::compare::{Change, Verdict};
 use crate::config::Policy;
-use crate::history::{Level, Series};
+use crate::event::Event;
+use crate::history::{Level, Point, Series};
 use crate::report::{Brief, Judgement};
 
 /// The version this build writes.
 pub const VERSION: u32 = 1;
 
 /// Writes series, each point with what became of the benchmark since the one before.
+///
+/// By hand: a history of two thousand points is a megabyte, and what walks over structures that say how to write
+/// themselves takes several times as long for it.
 pub fn series<'a>(all: impl IntoIterator<Item = &'a Series>, policy: &Policy) -> String {
-    let series = all.into_iter().map(|series| SeriesTwin {
-        benchmark: &series.benchmark,
-        machine: &series.machine.name,
-        instrument: series.instrument.name(),
-        points: points(series, policy),
-    });
-    text(&HistoryTwin { invar_history: VERSION, series: series.collect() })
+    let mut out = Vec::new();
+    let names = Event::ALL.map(|event| format!("\"{}\":", event.name()));
+    push(&mut out, "{\"invar_history\":");
+    whole(&mut out, VERSION);
+    push(&mut out, ",\"series\":[");
+    for (index, series) in all.into_iter().enumerate() {
+        out.reserve(series.points.len() * POINT_BYTES);
+        push(&mut out, if index == 0 { "{\"benchmark\":" } else { ",{\"benchmark\":" });
+        string(&mut out, &series.benchmark);
+        push(&mut out, ",\"machine\":");
+        string(&mut out, &series.machine.name);
+        push(&mut out, ",\"instrument\":");
+        string(&mut out, series.instrument.name());
+        push(&mut out, ",\"points\":[");
+        for (at, verdict) in series.verdicts(policy).into_iter().enumerate() {
+            push(&mut out, if at == 0 { "{" } else { ",{" });
+            point(&mut out, &series.points[at], &names);
+            push(&mut out, ",\"change\":");
+            match series.change(at).map(Change::ratio).and_then(finite) {
+                Some(ratio) => json(&mut out, &ratio),
+                None => push(&mut out, "null"),
+            }
+            push(&mut out, ",\"verdict\":");
+            or_null(&mut out, verdict.map(Verdict::name));
+            push(&mut out, "}");
+        }
+        push(&mut out, "]}");
+    }
+    push(&mut out, "]}\n");
+    String::from_utf8(out).expect("what was written is texts and digits")
 }
 
-fn points<'a>(series: &'a Series, policy: &Policy) -> Vec<PointTwin<'a>> {
-    let points = series.points.iter().zip(series.verdicts(policy)).enumerate();
-    let point = points.map(|(at, (point, verdict))| PointTwin {
-        run: &point.run.id,
-        title: &point.run.title,
-        commit: point.run.commit.as_deref(),
-        branch: point.run.branch.as_deref(),
-        started_us: point.run.started.0,
-        reading: ReadingTwin::from(point.reading),
-        change: series.change(at).map(Change::ratio).and_then(finite),
-        verdict: verdict.map(|verdict| verdict.name()),
-    });
-    point.collect()
+/// How much a point takes, more or less.
+const POINT_BYTES: usize = 600;
+
+/// The members of a point that are its run's and its reading's.
+fn point(out: &mut Vec<u8>, point: &Point, names: &[String]) {
+    let (run, reading) = (&point.run, &point.reading);
+    push(out, "\"run\":");
+    string(out, &run.id);
+    push(out, ",\"title\":");
+    string(out, &run.title);
+    push(out, ",\"commit\":");
+    or_null(out, run.commit.as_deref());
+    push(out, ",\"branch\":");
+    or_null(out, run.branch.as_deref());
+    push(out, ",\"started_us\":");
+    whole(out, run.started.0);
+    push(out, ",\"cycles\":");
+    whole(out, reading.cost.total().0);
+    push(out, ",\"nanoseconds\":");
+    whole(out, u64::try_from(reading.time.as_nanos()).unwrap_or(u64::MAX));
+    push(out, ",\"events\":{");
+    for (index, (event, name)) in Event::ALL.into_iter().zip(names).enumerate() {
+        if index > 0 {
+            push(out, ",");
+        }
+        push(out, name);
+        whole(out, reading.events.get(event));
+    }
+    push(out, "},\"diagnostics\":[");
+    for (index, diagnostic) in reading.diagnostics.to_vec().into_iter().enumerate() {
+        if index > 0 {
+            push(out, ",");
+        }
+        string(out, diagnostic.name());
+    }
+    push(out, "]");
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn whole(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    push(out, itoa::Buffer::new().format(number));
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push(b'"');
+        push(out, text);
+        out.push(b'"');
+    } else {
+        json(out, &text);
+    }
+}
+
+fn or_null(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => string(out, text),
+        None => push(out, "null"),
+    }
+}
+
+fn json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("it holds nothing that JSON cannot");
 }
 
 /// Writes the commits of a branch, each with how it did against the one it was judged by.
@@ -84,34 +163,6 @@ fn text(twin: &impl Serialize) -> String {
     let mut text = serde_json::to_string(twin).expect("twins hold nothing that JSON cannot");
     text.push('\n');
     text
-}
-
-#[derive(Serialize)]
-struct HistoryTwin<'a> {
-    invar_history: u32,
-    series: Vec<SeriesTwin<'a>>,
-}
-
-#[derive(Serialize)]
-struct SeriesTwin<'a> {
-    benchmark: &'a str,
-    machine: &'a str,
-    instrument: &'static str,
-    points: Vec<PointTwin<'a>>,
-}
-
-#[derive(Serialize)]
-struct PointTwin<'a> {
-    run: &'a str,
-    title: &'a str,
-    commit: Option<&'a str>,
-    branch: Option<&'a str>,
-    started_us: i64,
-    #[serde(flatten)]
-    reading: ReadingTwin,
-    /// Of the cost, relative to the point before.
-    change: Option<f64>,
-    verdict: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -188,7 +239,7 @@ mod tests {
 
     use super::*;
     use crate::compare::{Comparison, Reading};
-    use crate::history::{Point, levels};
+    use crate::history::levels;
     use crate::report::{Report, ReportOptions};
     use crate::run::{Run, Summary};
     use crate::testing::run;
@@ -222,6 +273,24 @@ mod tests {
         assert_eq!((&points[1]["verdict"], &points[1]["change"]), (&"regressed".into(), &1.0.into()));
         assert_eq!(points[1]["events"]["instructions"], 201_000);
         assert_eq!(points[0]["cycles"], 202_000);
+    }
+
+    #[test]
+    fn texts_are_written_so_that_they_are_read_as_they_were() {
+        let mut history = history();
+        let name = "t.py::a[\"x\\\n\u{1}\u{7f}é\"]";
+        history.benchmark = name.to_string();
+        let mut run = (*history.points[0].run).clone();
+        (run.title, run.branch, run.commit) = ("\"".to_string(), Some("a\tb".to_string()), None);
+        history.points[0].run = run.into();
+        let json = json(&series([&history, &history], &Policy::default()));
+        for series in json["series"].as_array().unwrap() {
+            assert_eq!(series["benchmark"], name);
+            let point = &series["points"][0];
+            assert_eq!((&point["title"], &point["branch"]), (&"\"".into(), &"a\tb".into()));
+            assert_eq!(point["commit"], Value::Null);
+        }
+        assert_eq!(json["series"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::address::Links;
 use axum::http::StatusCode;
 
 use super::overlay::{self, Overlay, Overlays};
-use crate::answer::{Answer, csv_text, elsewhere, json_text, page};
+use crate::answer::{Answer, CSV, JSON, elsewhere, page};
+use crate::answers::Kept;
 use crate::app::App;
 use crate::asked::{Asked, Form, OVER};
 use crate::chart::{Chart, ChartPoint, Floor, Overlaid, overlaid};
@@ -98,6 +99,11 @@ pub struct Row {
 /// The page.
 pub async fn benchmark(app: App, asked: Asked) -> Answer {
     let full_name = asked.after("/b/");
+    // What is kept of data is of a revision that was read before anything that it was made of.
+    let (revision, address) = (app.store().revision().await?, asked.twin(asked.form));
+    if let Some(kept) = app.answers().find(&address, revision).filter(|_| asked.form != Form::Html) {
+        return Ok(kept.to(asked.has.as_deref()));
+    }
     let names = app.names().await?;
     let today = names.today(&full_name);
     if today != full_name {
@@ -136,10 +142,13 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
     if asked.form != Form::Html {
         let mut all = vec![series];
         all.extend(over.into_iter().map(|(_, series)| series));
-        return match asked.form {
-            Form::Csv => csv_text(csv::series(&all)),
-            _ => json_text(wire::history::series(&all, &policy)),
+        let kept = match asked.form {
+            Form::Csv => Kept::new(CSV, csv::series(&all)),
+            _ => Kept::new(JSON, wire::history::series(&all, &policy)),
         };
+        let answer = kept.to(asked.has.as_deref());
+        app.answers().keep(address, revision, kept);
+        return Ok(answer);
     }
     let metric = asked.value("metric").and_then(Event::from_name).map_or(Metric::Cycles, Metric::Event);
     let zero = asked.value("y") == Some("zero");

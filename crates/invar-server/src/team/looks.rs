@@ -1,6 +1,7 @@
 //! What pages show, at addresses of the interface for programs: the same data as the pages' twins, by the same handlers.
 
 use axum::extract::{RawQuery, Request, State};
+use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 
@@ -30,6 +31,9 @@ async fn twin(
     let uri = uri.map_err(|_| ApiProblem::Unusable("This address cannot be read.".to_string()))?;
     let mut request = Request::default();
     *request.uri_mut() = uri;
+    if let Some(has) = headers.get(IF_NONE_MATCH) {
+        request.headers_mut().insert(IF_NONE_MATCH, has.clone());
+    }
     let response: Response = team.shown(&store, &store.about().await?).ask(request).await;
     Ok(response.into_response())
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http::Request;
 use futures_util::future::join_all;
 use invar_core::diagnostic::Diagnostic;
 use invar_core::run::Run;
@@ -9,7 +11,7 @@ use invar_core::run::Run;
 use crate::fixture::{Asking, run};
 
 /// Pages that show what every benchmark did, with their twins.
-const ADDRESSES: [&str; 8] = [
+const ADDRESSES: [&str; 11] = [
     "/",
     "/overview.json",
     "/overview.csv",
@@ -18,6 +20,9 @@ const ADDRESSES: [&str; 8] = [
     "/benchmarks.csv?sort=change",
     "/benchmarks.json?branch=side",
     "/benchmarks?branch=side&sort=time",
+    "/b/tests/test_1.py::test_1.json",
+    "/b/tests/test_1.py::test_1.csv?branch=*&trees=all",
+    "/b/tests/test_0.py::test_0.json?branch=side&over=branch:main&points=7",
 ];
 
 /// A run of a history in which benchmarks come, go, fail, change, and are measured on two branches, some of it dirty.
@@ -101,4 +106,28 @@ async fn who_asks_first_and_goes_away_keeps_nobody_waiting() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn who_has_the_data_of_a_history_is_told_so_until_there_is_more() {
+    let address = "/b/tests/test_1.py::test_1.json";
+    let asking = Asking::of(&[step(1), step(2)]).await;
+    let ask = async |asking: &Asking, has: &str| {
+        let request = Request::get(address).header("host", "127.0.0.1").header("if-none-match", has);
+        asking.ask(request.body(Body::empty()).unwrap()).await
+    };
+    let first = asking.get(address).await;
+    let tag = first.header("etag").to_string();
+    // From memory, and by a server that has not written it yet.
+    for asking in [&asking, &asking.restarted()] {
+        let again = ask(asking, &tag).await;
+        assert_eq!(
+            (again.status.as_u16(), again.body.as_str(), again.header("etag")),
+            (304, "", tag.as_str())
+        );
+    }
+    asking.store.put(&step(4)).await.unwrap();
+    let more = ask(&asking, &tag).await;
+    assert_eq!(more.status.as_u16(), 200);
+    assert!(more.body.len() > first.body.len() && more.header("etag") != tag);
 }

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 12] = [
+pub(crate) const MIGRATIONS: [&str; 13] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -339,6 +339,13 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
     PRAGMA user_version = 10;
 ",
     r"
+    CREATE TABLE revision (          -- how often the runs of a project changed
+        project INTEGER PRIMARY KEY REFERENCES project (number),
+        runs INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 11;
+",
+    r"
     ALTER TABLE duty ADD COLUMN who TEXT NOT NULL DEFAULT ''; -- who took it the last time
     ALTER TABLE duty ADD COLUMN began_us INTEGER;             -- NULL: never, or by an older Invar
     ALTER TABLE duty ADD COLUMN ended_us INTEGER;             -- NULL: not yet, or it was cut off
@@ -350,7 +357,7 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
         bytes INTEGER NOT NULL,
         counted_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 11;
+    PRAGMA user_version = 12;
 ",
     r"
     CREATE TABLE identity (          -- of an account, at a forge
@@ -373,7 +380,7 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
         expires_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX handshake_account ON handshake (account);
-    PRAGMA user_version = 12;
+    PRAGMA user_version = 13;
 ",
 ];
 

@@ -12,6 +12,7 @@ mod postgres;
 mod projects;
 mod publishers;
 mod retention;
+mod revisions;
 #[path = "../engines/server.rs"]
 mod server;
 mod shards;
@@ -47,6 +48,7 @@ use people::*;
 use projects::*;
 use publishers::*;
 use retention::*;
+use revisions::*;
 use shards::*;
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
@@ -75,6 +77,8 @@ macro_rules! contract {
                 a_benchmark_may_be_measured_in_several_ways,
                 histories_of_runs_are_sorted_and_may_have_gaps,
                 a_retried_put_measures_once,
+                a_revision_is_another_one_after_whatever_changes_and_only_then,
+                of_puts_at_once_each_changes_the_revision,
                 profiles_come_back_as_they_were,
                 a_run_may_have_profiles_of_some_benchmarks,
                 projects_are_made_once_and_found_by_name,
