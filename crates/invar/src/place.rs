@@ -58,7 +58,16 @@ impl Place {
 
     /// The store that was asked for: the one that is not in a directory, else the one here.
     pub async fn store_apart(&self, apart: &Apart) -> Result<Store, Failure> {
-        let Some(database) = &apart.database else { return self.store().await };
+        let Some(database) = &apart.database else {
+            if apart.blobs.is_some() {
+                return Err(Failure::new(
+                    Code::Usage,
+                    "where blobs are is said, and not where the database is",
+                )
+                .help("say that, too: --database URL, or INVAR_DATABASE"));
+            }
+            return self.store().await;
+        };
         let location = Location { database: database.clone(), blobs: apart.blobs.clone() };
         Store::connect(&location).await.map_err(|error| match &error {
             OpenError::Location { .. } => Failure::of(Code::Usage, &error),

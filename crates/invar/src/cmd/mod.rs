@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod serve;
 mod show;
+mod sign_in;
 mod verify;
 mod work;
 
