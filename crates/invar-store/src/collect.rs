@@ -80,6 +80,14 @@ pub(crate) fn named_sql(table: Table, digests: &[&str]) -> Statement {
     statement.push(of_shard).bind_list(digests.iter().copied())
 }
 
+/// All that rows name.
+pub(crate) fn all_named_sql(table: Table) -> Statement {
+    Statement::new(match table {
+        Table::Run => "SELECT blob FROM run UNION SELECT blob FROM shard",
+        Table::Profile => "SELECT blob FROM profile UNION SELECT blob FROM shard_profile",
+    })
+}
+
 impl Store {
     /// Removes blobs of all projects that have been there for at least so long and that no row names.
     ///

@@ -139,9 +139,14 @@ pub enum AdminAct {
         #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
         older_than_hours: u64,
     },
-    /// Copy everything into a directory, while the server runs. Of PostgreSQL only runs and profiles: its rows are pg_dump's
+    /// Copy everything into a directory, while the server runs; that is a store in SQLite, whatever this one is kept in
     Backup {
         /// Where to; what is there already is not copied again
+        directory: PathBuf,
+    },
+    /// Bring a backup back into this store, which has to be empty; every blob is looked at
+    Restore {
+        /// The directory that `backup` was given
         directory: PathBuf,
     },
     /// Make a token for a project, and write it to standard output, this once

@@ -1,5 +1,6 @@
 //! `invar admin`: projects, tokens and accounts, by who has the server's data.
 
+use std::path::Path;
 use std::time::Duration;
 
 use invar_core::number::plural;
@@ -10,7 +11,8 @@ use invar_server::team::token::{Scope, Secret};
 use invar_server::team::upload::Limits;
 use invar_server::team::{BACKUP, Team, is_reserved, password};
 use invar_store::{
-    By, NameError, NewAccount, NewPublisher, NewToken, Outcome, Retention, Role, Store, Visibility,
+    By, NameError, NewAccount, NewPublisher, NewToken, Outcome, RestoreError, Retention, Role, Store,
+    Visibility,
 };
 
 use super::login::read_secret;
@@ -106,21 +108,18 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error));
             let said = match &done {
                 Ok(done) => {
-                    let rows = if done.rows { "all rows and " } else { "" };
                     let blobs = plural(done.blobs as usize, "blob");
-                    format!("Copied {rows}{blobs}; {} were there already.", done.already_there)
+                    format!("Copied all rows and {blobs}; {} were there already.", done.already_there)
                 }
                 Err(failure) => failure.sentence(),
             };
             let outcome = Outcome { failed: done.is_err(), said };
             let noted = store.note_duty(BACKUP, &process("invar admin"), (began, now()), &outcome).await;
-            let done = done?;
+            done?;
             noted.map_err(|error| place.database(&error))?;
             print(format!("  {}\n", outcome.said))?;
-            if !done.rows {
-                say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
-            }
         }
+        AdminAct::Restore { directory } => restore(&directory, &store).await?,
         AdminAct::Token { project, scopes, name, days } => {
             let within = entered(&project, &store, &place).await?;
             let Some(scopes) = Scope::read(&scopes.join(" ")) else {
@@ -140,6 +139,31 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     }
     store.close().await;
     Ok(Code::Well)
+}
+
+/// Brings a backup back.
+async fn restore(directory: &Path, store: &Store) -> Result<(), Failure> {
+    let restored = store.restore(directory).await.map_err(|error| {
+        let failure = Failure::of(Code::Storage, &error);
+        match error {
+            RestoreError::NotEmpty { .. } => failure.help(
+                "nothing was changed; bring it back into a new directory, or a new database: --data, or --database and --blobs",
+            ),
+            RestoreError::NoBackup { .. } => failure.help("name the directory that invar admin backup was given"),
+            _ => failure,
+        }
+    })?;
+    let (rows, blobs) = (plural(restored.rows as usize, "row"), plural(restored.blobs as usize, "blob"));
+    print(format!("  Restored {rows} and {blobs}; {} were there already.\n", restored.already_there))?;
+    if restored.missing == 0 && restored.damaged.is_empty() {
+        return print("  Every blob that a row names is there, and is what its name says.\n".to_string());
+    }
+    let missing = plural(restored.missing as usize, "blob");
+    let mut failure = Failure::new(Code::Storage, format!("{missing} that rows name cannot be restored"));
+    for place in &restored.damaged {
+        failure = failure.since(format!("{} is damaged", one_line(place)));
+    }
+    Err(failure.help("everything else is there; their runs say that their results are lost"))
 }
 
 /// Says what would go today if a project kept things so long.
