@@ -293,10 +293,10 @@ fn a_large_run_whose_connections_break_goes_on_where_it_was() {
     // As a suite with large profiles would have: more than is sent in one request.
     let mut run: Value = serde_json::from_str(&here.invar(&["export"]).raw_stdout).unwrap();
     run["id"] = "0190f3c2-7b1e-7cc3-9a54-000000000001".into();
-    run["measurements"][0]["benchmark"]["extra_info"]["noise"] = noise(24 << 20).into();
+    run["measurements"][0]["benchmark"]["extra_info"]["noise"] = noise(23 << 20).into();
     here.write("large.json", &run.to_string());
     assert_eq!(here.invar(&["import", "large.json"]).status, 0);
-    let packed = 17 << 20;
+    let packed = 17_000_000;
     let push = |server: &str| {
         let mut command = here.command(env!("CARGO_BIN_EXE_invar"));
         command.args(["push", "0190f3c2"]).env("INVAR_SERVER", format!("http://{server}"));
