@@ -35,9 +35,10 @@ const CALLGRIND: [&[u8]; 3] = [
 ];
 const FOLDED: [&[u8]; 1] = [include_bytes!("../fixtures/profiles/py-spy.folded")];
 
-const PROFILES: [&[u8]; 2] = [
+const PROFILES: [&[u8]; 3] = [
     include_bytes!("../fixtures/profiles/profile-v1.invprf"),
     include_bytes!("../fixtures/profiles/profile-v2.invprf"),
+    include_bytes!("../fixtures/profiles/profile-v3.invprf"),
 ];
 
 const READERS: [&str; 5] = ["raw", "profile", "callgrind", "folded", "parcel"];
@@ -193,7 +194,12 @@ fn raw_file() -> Vec<u8> {
         system_call: at == 40,
     };
     let call = |at: u32| {
-        let callee = if at % 4 == 1 { Callee::Python(at % 3) } else { Callee::Address(u64::from(at) << 20) };
+        let callee = match at % 4 {
+            1 => Callee::Python(at % 3),
+            // Their parents, which are `at / 2`, are of Python functions.
+            2 if at % 8 == 2 => Callee::Line(at),
+            _ => Callee::Address(u64::from(at) << 20),
+        };
         Call { parent: at / 2, callee, calls: 1 << at }
     };
     let code = |line| PythonCode { name: format!("Sum.{line}"), file: "/src/sum.py".to_string(), line };

@@ -48,6 +48,9 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     let (machine, mode, call_paths) = (machine.clone(), *mode, *call_paths);
     // Looked for in any case, so that the heap does not tell whether it was asked for.
     let python = frames::find(py).filter(|_| call_paths);
+    if let Some(missing) = missing(python.as_ref(), &request) {
+        progress::write_warning(missing);
+    }
     let python = python.map(|found| python::Python { lines: found.lines.filter(|_| *python_lines), ..found });
     region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths, python })
         .map_err(failure)?;
@@ -57,6 +60,20 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     arrangement::keep(request.arrangement);
     placement::tell();
     Ok(())
+}
+
+/// What a profile was to have and cannot, in this interpreter.
+fn missing(python: Option<&python::Python>, request: &Request) -> Option<&'static str> {
+    match python {
+        _ if !request.call_paths => None,
+        None => Some(
+            "this interpreter does not show where it keeps its current frame, so profiles have native functions only",
+        ),
+        Some(python) if request.python_lines && python.lines.is_none() => Some(
+            "this interpreter does not show where in its code a frame is, so profiles have no lines of Python functions",
+        ),
+        Some(_) => None,
+    }
 }
 
 /// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the

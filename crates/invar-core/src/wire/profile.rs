@@ -271,6 +271,17 @@ mod tests {
     }
 
     #[test]
+    fn a_real_profile_with_lines_of_python_functions_is_written_as_it_was() {
+        let bytes = include_bytes!("../../fixtures/profiles/profile-v3.invprf");
+        let profile = read(bytes).unwrap();
+        assert_eq!(
+            profile.nodes.iter().filter(|node| profile.function_of(node).kind == Kind::Line).count(),
+            5
+        );
+        assert!(write(&profile) == bytes, "other bytes");
+    }
+
+    #[test]
     fn these_bytes_are_version_3_and_read_for_ever() {
         let lines = profile("test_it 1 5\n  py:f 2 3\n    line:f@12 2 8\n    line:f@13 4 16");
         #[rustfmt::skip]
