@@ -58,6 +58,10 @@ pub async fn collect_if_due(team: &Team, pace: Pace) -> Result<Option<Collected>
         return Ok(None);
     }
     let expired = retention::expire_all(team).await;
+    // Their parts are collected with the rest. What is not forgotten now is so the next time.
+    if let Err(error) = store.expire_uploads(now()).await {
+        team.log(&format!("uploads that have ended: {error}"));
+    }
     let collected = store.collect(pace.grace).await;
     let again = if collected.is_ok() && expired.is_ok() { pace.every } else { HOUR.min(pace.every) };
     let done = store.duty_is_done(DUTY, now(), again).await;
