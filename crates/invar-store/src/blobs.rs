@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 const RUNS_LEVEL: i32 = 9;
 /// How hard to compress profiles. From 16 on each column of a profile gets codes of its own: 6 % less than by 9, in 0.03 s each.
 const PROFILES_LEVEL: i32 = 17;
+/// How hard to compress parts of uploads, which are compressed.
+const PARTS_LEVEL: i32 = 1;
 /// The first bytes of a compressed file.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -167,6 +169,11 @@ impl Shelf {
     /// Its profiles.
     pub(crate) fn profiles(&self) -> Blobs {
         Blobs { shelf: self.clone(), kind: "profiles", ending: "zst", level: PROFILES_LEVEL }
+    }
+
+    /// Its parts of uploads.
+    pub(crate) fn parts(&self) -> Blobs {
+        Blobs { shelf: self.clone(), kind: "parts", ending: "zst", level: PARTS_LEVEL }
     }
 }
 

@@ -51,6 +51,7 @@ pub enum CollectError {
 pub(crate) enum Table {
     Run,
     Profile,
+    Part,
 }
 
 /// Which of these a row of any project names.
@@ -75,6 +76,10 @@ pub(crate) fn named_sql(table: Table, digests: &[&str]) -> Statement {
             "SELECT blob FROM profile WHERE blob IN ",
             " UNION ALL SELECT blob FROM shard_profile WHERE blob IN ",
         ),
+        Table::Part => {
+            let statement = Statement::new("SELECT blob FROM upload_part WHERE blob IN ");
+            return statement.bind_list(digests.iter().copied());
+        }
     };
     let statement = Statement::new(of_run).bind_list(digests.iter().copied());
     statement.push(of_shard).bind_list(digests.iter().copied())
@@ -85,6 +90,7 @@ pub(crate) fn all_named_sql(table: Table) -> Statement {
     Statement::new(match table {
         Table::Run => "SELECT blob FROM run UNION SELECT blob FROM shard",
         Table::Profile => "SELECT blob FROM profile UNION SELECT blob FROM shard_profile",
+        Table::Part => "SELECT blob FROM upload_part",
     })
 }
 
@@ -96,7 +102,8 @@ impl Store {
     pub async fn collect(&self, grace: Duration) -> Result<Collected, CollectError> {
         let before = SystemTime::now().checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut collected = Collected::default();
-        for (blobs, table) in [(&self.blobs, Table::Run), (&self.profiles, Table::Profile)] {
+        let kinds = [(&self.blobs, Table::Run), (&self.profiles, Table::Profile), (&self.parts, Table::Part)];
+        for (blobs, table) in kinds {
             let folder = blobs.folder();
             let refused = |source| CollectError::Blobs { place: blobs.place(&folder), source };
             let gone = collected;

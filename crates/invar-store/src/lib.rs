@@ -9,6 +9,7 @@
 //! | `invar.sqlite` | a row for each project, run, measurement, profile, verification, account, ... |
 //! | `blobs/` | each run as JSON, compressed, by digest |
 //! | `profiles/` | the profile of each benchmark of a run, in the same way |
+//! | `parts/` | what has arrived of uploads that come in parts, in the same way |
 //! | `lock` | held while the store is opened, so that two processes do not create it at once |
 //! | `.gitignore` | `*` |
 //!
@@ -49,6 +50,7 @@ mod storage;
 mod store;
 mod summary;
 mod token;
+mod upload;
 mod verification;
 
 pub use account::{Account, CreateAccountError, Link, NewAccount, NewSecret};
@@ -76,3 +78,4 @@ pub use shard::{Gathering, PutShardError, is_gathered};
 pub use storage::{Shelved, Storage};
 pub use store::{Comparable, Found, GetError, OpenError, Put, PutError, Store, Wanted};
 pub use token::{NewToken, Token};
+pub use upload::{NewUpload, PartError, PutPart, Upload};

@@ -114,6 +114,9 @@ fn queries(store: &Store) -> Vec<(&'static str, Statement)> {
             store.old_profiles_sql("DISTINCT profile.run", old, "main", Timestamp(100)).unwrap(),
         ),
         ("profiles that name blobs", named_sql(Table::Profile, &digests)),
+        ("parts that name blobs", named_sql(Table::Part, &digests)),
+        ("uploads", store.uploads_sql(Timestamp(1))),
+        ("parts of an upload", crate::upload::parts_sql("u")),
     ]
 }
 

@@ -40,6 +40,8 @@ pub struct Store {
     pub(crate) project: i64,
     pub(crate) blobs: Blobs,
     pub(crate) profiles: Blobs,
+    /// Of uploads.
+    pub(crate) parts: Blobs,
     pub(crate) database: Database,
     /// What was read of runs for histories; of all projects, since an id names one run.
     pub(crate) known: Arc<Known>,
@@ -212,7 +214,8 @@ impl Store {
     async fn of(database: Database, shelf: &Shelf) -> Result<Store, OpenError> {
         let blobs = shelf.runs();
         let profiles = shelf.profiles();
-        let store = Store { project: NAMELESS, blobs, profiles, database, known: Arc::default() };
+        let parts = shelf.parts();
+        let store = Store { project: NAMELESS, blobs, profiles, parts, database, known: Arc::default() };
         store.index_older_runs().await?;
         Ok(store)
     }

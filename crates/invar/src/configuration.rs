@@ -191,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_delivered_is_understood_with_what_it_leaves_out() {
+        let delivered = include_str!("../../../deploy/serve.toml");
+        assert!(entries_of(delivered).unwrap().len() >= 5);
+        let whole: Vec<&str> = delivered.lines().skip(1).map(|line| line.trim_start_matches("# ")).collect();
+        assert!(entries_of(&whole.join("\n")).unwrap().len() >= 11);
+    }
+
+    #[test]
     fn what_means_nothing_is_said_with_what_was_meant() {
         let check = |text: &str, expected: &str| assert_eq!(entries_of(text).unwrap_err(), expected);
         check("lisen = 1", "it has no setting `lisen`; did you mean `listen`?");

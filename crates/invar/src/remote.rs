@@ -1,7 +1,8 @@
 //! A server, as commands ask it: runs up and down.
 //!
 //! What may pass by itself is tried again a few times: a connection that fails, a server that is busy. Uploads can be
-//! repeated, since the server keeps a run once.
+//! repeated, since the server keeps a run once. A large one goes in parts: when a connection breaks, or a command does, the next
+//! attempt goes on where the server has got to.
 
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ const CONNECTS: Duration = Duration::from_secs(15);
 const SILENT: Duration = Duration::from_secs(300);
 /// How hard to pack an upload.
 const LEVEL: i32 = 3;
+/// An upload that is larger goes in parts, of so many bytes each.
+const WHOLE_BYTES: usize = 16 << 20;
+const PART_BYTES: usize = 4 << 20;
+/// How often it is asked how far an upload is, without that it had got any further, before it is given up.
+const LOOKS: u32 = 3;
 /// The largest run that is taken from a server, unpacked.
 const RUN_BYTES: u64 = 1 << 30;
 
@@ -49,6 +55,16 @@ pub struct Sent {
     /// How many shards of its run are there, if it is one.
     pub shards_there: Option<usize>,
 }
+
+/// Why there is no answer of 2xx.
+struct Unsent {
+    /// What it was refused with; `None`: nobody answered.
+    status: Option<StatusCode>,
+    failure: Failure,
+}
+
+/// What is said with uploads in parts.
+const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
 
 /// A run in the server's list.
 pub struct Listed {
@@ -123,14 +139,22 @@ impl Remote {
         let packed = packed
             .map_err(|error| Failure::new(Code::Storage, "the run cannot be packed").because(&error))?;
         let digest: String = Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
-        let request = |builder: RequestBuilder| {
-            builder
-                .header("content-type", "application/vnd.invar.parcel")
-                .header("content-encoding", "zstd")
-                .header("invar-sha256", &digest)
-                .body(packed.clone())
+        let mut upload = self.in_parts(&packed, &digest).await?;
+        let request = |upload: Option<&str>, builder: RequestBuilder| {
+            let builder = builder.header("content-encoding", "zstd").header("invar-sha256", &digest);
+            match upload {
+                Some(upload) => builder.header("invar-upload", upload),
+                None => builder.header("content-type", "application/vnd.invar.parcel").body(packed.clone()),
+            }
         };
-        let response = self.ask(Method::POST, url, request).await?;
+        let token = self.token().await?;
+        let mut sent = self.send(token, Method::POST, &url, |it| request(upload.as_deref(), it)).await;
+        if upload.is_some() && matches!(&sent, Err(Unsent { status: Some(StatusCode::NOT_FOUND), .. })) {
+            // It was made a run of, and we were not told; or it has gone with its time. What is there already is stored once.
+            upload = self.in_parts(&packed, &digest).await?;
+            sent = self.send(token, Method::POST, &url, |it| request(upload.as_deref(), it)).await;
+        }
+        let response = sent.map_err(|unsent| unsent.failure)?;
         let was_there = response.status() != StatusCode::CREATED;
         let bytes = response.bytes().await.map_err(|error| self.failed(&error))?;
         let said: Value = serde_json::from_slice(&bytes).map_err(|error| self.strange().because(&error))?;
@@ -140,6 +164,67 @@ impl Remote {
             return Err(failure.help("it keeps each shard as a run of its own: bring it up to date"));
         }
         Ok(Sent { was_there, shards_there })
+    }
+
+    /// Sends what is large in parts, and says what the server calls them; `None`: it goes in one request. It goes on where
+    /// the server has got to, whoever has begun.
+    async fn in_parts(&self, packed: &[u8], digest: &str) -> Result<Option<String>, Failure> {
+        if packed.len() <= WHOLE_BYTES {
+            return Ok(None);
+        }
+        let token = self.token().await?;
+        let begins = self.at(&format!("/api/v1/projects/{}/uploads", self.project), &[])?;
+        let length = packed.len();
+        let begin = |builder: RequestBuilder| {
+            builder.header(TUS.0, TUS.1).header("upload-length", length).header("invar-sha256", digest)
+        };
+        let begun = match self.send(token, Method::POST, &begins, begin).await {
+            Ok(begun) => begun,
+            // One that knows of no parts.
+            Err(Unsent { status: Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED), .. }) => {
+                return Ok(None);
+            }
+            Err(unsent) => return Err(unsent.failure),
+        };
+        let location = begun.headers().get("location").and_then(|value| value.to_str().ok());
+        let id = location.and_then(|location| location.rsplit('/').next()).ok_or_else(|| self.strange())?;
+        let id = id.to_string();
+        let at = self.at(&format!("/api/v1/projects/{}/uploads/{}", self.project, id), &[])?;
+        let mut offset = self.offset(&begun, length)?;
+        let mut looks = 0;
+        while offset < length {
+            let part = &packed[offset..length.min(offset + PART_BYTES)];
+            let end = offset + part.len();
+            let part = |builder: RequestBuilder| {
+                let builder = builder.header(TUS.0, TUS.1).header("upload-offset", offset);
+                builder.header("content-type", "application/offset+octet-stream").body(part.to_vec())
+            };
+            let unsent = match self.send(token, Method::PATCH, &at, part).await {
+                Ok(_) => {
+                    (offset, looks) = (end, 0);
+                    continue;
+                }
+                Err(unsent) if matches!(unsent.status, None | Some(StatusCode::CONFLICT)) => unsent,
+                Err(unsent) => return Err(unsent.failure),
+            };
+            // It may have come though we were not told, or another one sends the same.
+            let look = |builder: RequestBuilder| builder.header(TUS.0, TUS.1);
+            let looked = self.send(token, Method::HEAD, &at, look).await.map_err(|unsent| unsent.failure)?;
+            let found = self.offset(&looked, length)?;
+            looks = if found > offset { 0 } else { looks + 1 };
+            if looks == LOOKS {
+                return Err(unsent.failure);
+            }
+            offset = found;
+        }
+        Ok(Some(id))
+    }
+
+    /// How much of an upload is there.
+    fn offset(&self, response: &Response, length: usize) -> Result<usize, Failure> {
+        let offset = response.headers().get("upload-offset").and_then(|value| value.to_str().ok());
+        let offset = offset.and_then(|offset| offset.parse().ok()).filter(|offset| *offset <= length);
+        offset.ok_or_else(|| self.strange())
     }
 
     /// Runs of the project, as asked for.
@@ -244,6 +329,17 @@ impl Remote {
         url: Url,
         request: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Failure> {
+        self.send(token, method, &url, request).await.map_err(|unsent| unsent.failure)
+    }
+
+    /// The same, and with which status it was refused.
+    async fn send(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        url: &Url,
+        request: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Unsent> {
         let mut waits = AGAIN_AFTER.into_iter();
         loop {
             let builder = request(self.client.request(method.clone(), url.clone()));
@@ -251,21 +347,22 @@ impl Remote {
                 Some(token) => builder.bearer_auth(token),
                 None => builder,
             };
-            let failure = match builder.send().await {
+            let unsent = match builder.send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
                     let status = response.status();
                     let failure = self.refused(status, response.bytes().await.ok().as_deref());
+                    let unsent = Unsent { status: Some(status), failure };
                     if !matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504) {
-                        return Err(failure);
+                        return Err(unsent);
                     }
-                    failure
+                    unsent
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => Unsent { status: None, failure: self.failed(&error) },
             };
             match waits.next() {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(failure),
+                None => return Err(unsent),
             }
         }
     }

@@ -1,12 +1,13 @@
 //! What lines of Python functions cost, with what they call: a function's source, annotated.
 //!
-//! Of native functions [`Line`](super::Line)s are known, which are what was done there itself. Invariant: the lines of a function sum up
-//! to what the function did in the view of [`Frames::Folded`], itself and inclusive, to the unit in every event.
+//! Of native functions [`Line`](super::Line)s are known, which are what was done there itself. Invariant: what the lines of a function did
+//! themselves sums up to what the function did in the view of [`Frames::Folded`], to the unit in every event; and so does what
+//! they did inclusive, but for a function that calls itself, where a line that calls it and the lines that it comes to then share.
 
 use std::collections::BTreeMap;
 
-use super::functions::{accumulate, outermost};
-use super::{Frames, Function, Kind, Lines, Measure, Profile, Recursion, View};
+use super::functions::accumulate;
+use super::{Frames, Function, Kind, Lines, Measure, Node, Profile, Recursion, View};
 use crate::event::Events;
 
 /// What was done at a line of a Python function.
@@ -18,7 +19,8 @@ pub struct SourceLine {
     pub entered: u64,
     /// What the interpreter did there itself.
     pub own: Events,
-    /// The same with everything that was called there. Of a function that calls itself, only what is below its outermost call.
+    /// The same with everything that was called there, each once: what a line has called is not counted again where the line is
+    /// come to within that.
     pub inclusive: Events,
     /// What it costs itself, in the measure that was asked for.
     pub own_cost: u64,
@@ -35,47 +37,65 @@ impl Profile {
         }
         let viewed =
             self.viewed(View { frames: Frames::Folded, recursion: Recursion::Kept, lines: Lines::Kept });
-        let kind = |index: usize| viewed.functions[viewed.nodes[index].function as usize].kind;
+        let is_line = |node: &Node| viewed.function_of(node).kind == Kind::Line;
         let (inclusive, own_costs) = (viewed.inclusive(), viewed.own_costs(measure));
         let inclusive_costs = accumulate(own_costs.clone(), |index| viewed.nodes[index].parent);
-        let places = viewed.nodes.iter().map(|node| (node.parent, node.function));
-        let outermost = outermost(places, viewed.functions.len());
-        // What is at no line: all that a function did, less its lines.
-        let mut rest: Vec<(Events, u64)> = inclusive.iter().copied().zip(inclusive_costs.clone()).collect();
-        let mut lines = BTreeMap::<u32, BTreeMap<u32, SourceLine>>::new();
-        for (index, node) in viewed.nodes.iter().enumerate().filter(|&(index, _)| kind(index) == Kind::Line) {
-            let parent = node.parent as usize;
-            let of = lines.entry(viewed.nodes[parent].function).or_default();
-            let line = of.entry(viewed.functions[node.function as usize].line).or_default();
-            line.entered += node.calls;
-            line.own += node.own;
-            line.own_cost += own_costs[index];
-            if outermost[parent] {
-                line.inclusive += inclusive[index];
-                line.inclusive_cost += inclusive_costs[index];
-            }
-            let (events, cost) = &mut rest[parent];
-            events.0.iter_mut().zip(inclusive[index].0).for_each(|(rest, line)| *rest -= line);
-            *cost -= inclusive_costs[index];
+        let mut has_lines = vec![false; viewed.functions.len()];
+        for node in viewed.nodes.iter().filter(|node| is_line(node)) {
+            has_lines[viewed.nodes[node.parent as usize].function as usize] = true;
         }
-        for (index, node) in viewed.nodes.iter().enumerate() {
-            let Some(of) = lines.get_mut(&node.function).filter(|_| rest[index].0 != Events::default())
-            else {
-                continue;
-            };
-            let line = of.entry(viewed.functions[node.function as usize].line).or_default();
-            line.own += node.own;
-            line.own_cost += own_costs[index];
-            if outermost[index] {
-                line.inclusive += rest[index].0;
-                line.inclusive_cost += rest[index].1;
+        let begin = |function: u32| (function, viewed.functions[function as usize].line);
+        // The line that a node is at: itself one, or below a function at none of its lines.
+        let at = |node: &Node| {
+            let caller = viewed.nodes[node.parent as usize].function;
+            match is_line(node) {
+                true => Some((caller, viewed.function_of(node).line)),
+                false => has_lines[caller as usize].then(|| begin(caller)),
             }
-        }
-        let named = |(function, of): (u32, BTreeMap<u32, SourceLine>)| {
-            let of = of.into_iter().map(|(line, source)| SourceLine { line, ..source });
-            (viewed.functions[function as usize].clone(), of.collect())
         };
-        lines.into_iter().map(named).collect()
+        let mut lines = BTreeMap::<(u32, u32), SourceLine>::new();
+        // From the root to a node, and how often each line is on that way.
+        let mut path: Vec<(u32, Option<(u32, u32)>)> = Vec::new();
+        let mut on_path = BTreeMap::<(u32, u32), u32>::new();
+        for (index, node) in viewed.nodes.iter().enumerate() {
+            while let Some(&(_, left)) = path.last().filter(|(before, _)| *before != node.parent) {
+                left.and_then(|place| on_path.get_mut(&place)).into_iter().for_each(|times| *times -= 1);
+                path.pop();
+            }
+            let place = if index == 0 { None } else { at(node) };
+            path.push((index as u32, place));
+            if let Some(place) = place {
+                let times = on_path.entry(place).or_default();
+                *times += 1;
+                let line = lines.entry(place).or_default();
+                if *times == 1 {
+                    line.inclusive += inclusive[index];
+                    line.inclusive_cost += inclusive_costs[index];
+                }
+                if is_line(node) {
+                    line.entered += node.calls;
+                    line.own += node.own;
+                    line.own_cost += own_costs[index];
+                }
+            }
+            // What a function does before it comes to a line.
+            if has_lines[node.function as usize] && node.own != Events::default() {
+                let place = begin(node.function);
+                let line = lines.entry(place).or_default();
+                line.own += node.own;
+                line.own_cost += own_costs[index];
+                if on_path.get(&place).is_none_or(|&times| times == 0) {
+                    line.inclusive += node.own;
+                    line.inclusive_cost += own_costs[index];
+                }
+            }
+        }
+        let mut named = BTreeMap::<Function, Vec<SourceLine>>::new();
+        for ((function, number), line) in lines {
+            let of = named.entry(viewed.functions[function as usize].clone()).or_default();
+            of.push(SourceLine { line: number, ..line });
+        }
+        named
     }
 }
 
@@ -115,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_calls_its_own_function_costs_what_that_costs_once() {
+    fn what_is_below_a_line_twice_it_costs_once() {
         let profile = profile(
             "test_it 1 0
                py:fib 1 0
@@ -128,7 +148,16 @@ mod tests {
         let lines = &profile.python_lines(INSTRUCTIONS).into_values().next().unwrap();
         let costs: Vec<_> =
             lines.iter().map(|line| (line.line, line.entered, line.own_cost, line.inclusive_cost)).collect();
-        assert_eq!(costs, [(13, 3, 30, 10), (14, 2, 150, 170)]);
+        assert_eq!(costs, [(13, 3, 30, 30), (14, 2, 150, 170)]);
+    }
+
+    fn calls_itself(profile: &Profile, function: u32) -> bool {
+        let is_it = |index: &u32| profile.nodes[*index as usize].function == function;
+        let caller = |index: &u32| (*index != 0).then(|| profile.nodes[*index as usize].parent);
+        let nodes = (1..profile.nodes.len() as u32).filter(is_it);
+        nodes
+            .into_iter()
+            .any(|index| core::iter::successors(caller(&index), caller).any(|index| is_it(&index)))
     }
 
     proptest! {
@@ -146,7 +175,16 @@ mod tests {
                         own += line.own;
                         inclusive += line.inclusive;
                     }
-                    prop_assert_eq!((own, inclusive), (whole.own, whole.inclusive));
+                    prop_assert_eq!(own, whole.own);
+                    if !calls_itself(&folded, whole.function) {
+                        prop_assert_eq!(inclusive, whole.inclusive);
+                    }
+                    for line in &lines {
+                        for event in Event::ALL {
+                            let [own, inclusive, whole] = [line.own, line.inclusive, whole.inclusive].map(|all| all.get(event));
+                            prop_assert!(own <= inclusive && inclusive <= whole);
+                        }
+                    }
                     if measure == INSTRUCTIONS {
                         prop_assert_eq!(lines.iter().map(|line| line.own_cost).sum::<u64>(), whole.own_cost);
                     }

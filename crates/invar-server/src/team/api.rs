@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::Team;
 use super::access::{Asker, by_header, now};
 use super::memory::Share;
+use super::parts;
 use super::people::sentence;
 use super::problem::ApiProblem;
 use super::publish;
@@ -136,7 +137,14 @@ pub async fn put_run(
         headers.get("invar-sha256").map(|digest| String::from_utf8_lossy(digest.as_bytes()).into_owned());
     let limits = *team.limits();
     let mut share = team.memory().share();
-    let body = arrived(&headers, body, limits.body_bytes, &team, &mut share).await?;
+    let upload = headers.get("invar-upload").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    let body = match &upload {
+        None => arrived(&headers, body, limits.body_bytes, &team, &mut share).await?,
+        Some(id) => {
+            arrived(&headers, body, 0, &team, &mut share).await?;
+            parts::whole(&store, id, &mut share).await?
+        }
+    };
     let reader = team.reader().await;
     // Unpacking and reading take the processor for a while.
     let read = move || {
@@ -145,7 +153,14 @@ pub async fn put_run(
         parcel.map(|parcel| (parcel, share))
     };
     let (parcel, share) = match tokio::task::spawn_blocking(read).await {
-        Ok(read) => read?,
+        Ok(Ok(read)) => read,
+        Ok(Err(refused)) => {
+            let problem = ApiProblem::from(refused);
+            if let (Some(id), ApiProblem::Refused(_)) = (&upload, &problem) {
+                parts::is_refused(&store, id).await;
+            }
+            return Err(problem);
+        }
         Err(error) => return Err(ApiProblem::Inside(format!("the reader of an upload has ended: {error}"))),
     };
     let (run, profiles) = (&parcel.run, &parcel.profiles);
@@ -160,6 +175,9 @@ pub async fn put_run(
         }
     };
     drop(share);
+    if let Some(id) = &upload {
+        parts::is_done(&store, id).await?;
+    }
     let address = format!("/api/v1/projects/{}/runs/{id}", store.about().await?.name);
     let status = match put {
         Put::Stored => StatusCode::CREATED,
@@ -169,7 +187,7 @@ pub async fn put_run(
 }
 
 /// A body, whole, or why not.
-async fn arrived(
+pub(super) async fn arrived(
     headers: &HeaderMap,
     body: Body,
     most: usize,

@@ -74,6 +74,10 @@ pub async fn collect_if_due(team: &Team, pace: Pace) -> Result<Option<Collected>
     });
     let expired = expired.await;
     let collected = if_due(team, COLLECTION, pace.every, async {
+        // Their parts are collected with the rest. What is not forgotten now is so the next time.
+        if let Err(error) = team.store().expire_uploads(now()).await {
+            team.log(&format!("uploads that have ended: {error}"));
+        }
         let collected = team.store().collect(pace.grace).await.map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

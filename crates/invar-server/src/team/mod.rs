@@ -14,6 +14,7 @@ mod looks;
 mod manage;
 pub(crate) mod memory;
 mod outside;
+mod parts;
 pub mod password;
 mod people;
 mod problem;
@@ -35,7 +36,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, head, patch, post, put};
 use invar_store::Store;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -217,6 +218,10 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/api/v1/projects/{owner}/{name}", get(api::project)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs", get(api::runs)),
         ("POST", "/api/v1/projects/{owner}/{name}/runs", post(api::put_run)),
+        ("POST", "/api/v1/projects/{owner}/{name}/uploads", post(parts::begin)),
+        ("HEAD", "/api/v1/projects/{owner}/{name}/uploads/{upload}", head(parts::look)),
+        ("PATCH", "/api/v1/projects/{owner}/{name}/uploads/{upload}", patch(parts::go_on)),
+        ("DELETE", "/api/v1/projects/{owner}/{name}/uploads/{upload}", delete(parts::give_up)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}", get(api::run)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}/parcel", get(api::parcel)),
         ("GET", "/api/v1/projects/{owner}/{name}/runs/{run}/profile", get(api::run_profile)),

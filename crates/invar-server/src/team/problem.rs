@@ -58,6 +58,15 @@ pub enum ApiProblem {
     /// A body that is packed in an unknown way.
     #[error("The Content-Encoding of a body is `zstd`, or there is none.")]
     Encoding,
+    /// A part of an upload that is called something else.
+    #[error("The Content-Type of a part is {0}.")]
+    Part(&'static str),
+    /// Another protocol than that of parts.
+    #[error("Uploads in parts are spoken of in tus {0}: say so by Tus-Resumable.")]
+    Protocol(&'static str),
+    /// Too many uploads that have not come to their end.
+    #[error("Of this project {0} uploads in parts are under way, which is the most that may be. Try again.")]
+    Uploads(u32),
     /// What was uploaded cannot be kept.
     #[error("The run was not kept: {0}.")]
     Refused(RefusedUpload),
@@ -97,7 +106,9 @@ impl ApiProblem {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             ApiProblem::CutOff => StatusCode::REQUEST_TIMEOUT,
-            ApiProblem::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ApiProblem::Encoding | ApiProblem::Part(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ApiProblem::Protocol(_) => StatusCode::PRECONDITION_FAILED,
+            ApiProblem::Uploads(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiProblem::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiProblem::Taken | ApiProblem::There(_) | ApiProblem::Shard(_) => StatusCode::CONFLICT,
             ApiProblem::Full => StatusCode::INSUFFICIENT_STORAGE,
@@ -148,7 +159,7 @@ impl IntoResponse for ApiProblem {
             ApiProblem::Token | ApiProblem::Identity(_) => {
                 drop(headers.insert(header::WWW_AUTHENTICATE, "Bearer".parse().expect("plain")))
             }
-            ApiProblem::Busy | ApiProblem::Away(_) | ApiProblem::Issuer { .. } => {
+            ApiProblem::Busy | ApiProblem::Away(_) | ApiProblem::Issuer { .. } | ApiProblem::Uploads(_) => {
                 drop(headers.insert(header::RETRY_AFTER, 5.into()))
             }
             _ => {}

@@ -26,6 +26,12 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// How long a body may take to arrive.
     pub arrives: Duration,
+    /// Bytes of a part of an upload. All of them have as many as a body.
+    pub part_bytes: usize,
+    /// Uploads in parts that may be under way in a project.
+    pub uploads: u32,
+    /// How long such an upload may take.
+    pub upload_lasts: Duration,
 }
 
 impl Default for Limits {
@@ -36,6 +42,9 @@ impl Default for Limits {
             benchmarks: 50_000,
             memory_bytes: 1 << 30,
             arrives: Duration::from_secs(300),
+            part_bytes: 16 << 20,
+            uploads: 32,
+            upload_lasts: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -3,13 +3,21 @@
 use axum::http::StatusCode;
 use invar_core::run::Timestamp;
 use invar_server::team::addresses;
-use invar_store::{NewAccount, NewPublisher, Role};
+use invar_store::{NewAccount, NewPublisher, NewUpload, Role};
 
 use crate::fixture::{Asking, BY, PRIVATE, PUBLIC, run, sent};
 
 /// What each who asks is answered: nobody in particular, a token of another project, one that reads, one that uploads, one
 /// that administers and reads.
 type Row = (&'static str, &'static str, [u16; 5]);
+
+/// What is said with uploads in parts.
+const PARTS: [(&str, &str); 4] = [
+    ("tus-resumable", "1.0.0"),
+    ("upload-length", "9"),
+    ("upload-offset", "0"),
+    ("content-type", "application/offset+octet-stream"),
+];
 
 const P: &str = "/api/v1/projects/{owner}/{name}";
 
@@ -22,6 +30,10 @@ fn rows_of_private() -> Vec<Row> {
         ("GET", "", [404, 404, 200, 403, 200]),
         ("GET", "/runs", [404, 404, 200, 403, 200]),
         ("POST", "/runs", [404, 404, 403, 201, 403]),
+        ("POST", "/uploads", [404, 404, 403, 201, 403]),
+        ("HEAD", "/uploads/{upload}", [404, 404, 403, 200, 403]),
+        ("PATCH", "/uploads/{upload}", [404, 404, 403, 204, 403]),
+        ("DELETE", "/uploads/{upload}", [404, 404, 403, 204, 403]),
         ("GET", "/runs/{run}", [404, 404, 200, 403, 200]),
         ("GET", "/runs/{run}/parcel", [404, 404, 200, 403, 200]),
         ("GET", "/runs/{run}/profile", [404, 404, 200, 403, 200]),
@@ -114,7 +126,12 @@ async fn check(project: &str, rows: Vec<Row>) {
         };
         let mut uri = whole(address).replace("{owner}", owner).replace("{name}", name);
         uri = uri.replace("{run}", &run(1).id).replace("{number}", &number.to_string());
-        uri = uri.replace("{account}", "ada");
+        uri = uri.replace("{account}", "ada").replace("{upload}", "u");
+        let later = Timestamp(i64::MAX);
+        let upload = NewUpload { id: "u", digest: "", bytes: 9, expires: later, most: 1 };
+        // Beside it another one may begin.
+        within.begin_upload(upload, Timestamp(1)).await.unwrap();
+        let headers: &[(&str, &str)] = if address.starts_with("/uploads") { &PARTS } else { &[] };
         match address {
             _ if address.ends_with("/profile") => uri.push_str("?benchmark=t.py::a"),
             "/series" => uri.push_str("?benchmark=t.py::a"),
@@ -132,10 +149,11 @@ async fn check(project: &str, rows: Vec<Row>) {
             ("POST", "/publishers") => {
                 br#"{"issuer": "https://gitlab.com", "repository": "acme/other"}"#.to_vec()
             }
+            ("PATCH", "/uploads/{upload}") => b"abc".to_vec(),
             _ => Vec::new(),
         };
         for (at, (token, expected)) in askers.iter().zip(expected).enumerate() {
-            let said = asking.with(method, &uri, token.as_deref(), body.clone()).await;
+            let said = asking.saying(method, &uri, token.as_deref(), headers, body.clone()).await;
             assert_eq!(said.status.as_u16(), expected, "{method} {uri} by {at}: {}", said.text());
             if !said.status.is_success() {
                 assert_eq!(said.content_type, "application/problem+json", "{method} {uri} by {at}");
@@ -144,7 +162,7 @@ async fn check(project: &str, rows: Vec<Row>) {
         for bad in
             ["nonsense", "inv_0", &asking.token(project, "read upload admin", Some(Timestamp(2))).await]
         {
-            let said = asking.with(method, &uri, Some(bad), body.clone()).await;
+            let said = asking.saying(method, &uri, Some(bad), headers, body.clone()).await;
             let expected = if address.ends_with("openapi.json") { 200 } else { 401 };
             assert_eq!(said.status.as_u16(), expected, "{method} {uri} by {bad}");
         }

@@ -47,6 +47,8 @@ pub struct Said {
     pub content_type: String,
     /// Where else to look.
     pub location: String,
+    /// How much of an upload in parts is there.
+    pub offset: String,
     /// The cookies that a browser is told to keep.
     pub cookies: Vec<String>,
     /// The body.
@@ -78,6 +80,9 @@ impl Asking {
             benchmarks: 100,
             memory_bytes: 8 << 20,
             arrives: Duration::from_secs(1),
+            part_bytes: 16 << 10,
+            uploads: 4,
+            upload_lasts: Duration::from_secs(3600),
         };
         let router = router(Team::new(store.clone(), limits, |_| ()));
         Asking { store, folder, router }
@@ -99,17 +104,33 @@ impl Asking {
             response.headers().get(name).map(|value| value.to_str().unwrap().to_string()).unwrap_or_default()
         };
         let (content_type, location) = (header("content-type"), header("location"));
+        let offset = header("upload-offset");
         assert_eq!(header("x-content-type-options"), "nosniff");
         let cookies = response.headers().get_all("set-cookie").iter();
         let cookies = cookies.map(|cookie| cookie.to_str().unwrap().to_string()).collect();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
-        Said { status, content_type, location, cookies, body }
+        Said { status, content_type, location, offset, cookies, body }
     }
 
     /// Asks with a token.
     pub async fn with(&self, method: &str, address: &str, token: Option<&str>, body: Vec<u8>) -> Said {
+        self.saying(method, address, token, &[], body).await
+    }
+
+    /// The same with further headers.
+    pub async fn saying(
+        &self,
+        method: &str,
+        address: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Said {
         let mut request = Request::builder().method(method).uri(address).header("host", "invar.test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -12,6 +12,7 @@ mod issuer;
 mod manage;
 mod names;
 mod openapi;
+mod parts;
 mod people;
 mod publishers;
 mod site;

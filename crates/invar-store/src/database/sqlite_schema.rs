@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 13] = [
+pub(crate) const MIGRATIONS: [&str; 14] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -346,6 +346,26 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     PRAGMA user_version = 11;
 ",
     r"
+    CREATE TABLE upload (            -- that comes in parts
+        id TEXT PRIMARY KEY,         -- drawn at random
+        project INTEGER NOT NULL REFERENCES project (number),
+        digest TEXT NOT NULL,        -- SHA-256 of the whole, by which it is found again; empty: not said
+        bytes INTEGER NOT NULL,      -- how many there will be
+        arrived INTEGER NOT NULL,    -- how many there are
+        expires_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX upload_project ON upload (project, digest);
+    CREATE INDEX upload_expires ON upload (expires_us);
+    CREATE TABLE upload_part (
+        upload TEXT NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
+        start INTEGER NOT NULL,      -- the first byte's place
+        blob TEXT NOT NULL,
+        PRIMARY KEY (upload, start)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX upload_part_blob ON upload_part (blob);
+    PRAGMA user_version = 12;
+",
+    r"
     ALTER TABLE duty ADD COLUMN who TEXT NOT NULL DEFAULT ''; -- who took it the last time
     ALTER TABLE duty ADD COLUMN began_us INTEGER;             -- NULL: never, or by an older Invar
     ALTER TABLE duty ADD COLUMN ended_us INTEGER;             -- NULL: not yet, or it was cut off
@@ -357,7 +377,7 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
         bytes INTEGER NOT NULL,
         counted_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 12;
+    PRAGMA user_version = 13;
 ",
     r"
     CREATE TABLE identity (          -- of an account, at a forge
@@ -380,7 +400,7 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
         expires_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX handshake_account ON handshake (account);
-    PRAGMA user_version = 13;
+    PRAGMA user_version = 14;
 ",
 ];
 

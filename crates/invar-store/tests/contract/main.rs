@@ -17,6 +17,7 @@ mod revisions;
 #[path = "../engines/server.rs"]
 mod server;
 mod shards;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -52,6 +53,7 @@ use publishers::*;
 use retention::*;
 use revisions::*;
 use shards::*;
+use uploads::*;
 
 /// Makes a test of every promise for one backend, which is opened in an empty directory.
 macro_rules! contract {
@@ -139,6 +141,11 @@ macro_rules! contract {
                 of_shards_at_once_none_is_lost,
                 shards_name_their_blobs_until_their_run_goes,
                 shards_are_copied_and_others_may_follow,
+                parts_come_in_their_order_and_each_once,
+                of_parts_at_once_one_is_kept,
+                an_upload_is_found_again_by_its_digest_and_no_more_are_under_way_than_may_be,
+                an_upload_is_its_projects_and_ends,
+                parts_are_collected_once_their_upload_is_gone,
             );
         }
     };

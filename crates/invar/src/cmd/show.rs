@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use invar_core::environment::Environment;
-use invar_core::profile::{Function, Measure, Profile, SourceLine};
+use invar_core::profile::{Function, Measure, Order, Profile, SourceLine};
 use invar_core::run::Run;
 use invar_core::wire::{functions, v1};
 use invar_store::Store;
@@ -84,7 +84,12 @@ async fn show_benchmark(
                 range.map_or((0, &[][..]), |(first, last)| (first, files.lines(&function.file, first, last)));
             match of_python {
                 [] => render::profile::source(&profile, index, machine, (first, text), view),
-                lines => render::profile::python_source(function, lines, (first, text), view),
+                lines => {
+                    let costs = profile.by_function(measure, Order::Inclusive);
+                    let whole = costs.iter().find(|cost| cost.function == index);
+                    let whole = whole.map_or(0, |cost| cost.inclusive_cost);
+                    render::profile::python_source(function, whole, lines, (first, text), view)
+                }
             }
         }
         None => {

@@ -1,7 +1,13 @@
 //! Runs that go to a server of many projects and come back: `invar admin`, `login`, `push`, `pull`, `run --upload`.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::Value;
 
 use crate::sandbox::{SUITE, Said, Sandbox};
 use crate::serve::Server;
@@ -186,6 +192,38 @@ fn a_backup_is_served_like_the_store_that_it_is_of() {
 }
 
 #[test]
+fn a_backup_comes_back_into_an_empty_store_and_into_no_other() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+    assert_eq!(team.sandbox.invar(&["admin", "--data", "data", "backup", "copy"]).status, 0);
+    let said = team.sandbox.invar(&["admin", "--data", "again", "restore", "copy"]);
+    assert!(said.stdout.ends_with("and 1 blob; 0 were there already.\n  Every blob that a row names is there, and is what its name says.\n"), "{}", said.whole());
+    let again = Server::start(&team.sandbox, &["--team", "--data", "again"]);
+    here.write(
+        "invar.toml",
+        &format!("[server]\nurl = \"http://{}\"\nproject = \"acme/fib\"\n", again.address),
+    );
+    let mut push = here.command(env!("CARGO_BIN_EXE_invar"));
+    let said = Said::of(&here, push.args(["push"]).env("INVAR_TOKEN", &team.token).output().unwrap());
+    assert!(said.stdout.contains("has run [RUN]") && said.status == 0, "{}", said.whole());
+    let said = team.sandbox.invar(&["admin", "--data", "again", "restore", "copy"]);
+    assert!(
+        said.status == 4
+            && said.stderr.starts_with("error: the store is not empty: it has one of its projects"),
+        "{}",
+        said.whole()
+    );
+    let said = team.sandbox.invar(&["admin", "--data", "other", "restore", "nowhere"]);
+    assert!(
+        said.status == 4 && said.stderr.starts_with("error: there is no backup in nowhere"),
+        "{}",
+        said.whole()
+    );
+}
+
+#[test]
 fn names_and_retention_are_said_where_the_data_is() {
     let team = Team::start();
     let admin = |words: &[&str]| {
@@ -209,4 +247,110 @@ fn names_and_retention_are_said_where_the_data_is() {
     let nothing = "  Nothing would go: nobody says which branch of acme/fib is the default one.\n";
     assert_eq!(retention(&["--profiles-days", "1", "--preview"]), nothing);
     assert_eq!(retention(&[]), forever);
+}
+
+/// A way to a server on which each connection breaks once so many bytes have been sent on it, and no more than that in all come
+/// through. Every fourth one keeps what the server answers to itself.
+struct Fragile {
+    address: String,
+    carried: Arc<AtomicUsize>,
+}
+
+impl Fragile {
+    fn to(server: &str, bytes_each: usize, bytes_in_all: usize) -> Fragile {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let carried = Arc::<AtomicUsize>::default();
+        let (server, all) = (server.to_string(), Arc::clone(&carried));
+        thread::spawn(move || {
+            for (number, near) in listener.incoming().flatten().enumerate() {
+                if all.load(Ordering::SeqCst) >= bytes_in_all {
+                    continue;
+                }
+                let far = TcpStream::connect(&server).unwrap();
+                let all = Arc::clone(&all);
+                thread::spawn(move || carry(near, far, number % 4 == 3, bytes_each, bytes_in_all, &all));
+            }
+        });
+        Fragile { address, carried }
+    }
+}
+
+fn carry(near: TcpStream, far: TcpStream, is_dumb: bool, each: usize, in_all: usize, all: &AtomicUsize) {
+    let (mut to_near, mut from_far) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+    let back = thread::spawn(move || {
+        if is_dumb {
+            // The first answer is not told, and the connection ends.
+            drop(from_far.read(&mut [0; 4096]));
+        } else {
+            drop(std::io::copy(&mut from_far, &mut to_near));
+        }
+        drop(to_near.shutdown(Shutdown::Both));
+        drop(from_far.shutdown(Shutdown::Both));
+    });
+    let (mut from_near, mut to_far, mut here) = (near, far, 0);
+    let mut bytes = [0; 64 << 10];
+    while let Ok(read @ 1..) = from_near.read(&mut bytes) {
+        here += read;
+        if to_far.write_all(&bytes[..read]).is_err()
+            || here > each
+            || all.fetch_add(read, Ordering::SeqCst) + read > in_all
+        {
+            break;
+        }
+    }
+    drop(from_near.shutdown(Shutdown::Both));
+    drop(to_far.shutdown(Shutdown::Both));
+    back.join().unwrap();
+}
+
+/// So many characters that cannot be packed to less than six bits each.
+fn noise(length: usize) -> String {
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(letters[(state >> 32) as usize % 64])
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn a_large_run_whose_connections_break_goes_on_where_it_was() {
+    let team = Team::start();
+    let here = team.checkout();
+    here.run(&[], &SUITE);
+    // As a suite with large profiles would have: more than is sent in one request.
+    let mut run: Value = serde_json::from_str(&here.invar(&["export"]).raw_stdout).unwrap();
+    run["id"] = "0190f3c2-7b1e-7cc3-9a54-000000000001".into();
+    run["measurements"][0]["benchmark"]["extra_info"]["noise"] = noise(23 << 20).into();
+    here.write("large.json", &run.to_string());
+    assert_eq!(here.invar(&["import", "large.json"]).status, 0);
+    let packed = 17_000_000;
+    let push = |server: &str| {
+        let mut command = here.command(env!("CARGO_BIN_EXE_invar"));
+        command.args(["push", "0190f3c2"]).env("INVAR_SERVER", format!("http://{server}"));
+        command.env("INVAR_TOKEN", &team.token);
+        Said::of(&here, command.output().unwrap())
+    };
+    // The network goes away for good; another command goes on with what is there.
+    let gone = Fragile::to(&team.server.address, 10 << 20, 10 << 20);
+    let said = push(&gone.address);
+    assert!(said.status == 4 && said.stderr.contains("cannot be reached"), "{}", said.whole());
+    let rest = Fragile::to(&team.server.address, 6 << 20, usize::MAX);
+    let said = push(&rest.address);
+    assert!(said.status == 0 && said.stdout.contains("Sent run"), "{}", said.whole());
+    // Each part that broke off came twice, and nothing of what had come before came again.
+    let carried = rest.carried.load(Ordering::SeqCst);
+    assert!(carried > packed - (10 << 20) && carried < 2 * packed - (8 << 20), "{carried} bytes");
+    let said = push(&team.server.address);
+    assert!(said.stdout.contains("has run") && said.status == 0, "{}", said.whole());
+    let there = team.checkout();
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    assert_eq!(there.invar(&["pull", "--branch", "main"]).status, 0);
+    assert!(
+        there.invar(&["export", "0190f3c2"]).raw_stdout == here.invar(&["export", "0190f3c2"]).raw_stdout
+    );
 }
