@@ -80,7 +80,8 @@ pub enum Command {
     Login(Login),
     Push(Push),
     Pull(Pull),
-    Serve(Serve),
+    // It has many more options than the others.
+    Serve(Box<Serve>),
     Work(Work),
     Admin(Admin),
     Doctor(Doctor),

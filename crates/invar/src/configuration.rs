@@ -30,7 +30,9 @@ pub fn arguments() -> Result<Arguments, Failure> {
 
 fn of(command: Command, words: &[std::ffi::OsString]) -> Result<Arguments, Failure> {
     let (mut matches, mut arguments) = parsed(command.clone(), words);
-    if let Verb::Serve(Serve { config: Some(path), .. }) = &arguments.command {
+    if let Verb::Serve(serve) = &arguments.command
+        && let Some(path) = &serve.config
+    {
         let said = read(path, &command)?;
         (matches, arguments) = parsed(with(command, said), words);
     }
@@ -63,7 +65,7 @@ fn entries(text: &str, command: &Command) -> Result<Vec<Said>, String> {
         format!("it is not TOML: {}{line}", one_line(error.message()))
     })?;
     let serve =
-        command.find_subcommand(SERVE).map(|serve| serve.get_arguments().collect()).unwrap_or(Vec::new());
+        command.find_subcommand(SERVE).map(|serve| serve.get_arguments().collect()).unwrap_or_default();
     let options = || serve.iter().filter_map(|arg| Some((arg.get_long()?, *arg)));
     let known: Vec<&str> = options().map(|(name, _)| name).filter(|name| *name != CONFIG).collect();
     let mut said = Vec::new();

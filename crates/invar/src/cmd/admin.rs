@@ -156,7 +156,7 @@ async fn restore(directory: &Path, store: &Store) -> Result<(), Failure> {
     let (rows, blobs) = (plural(restored.rows as usize, "row"), plural(restored.blobs as usize, "blob"));
     print(format!("  Restored {rows} and {blobs}; {} were there already.\n", restored.already_there))?;
     if restored.missing == 0 && restored.damaged.is_empty() {
-        return print("  Every blob that a row names is there, and is what its name says.\n".to_string());
+        return print("  Every blob that a row names is there, and is what its name says.\n");
     }
     let missing = plural(restored.missing as usize, "blob");
     let mut failure = Failure::new(Code::Storage, format!("{missing} that rows name cannot be restored"));
