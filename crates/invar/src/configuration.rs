@@ -64,8 +64,8 @@ fn entries(text: &str, command: &Command) -> Result<Vec<Said>, String> {
         let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
         format!("it is not TOML: {}{line}", one_line(error.message()))
     })?;
-    let serve =
-        command.find_subcommand(SERVE).map(|serve| serve.get_arguments().collect()).unwrap_or_default();
+    let serve = command.find_subcommand(SERVE).map(|serve| serve.get_arguments().collect());
+    let serve: Vec<&Arg> = serve.unwrap_or_default();
     let options = || serve.iter().filter_map(|arg| Some((arg.get_long()?, *arg)));
     let known: Vec<&str> = options().map(|(name, _)| name).filter(|name| *name != CONFIG).collect();
     let mut said = Vec::new();
