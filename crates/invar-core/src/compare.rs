@@ -278,6 +278,20 @@ impl Counts {
             Verdict::Unchanged => self.unchanged,
         }
     }
+
+    /// The same without one of this verdict.
+    #[must_use]
+    pub const fn without(mut self, verdict: Verdict) -> Counts {
+        let count = match verdict {
+            Verdict::Regressed => &mut self.regressed,
+            Verdict::Improved => &mut self.improved,
+            Verdict::New => &mut self.new,
+            Verdict::Dropped => &mut self.dropped,
+            Verdict::Unchanged => &mut self.unchanged,
+        };
+        *count = count.saturating_sub(1);
+        self
+    }
 }
 
 /// Two runs, benchmark by benchmark. Made by [`Comparison::of`] only.

@@ -136,7 +136,7 @@ pub struct Brief {
     pub outcome: Outcome,
     /// The same as a sentence without a full stop.
     pub headline: String,
-    /// How many benchmarks there are of each verdict.
+    /// How many benchmarks there are of each verdict, without those that are ignored.
     pub counts: Counts,
     /// Does anything block the merge?
     pub blocks: bool,
@@ -158,10 +158,11 @@ pub struct Judgement {
 impl Brief {
     /// The short form of a report.
     pub fn of(report: &Report) -> Brief {
+        let ignored = report.rows.iter().filter(|row| row.judged.ignored.is_some());
         Brief {
             outcome: report.outcome,
             headline: report.headline.clone(),
-            counts: report.counts,
+            counts: ignored.fold(report.counts, |counts, row| counts.without(row.judged.verdict)),
             blocks: report.blocks,
             environment: report.environment_that_matters().into_iter().cloned().collect(),
         }
@@ -627,6 +628,7 @@ mod tests {
         let beside = report(150_000, 120_000);
         assert_eq!((beside.blocks, beside.counts.blocking), (true, 1));
         assert!(matches!(beside.outcome, Outcome::Degrades(factor) if factor < 1.3), "{:?}", beside.outcome);
+        assert_eq!((Brief::of(&beside).counts.regressed, beside.counts.regressed), (1, 2));
         let faster = report(50_000, 100_000);
         assert_eq!((faster.outcome, faster.counts.improved), (Outcome::Unchanged, 1));
     }
