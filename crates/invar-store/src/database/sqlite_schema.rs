@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 12] = [
+pub(crate) const MIGRATIONS: [&str; 13] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -364,6 +364,19 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX upload_part_blob ON upload_part (blob);
     PRAGMA user_version = 12;
+",
+    r"
+    CREATE TABLE ignoring (          -- of a benchmark, which decides nothing
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        project INTEGER NOT NULL REFERENCES project (number),
+        benchmark TEXT NOT NULL,     -- by its full name at that time
+        reason TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        undone_us INTEGER            -- NULL: it holds
+    ) STRICT;
+    CREATE INDEX ignoring_project ON ignoring (project, benchmark);
+    PRAGMA user_version = 13;
 ",
 ];
 
