@@ -142,7 +142,7 @@ await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: old 
 await page.goto(history(old));
 await page.waitForURL(/_renamed$/);
 await page.getByText("Before:").waitFor();
-await page.getByRole("link", { name: "Rename, merge or archive it" }).click();
+await page.getByRole("link", { name: "Rename, merge, archive or ignore it" }).click();
 await page.getByLabel("Benchmark", { exact: true }).fill(given);
 await page.getByRole("button", { name: "Archive it" }).click();
 await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: given }).click();

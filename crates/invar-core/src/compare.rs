@@ -17,6 +17,7 @@ use crate::cost::{Cost, Cycles, Hertz};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::Difference;
 use crate::event::{Event, Events};
+use crate::ignore::Ignoring;
 use crate::instrument::Instrument;
 use crate::machine::Machine;
 use crate::measurement::Measurement;
@@ -219,6 +220,8 @@ pub struct Judged {
     pub blocking: bool,
     /// Who lets it pass, and why, where it would block otherwise.
     pub acknowledged: Option<Acknowledgement>,
+    /// Who says that it decides nothing, and why.
+    pub ignored: Option<Ignoring>,
     /// How far its cost moves by itself, where it was verified: a ratio.
     pub noise: Option<f64>,
 }
@@ -274,6 +277,20 @@ impl Counts {
             Verdict::Dropped => self.dropped,
             Verdict::Unchanged => self.unchanged,
         }
+    }
+
+    /// The same without one of this verdict.
+    #[must_use]
+    pub const fn without(mut self, verdict: Verdict) -> Counts {
+        let count = match verdict {
+            Verdict::Regressed => &mut self.regressed,
+            Verdict::Improved => &mut self.improved,
+            Verdict::New => &mut self.new,
+            Verdict::Dropped => &mut self.dropped,
+            Verdict::Unchanged => &mut self.unchanged,
+        };
+        *count = count.saturating_sub(1);
+        self
     }
 }
 
@@ -495,11 +512,12 @@ impl Comparison {
     }
 
     /// The benchmark that the headline is about: the worst regression that blocks, else the best improvement,
-    /// else the worst regression that does not block.
+    /// else the worst regression that does not block. Never one that is ignored.
     pub fn headline(&self) -> Option<&Judged> {
         let worst = |verdict, blocking: Option<bool>| {
             let candidates = self.benchmarks.iter().filter(move |judged| {
-                judged.verdict == verdict && blocking.is_none_or(|blocking| judged.blocking == blocking)
+                let is_wanted = blocking.is_none_or(|blocking| judged.blocking == blocking);
+                judged.verdict == verdict && is_wanted && judged.ignored.is_none()
             });
             // Of equals the first by name: `max_by` would take the last.
             candidates.rev().max_by(|a, b| size(a).total_cmp(&size(b)))
@@ -557,6 +575,8 @@ fn judge_benchmark(
         Verdict::Dropped => policy.gate.dropped,
         Verdict::Improved | Verdict::New | Verdict::Unchanged => false,
     };
+    let ignored = policy.ignored.0.get(&benchmark.id).cloned();
+    let blocking = blocking && ignored.is_none();
     let noise = policy.floors.get(&benchmark.id).map(Floor::cycles);
     let cost = head.filter(|_| blocking && verdict == Verdict::Regressed).map(|head| head.cost.total());
     let acknowledged = policy.acknowledged.0.get(&benchmark.id).zip(cost);
@@ -564,7 +584,7 @@ fn judge_benchmark(
         acknowledged.filter(|(said, cost)| said.covers(*cost, policy.cost_threshold(&benchmark.id)));
     let acknowledged = acknowledged.map(|(said, _)| said.clone());
     let blocking = blocking && acknowledged.is_none();
-    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking, acknowledged, noise })
+    Some(Judged { benchmark, base, head, verdict, cause, applied, blocking, acknowledged, ignored, noise })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::acknowledge::Acknowledgements;
 use crate::compare::{Cause, Judging};
 use crate::event::Event;
+use crate::ignore::Ignored;
 use crate::layouts::Spend;
 use crate::machine::{Machine, ParseMachineError};
 use crate::noise::Floors;
@@ -64,6 +65,8 @@ pub struct Policy {
     pub floors: Floors,
     /// Regressions that may pass.
     pub acknowledged: Acknowledgements,
+    /// Benchmarks that decide nothing.
+    pub ignored: Ignored,
 }
 
 /// A ratio that a change must pass to count: `0.05` is five percent.
@@ -173,6 +176,12 @@ impl Policy {
     #[must_use]
     pub fn with_acknowledged(self, acknowledged: Acknowledgements) -> Policy {
         Policy { acknowledged, ..self }
+    }
+
+    /// The same where these benchmarks decide nothing.
+    #[must_use]
+    pub fn with_ignored(self, ignored: Ignored) -> Policy {
+        Policy { ignored, ..self }
     }
 
     /// The thresholds that a benchmark is judged by, none below its noise floor, each with what it was raised from.

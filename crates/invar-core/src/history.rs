@@ -92,8 +92,11 @@ impl Series {
         self.judged(0, last, &policy.judging(&self.benchmark))
     }
 
-    /// The latest regression that the newest point still shows, by the same policy.
+    /// The latest regression that the newest point still shows, by the same policy. A benchmark that is ignored has none.
     pub fn standing(&self, policy: &Policy) -> Option<Standing> {
+        if policy.ignored.0.contains_key(&self.benchmark) {
+            return None;
+        }
         let newest = self.points.len().checked_sub(1)?;
         let judging = policy.judging(&self.benchmark);
         let regressed = |base, head| self.judged(base, head, &judging) == Some(Verdict::Regressed);

@@ -25,6 +25,8 @@ pub mod event;
 #[cfg(feature = "std")]
 pub mod history;
 #[cfg(feature = "std")]
+pub mod ignore;
+#[cfg(feature = "std")]
 pub mod instrument;
 #[cfg(feature = "std")]
 pub mod layouts;

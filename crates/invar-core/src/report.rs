@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::acknowledge::Acknowledgement;
 use crate::compare::{Applied, Cause, Change, Comparison, Counts, Judged, Side, Verdict};
 use crate::config::{DEFAULT_THRESHOLD, Metric, Policy};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Difference;
 use crate::event::Event;
+use crate::ignore::Ignoring;
 use crate::instrument::Instrument;
 use crate::number::{change, moved, percent, plural};
 use crate::profile::Why;
@@ -134,7 +136,7 @@ pub struct Brief {
     pub outcome: Outcome,
     /// The same as a sentence without a full stop.
     pub headline: String,
-    /// How many benchmarks there are of each verdict.
+    /// How many benchmarks there are of each verdict, without those that are ignored.
     pub counts: Counts,
     /// Does anything block the merge?
     pub blocks: bool,
@@ -156,10 +158,11 @@ pub struct Judgement {
 impl Brief {
     /// The short form of a report.
     pub fn of(report: &Report) -> Brief {
+        let ignored = report.rows.iter().filter(|row| row.judged.ignored.is_some());
         Brief {
             outcome: report.outcome,
             headline: report.headline.clone(),
-            counts: report.counts,
+            counts: ignored.fold(report.counts, |counts, row| counts.without(row.judged.verdict)),
             blocks: report.blocks,
             environment: report.environment_that_matters().into_iter().cloned().collect(),
         }
@@ -194,6 +197,7 @@ impl Report {
             comparison.base.incomplete.as_ref().map(|why| format!("The baseline is incomplete: {why}.")),
         );
         notes.extend(acknowledged(&rows));
+        notes.extend(set_aside(&rows));
         notes.extend(ignored(&rows));
         notes.extend(raised(comparison));
         Report {
@@ -320,8 +324,9 @@ pub fn why(judged: &Judged, environment: &[Difference]) -> String {
         let limit = percent(judged.applied.threshold.0);
         why.push_str(&format!("; {} {} past its threshold of {limit}", event.name(), change(moved(event))));
     }
-    match &judged.acknowledged {
-        Some(said) => why.push_str(&format!(" ({})", said.shown())),
+    let said = judged.ignored.as_ref().map(Ignoring::shown);
+    match said.or_else(|| judged.acknowledged.as_ref().map(Acknowledgement::shown)) {
+        Some(said) => why.push_str(&format!(" ({said})")),
         None if judged.verdict == Verdict::Regressed && !judged.blocking => why.push_str(" (not blocking)"),
         None => {}
     }
@@ -450,11 +455,19 @@ fn acknowledged(rows: &[Row]) -> Option<String> {
     (count > 0).then(|| format!("{} {verb} not block: acknowledged.", plural(count, "regression")))
 }
 
+/// How many benchmarks moved that are ignored.
+fn set_aside(rows: &[Row]) -> Option<String> {
+    let moved = |row: &&Row| row.judged.ignored.is_some() && row.judged.verdict != Verdict::Unchanged;
+    let count = rows.iter().filter(moved).count();
+    let verb = if count == 1 { "is" } else { "are" };
+    (count > 0).then(|| format!("{} that changed {verb} ignored.", plural(count, "benchmark")))
+}
+
 /// Which regressions do not block, by cause.
 fn ignored(rows: &[Row]) -> Option<String> {
     let mut causes = BTreeMap::<Cause, usize>::new();
     for row in rows {
-        let passes = row.judged.acknowledged.is_some();
+        let passes = row.judged.acknowledged.is_some() || row.judged.ignored.is_some();
         if row.judged.verdict == Verdict::Regressed && !row.judged.blocking && !passes {
             *causes.entry(row.judged.cause?).or_default() += 1;
         }
@@ -591,6 +604,33 @@ mod tests {
         // It got worse since.
         let worse = report(130_000);
         assert_eq!((worse.blocks, worse.rows[0].judged.acknowledged.clone()), (true, None));
+    }
+
+    #[test]
+    fn an_ignored_benchmark_is_shown_and_decides_nothing() {
+        let said = crate::ignore::Ignoring {
+            reason: "it waits for a disk".to_string(),
+            who: "ada".to_string(),
+            at: crate::run::Timestamp(0),
+        };
+        let policy =
+            Policy::default().with_ignored(crate::ignore::Ignored(BTreeMap::from([("a".to_string(), said)])));
+        let base = run("main", &[("a", 100_000, 0), ("b", 100_000, 0)]);
+        let report = |a, b| {
+            let head = run("slower", &[("a", a, 0), ("b", b, 0)]);
+            Report::of(&Comparison::of(&base, &head, &policy).unwrap(), &policy, ReportOptions::default())
+        };
+        let alone = report(150_000, 100_000);
+        assert_eq!((alone.blocks, alone.outcome, alone.counts.regressed), (false, Outcome::Unchanged, 1));
+        assert_eq!(alone.rows[0].why, "code: instructions +50.0 % (ignored by ada: it waits for a disk)");
+        assert_eq!(alone.notes, ["1 benchmark that changed is ignored."]);
+        // What it does neither hides nor outdoes what others do.
+        let beside = report(150_000, 120_000);
+        assert_eq!((beside.blocks, beside.counts.blocking), (true, 1));
+        assert!(matches!(beside.outcome, Outcome::Degrades(factor) if factor < 1.3), "{:?}", beside.outcome);
+        assert_eq!((Brief::of(&beside).counts.regressed, beside.counts.regressed), (1, 2));
+        let faster = report(50_000, 100_000);
+        assert_eq!((faster.outcome, faster.counts.improved), (Outcome::Unchanged, 1));
     }
 
     #[test]

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn revision(runs: i64) -> Revision {
-        Revision { runs, verified: 0, acknowledged: 0, named: 0 }
+        Revision { runs, verified: 0, acknowledged: 0, named: 0, ignored: 0 }
     }
 
     #[test]

@@ -12,11 +12,14 @@ use invar_core::compare::Comparison;
 use invar_core::config::Policy;
 use invar_core::cost::Cycles;
 use invar_core::history::Series;
+use invar_core::ignore::{Ignored, Ignoring};
 use invar_core::naming::{self, Names};
 use invar_core::profile::{Both, PAYERS, Profile, Why};
 use invar_core::report::{Brief, Judgement, Paid, Report, ReportOptions};
 use invar_core::run::{Run, Summary};
-use invar_store::{Acknowledged, Comparable, Found, Listing, Revision, Store, Trees, Wanted, is_gathered};
+use invar_store::{
+    Acknowledged, Comparable, Found, IgnoredBenchmark, Listing, Revision, Store, Trees, Wanted, is_gathered,
+};
 
 use crate::address::Links;
 use crate::answers::Answers;
@@ -356,10 +359,15 @@ impl App {
         Ok(branch.filter(|branch| Some(branch) != into.as_ref()))
     }
 
-    /// The policy, with the noise floors that are known for what is measured in this way.
+    /// The policy, with the noise floors that are known for what is measured in this way, and what is ignored.
     pub async fn policy_by(&self, way: &Comparable) -> Result<Policy, Problem> {
         let floors = self.store().floors(way).await?;
-        Ok(self.policy().with_floors(floors.by(&*self.names().await?)))
+        let names = self.names().await?;
+        let ignored = self.store().ignored().await?.into_iter().map(|one| {
+            let IgnoredBenchmark { benchmark, reason, who, at, .. } = one;
+            (names.today(&benchmark).to_string(), Ignoring { reason, who, at })
+        });
+        Ok(self.policy().with_floors(floors.by(&names)).with_ignored(Ignored(ignored.collect())))
     }
 
     /// The same for what these runs were measured like.

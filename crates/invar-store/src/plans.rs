@@ -107,6 +107,7 @@ fn queries(store: &Store) -> Vec<(&'static str, Statement)> {
         ("profiles of shards", crate::shard::profiles_sql(1)),
         ("publishers", store.publishers_sql()),
         ("names", store.namings_sql()),
+        ("what is ignored", store.ignored_sql()),
         ("what has changed", store.revision_sql()),
         ("runs that are old", store.old_runs_sql("run.number", old, "main", Timestamp(100)).unwrap()),
         (
@@ -133,7 +134,9 @@ async fn every_query_uses_an_index_on_sqlite() {
         assert!(tables.contains("USING") && !tables.contains("SCAN"), "{name}:\n{plan}");
         // A list that is sorted anew is read to its end for each of its pages.
         let sorts = plan.contains("USE TEMP B-TREE FOR ORDER BY");
-        let few = ["branches", "the latest run of a commit", "ways", "publishers", "names"].contains(&name);
+        let few =
+            ["branches", "the latest run of a commit", "ways", "publishers", "names", "what is ignored"]
+                .contains(&name);
         assert!(!sorts || few, "{name}:\n{plan}");
     }
 }

@@ -8,7 +8,7 @@ use crate::database::{DatabaseError, Row, Transaction};
 use crate::statement::Statement;
 use crate::store::Store;
 
-/// What has been stored, verified, acknowledged and named so far, as numbers that only grow.
+/// What has been stored, verified, acknowledged, named and ignored so far, as numbers that only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision {
     /// Of runs: they came, went, or were made anew of their shards.
@@ -19,6 +19,8 @@ pub struct Revision {
     pub acknowledged: i64,
     /// Of what was decided about names of benchmarks, and taken back.
     pub named: i64,
+    /// Of benchmarks that are ignored, and of those that are so no more.
+    pub ignored: i64,
 }
 
 impl Store {
@@ -30,6 +32,7 @@ impl Store {
                 verified: row.number(1)?,
                 acknowledged: row.number(2)?,
                 named: row.number(3)?,
+                ignored: row.number(4)?,
             })
         };
         let one = self.database.one(&self.revision_sql(), read).await?;
@@ -42,6 +45,7 @@ impl Store {
             "), 0), (SELECT count(*) FROM verification WHERE project = ",
             "), (SELECT count(*) + count(undone_us) FROM acknowledgement WHERE project = ",
             "), (SELECT count(*) + count(undone_us) FROM naming WHERE project = ",
+            "), (SELECT count(*) + count(undone_us) FROM ignoring WHERE project = ",
         ];
         let statement = parts
             .into_iter()

@@ -71,6 +71,9 @@ struct RowTwin<'a> {
     /// Who lets it pass; only there if somebody does.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged: Option<AcknowledgedTwin<'a>>,
+    /// Who says that it decides nothing; only there if somebody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored: Option<AcknowledgedTwin<'a>>,
     threshold: ThresholdTwin,
     /// How far its cost moves by itself, relative; only there if it was verified. `null` is infinitely far.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +209,11 @@ impl<'a> From<&'a Row> for RowTwin<'a> {
             why: &row.why,
             blocking: judged.blocking,
             acknowledged: judged.acknowledged.as_ref().map(|said| AcknowledgedTwin {
+                who: &said.who,
+                reason: &said.reason,
+                at_us: said.at.0,
+            }),
+            ignored: judged.ignored.as_ref().map(|said| AcknowledgedTwin {
                 who: &said.who,
                 reason: &said.reason,
                 at_us: said.at.0,

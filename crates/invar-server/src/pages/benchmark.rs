@@ -50,6 +50,8 @@ struct Page {
     /// What runs called it before.
     before: Vec<String>,
     archived: bool,
+    /// Who says that it decides nothing, and why.
+    ignored: Option<String>,
     /// What follows the address of the settings of benchmarks, for this one.
     named_in: String,
     all_trees: bool,
@@ -190,6 +192,11 @@ pub async fn benchmark(app: App, asked: Asked) -> Answer {
         elsewhere: from_elsewhere,
         before,
         archived: names.is_archived(&full_name),
+        ignored: policy
+            .ignored
+            .0
+            .get(&full_name)
+            .map(|said| format!("{}, since {}", said.shown(), moment(said.at))),
         named_in: form_urlencoded::Serializer::new(String::new())
             .append_pair("benchmark", &full_name)
             .finish(),

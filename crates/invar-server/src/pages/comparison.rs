@@ -93,7 +93,7 @@ pub struct Row {
     pub noise: Option<String>,
     /// May who looks acknowledge it?
     pub may_acknowledge: bool,
-    /// Who acknowledged it, when and why.
+    /// Who acknowledged or ignores it, when and why.
     pub acknowledged: Option<Said>,
 }
 
@@ -218,7 +218,7 @@ async fn acknowledge(
     let held = app.acknowledged(head).await?;
     for (row, shown) in rows.iter_mut().zip(shown) {
         row.may_acknowledge = shown.judged.verdict == Verdict::Regressed && shown.judged.blocking;
-        if let Some(said) = &mut row.acknowledged {
+        if let (Some(said), Some(_)) = (&mut row.acknowledged, &shown.judged.acknowledged) {
             let found = held.iter().find(|held| held.benchmark == row.full_name);
             said.number = found.map(|found| found.number);
         }
@@ -313,9 +313,10 @@ impl Row {
             }),
             factor: factor.map_or_else(String::new, |factor| format!("{} {faster}", words::times(factor))),
             // Who lets it pass stands below, with the moment and the way back.
-            why: words::plain(&match &judged.acknowledged {
-                Some(said) => why.replacen(&format!(" ({})", said.shown()), "", 1),
-                None => why.to_string(),
+            why: words::plain(&match (&judged.ignored, &judged.acknowledged) {
+                (Some(said), _) => why.replacen(&format!(" ({})", said.shown()), "", 1),
+                (None, Some(said)) => why.replacen(&format!(" ({})", said.shown()), "", 1),
+                (None, None) => why.to_string(),
             }),
             payers,
             unpaid,
@@ -324,11 +325,19 @@ impl Row {
             diagnostics: diagnostics.collect(),
             noise: judged.noise.map(noise_floor),
             may_acknowledge: false,
-            acknowledged: judged.acknowledged.as_ref().map(|said| Said {
-                sentence: format!("Acknowledged by {}, {}", said.who, words::moment(said.at)),
-                reason: said.reason.clone(),
-                number: None,
-            }),
+            acknowledged: match (&judged.ignored, &judged.acknowledged) {
+                (Some(said), _) => Some(Said {
+                    sentence: format!("Ignored by {}, {}", said.who, words::moment(said.at)),
+                    reason: said.reason.clone(),
+                    number: None,
+                }),
+                (None, Some(said)) => Some(Said {
+                    sentence: format!("Acknowledged by {}, {}", said.who, words::moment(said.at)),
+                    reason: said.reason.clone(),
+                    number: None,
+                }),
+                (None, None) => None,
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ mod admin;
 mod api;
 pub mod collector;
 pub mod forges;
+mod ignore;
 mod instance;
 mod looks;
 mod manage;
@@ -244,6 +245,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/api/v1/projects/{owner}/{name}/names", get(api::names)),
         ("POST", "/api/v1/projects/{owner}/{name}/names", post(api::decide_name)),
         ("DELETE", "/api/v1/projects/{owner}/{name}/names/{number}", delete(api::undo_name)),
+        ("GET", "/api/v1/projects/{owner}/{name}/ignored", get(ignore::ignored)),
+        ("POST", "/api/v1/projects/{owner}/{name}/ignored", post(ignore::ignore)),
+        ("DELETE", "/api/v1/projects/{owner}/{name}/ignored/{number}", delete(ignore::regard)),
         ("GET", "/api/v1/projects/{owner}/{name}/publishers", get(api::publishers)),
         ("POST", "/api/v1/projects/{owner}/{name}/publishers", post(api::make_publisher)),
         ("DELETE", "/api/v1/projects/{owner}/{name}/publishers/{number}", delete(api::remove_publisher)),

@@ -10,11 +10,13 @@ use invar_core::number;
 use invar_core::run::Timestamp;
 use invar_core::wire::config;
 use invar_store::{
-    Entry, Expired, Member, NameError, Naming, NewPublisher, NewToken, Publisher, Retention, Role, Visibility,
+    Entry, Expired, IgnoredBenchmark, Member, NameError, Naming, NewPublisher, NewToken, Publisher,
+    Retention, Role, Visibility,
 };
 
 use super::Team;
 use super::access::now;
+use super::ignore;
 use super::people::{sentence, unkept};
 use super::publish;
 use super::publish::issuers::Issuer;
@@ -152,6 +154,16 @@ struct Benchmarks {
     /// Those of them that are not in the newest one, and when they were measured last.
     missing: Vec<(String, String)>,
     decided: Vec<NamingRow>,
+    ignored: Vec<IgnoredRow>,
+}
+
+/// A benchmark that is ignored.
+struct IgnoredRow {
+    number: i64,
+    benchmark: String,
+    reason: String,
+    who: String,
+    when: String,
 }
 
 /// A decision.
@@ -324,6 +336,13 @@ async fn benchmarks(visit: &Visit, entered: &Entered, app: &App) -> Result<Bench
         who: one.who,
         when: moment(one.at),
     };
+    let ignored = |one: IgnoredBenchmark| IgnoredRow {
+        number: one.number,
+        benchmark: one.benchmark,
+        reason: one.reason,
+        who: one.who,
+        when: moment(one.at),
+    };
     Ok(Benchmarks {
         asked: visit.asked.value("benchmark").unwrap_or_default().to_string(),
         missing: series
@@ -334,6 +353,7 @@ async fn benchmarks(visit: &Visit, entered: &Entered, app: &App) -> Result<Bench
             .collect(),
         known: series.iter().map(|series| series.benchmark.clone()).collect(),
         decided: entered.store.namings().await?.into_iter().map(row).collect(),
+        ignored: entered.store.ignored().await?.into_iter().map(ignored).collect(),
     })
 }
 
@@ -509,6 +529,27 @@ async fn benchmark(visit: &Visit, entered: &Entered, fields: &Fields) -> Result<
             Err(_) => false,
         };
         return if undone { Ok(Said::default()) } else { wrong("That was taken back before.") };
+    }
+    if let Some(number) = fields.get("regard") {
+        let undone = match number.parse::<i64>() {
+            Ok(number) => entered.store.undo_ignoring(number, visit.by()).await?,
+            Err(_) => false,
+        };
+        return if undone { Ok(Said::default()) } else { wrong("That was taken back before.") };
+    }
+    if let Some(benchmark) = fields.get("ignore").map(|name| name.trim()) {
+        let reason = field(fields, "reason");
+        if let Err(refused) = upload::name("The name of a benchmark", benchmark) {
+            return wrong(sentence(&refused));
+        }
+        if let Some(why) = ignore::refusal(reason) {
+            return wrong(why);
+        }
+        if entered.store.ways(benchmark).await?.is_empty() {
+            return wrong(format!("No run calls a benchmark “{benchmark}”."));
+        }
+        entered.store.ignore_benchmark(benchmark, reason, visit.by()).await?;
+        return Ok(Said::default());
     }
     let archived = fields.get("archive").map(|name| name.trim());
     let (benchmark, becomes) =

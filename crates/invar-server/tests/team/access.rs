@@ -56,6 +56,9 @@ fn rows_of_private() -> Vec<Row> {
         ("GET", "/names", [404, 404, 200, 403, 200]),
         ("POST", "/names", [404, 404, 403, 403, 201]),
         ("DELETE", "/names/{number}", [404, 404, 403, 403, 204]),
+        ("GET", "/ignored", [404, 404, 200, 403, 200]),
+        ("POST", "/ignored", [404, 404, 403, 403, 201]),
+        ("DELETE", "/ignored/{number}", [404, 404, 403, 403, 204]),
         ("GET", "/publishers", [404, 404, 403, 403, 200]),
         ("POST", "/publishers", [404, 404, 403, 403, 201]),
         ("DELETE", "/publishers/{number}", [404, 404, 403, 403, 204]),
@@ -119,9 +122,11 @@ async fn check(project: &str, rows: Vec<Row>) {
         let (account, _) = asking.store.account("ada").await.unwrap().unwrap();
         within.set_member(&account, Role::Reader, BY).await.unwrap();
         let naming = within.archive_benchmark("t.py::old", BY).await.unwrap();
+        let ignored = within.ignore_benchmark("t.py::old", "flaky", BY).await.unwrap();
         let number = match address {
             _ if address.starts_with("/publishers") => publisher,
             _ if address.starts_with("/names") => naming,
+            _ if address.starts_with("/ignored") => ignored,
             _ => number,
         };
         let mut uri = whole(address).replace("{owner}", owner).replace("{name}", name);
@@ -146,6 +151,7 @@ async fn check(project: &str, rows: Vec<Row>) {
             ("PUT", "/retention") => br#"{"runs_days": 90}"#.to_vec(),
             ("PUT", "/members/{account}") => br#"{"role": "writer"}"#.to_vec(),
             ("POST", "/names") => br#"{"benchmark": "t.py::a", "becomes": "t.py::b"}"#.to_vec(),
+            ("POST", "/ignored") => br#"{"benchmark": "t.py::a", "reason": "flaky"}"#.to_vec(),
             ("POST", "/publishers") => {
                 br#"{"issuer": "https://gitlab.com", "repository": "acme/other"}"#.to_vec()
             }

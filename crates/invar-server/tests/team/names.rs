@@ -128,3 +128,47 @@ async fn what_nobody_measures_is_not_renamed_and_names_make_no_circle() {
     refused(&mut ada, "t.py::new", "t.py::old", "called already").await;
     refused(&mut ada, "t.py::old", "t.py::gone", "take that back first").await;
 }
+
+#[tokio::test]
+async fn an_ignored_benchmark_is_shown_and_decides_nothing_until_that_is_taken_back() {
+    let (asking, store, mut ada) = renamed().await;
+    let page = at("/settings/benchmarks");
+    // It costs twice as much in the newest commit, which is the only thing that changed.
+    store.put(&costing(4, &[("t.py::new", 4000)])).await.unwrap();
+    let decides = async |ada: &mut Browser| {
+        let report = ada.get(&asking, &at(&format!("/commits/{:040x}.json", 4))).await.json();
+        let badge = ada.get(&asking, &at("/badge.json")).await.text();
+        let overview = ada.get(&asking, &at("/overview.json")).await.json();
+        let attention = overview["attention"].as_array().unwrap().len();
+        (report["blocks"].as_bool().unwrap(), report["headline"].to_string(), badge, attention)
+    };
+    let before = decides(&mut ada).await;
+    assert!(before.0 && before.3 == 1, "{before:?}");
+    let fields = [("ignore", "t.py::new"), ("reason", "it waits for a disk")];
+    assert_eq!(ada.send(&asking, &page, &page, &fields).await.status, StatusCode::SEE_OTHER);
+    let ignored = decides(&mut ada).await;
+    assert!(!ignored.0 && ignored.1 != before.1 && ignored.2 != before.2 && ignored.3 == 0, "{ignored:?}");
+    let report = ada.get(&asking, &at(&format!("/commits/{:040x}.json", 4))).await.json();
+    let row = &report["benchmarks"][0];
+    assert_eq!((&row["verdict"], &row["blocking"]), (&"regressed".into(), &false.into()));
+    assert_eq!((&row["ignored"]["who"], &row["ignored"]["reason"]), (&"ada".into(), &fields[1].1.into()));
+    assert_eq!(report["notes"][0], "1 benchmark that changed is ignored.");
+    for address in
+        [at(&format!("/commits/{:040x}", 4)), page.clone(), at("/b/t.py::new"), at("/settings/log")]
+    {
+        let shown = ada.get(&asking, &address).await.text();
+        assert!(shown.contains("it waits for a disk"), "{address}: {shown}");
+    }
+    // By another name it is the same benchmark.
+    store.rename_benchmark("t.py::new", "t.py::newer", BY).await.unwrap();
+    assert!(!decides(&mut ada).await.0);
+    let number = store.ignored().await.unwrap()[0].number.to_string();
+    assert_eq!(ada.send(&asking, &page, &page, &[("regard", &number)]).await.status, StatusCode::SEE_OTHER);
+    let after = decides(&mut ada).await;
+    assert!(after.0 && after.3 == 1, "{after:?}");
+    // What says nothing, or nothing that is there, is refused.
+    for fields in [[("ignore", "t.py::new"), ("reason", "")], [("ignore", "t.py::nothing"), ("reason", "x")]]
+    {
+        assert_eq!(ada.send(&asking, &page, &page, &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+}

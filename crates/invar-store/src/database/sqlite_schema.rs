@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 14] = [
+pub(crate) const MIGRATIONS: [&str; 15] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -366,6 +366,19 @@ pub(crate) const MIGRATIONS: [&str; 14] = [
     PRAGMA user_version = 12;
 ",
     r"
+    CREATE TABLE ignoring (          -- of a benchmark, which decides nothing
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        project INTEGER NOT NULL REFERENCES project (number),
+        benchmark TEXT NOT NULL,     -- by its full name at that time
+        reason TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_us INTEGER NOT NULL,
+        undone_us INTEGER            -- NULL: it holds
+    ) STRICT;
+    CREATE INDEX ignoring_project ON ignoring (project, benchmark);
+    PRAGMA user_version = 13;
+",
+    r"
     ALTER TABLE duty ADD COLUMN who TEXT NOT NULL DEFAULT ''; -- who took it the last time
     ALTER TABLE duty ADD COLUMN began_us INTEGER;             -- NULL: never, or by an older Invar
     ALTER TABLE duty ADD COLUMN ended_us INTEGER;             -- NULL: not yet, or it was cut off
@@ -377,7 +390,7 @@ pub(crate) const MIGRATIONS: [&str; 14] = [
         bytes INTEGER NOT NULL,
         counted_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 13;
+    PRAGMA user_version = 14;
 ",
     r"
     CREATE TABLE identity (          -- of an account, at a forge
@@ -400,7 +413,7 @@ pub(crate) const MIGRATIONS: [&str; 14] = [
         expires_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX handshake_account ON handshake (account);
-    PRAGMA user_version = 14;
+    PRAGMA user_version = 15;
 ",
 ];
 

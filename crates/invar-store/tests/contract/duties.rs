@@ -82,7 +82,7 @@ pub async fn what_there_is_is_counted(store: Store) {
         storage.engine.starts_with("SQLite 3.") || storage.engine.starts_with("PostgreSQL 1"),
         "{storage:?}"
     );
-    assert!(storage.schema >= 13 && storage.bytes > 4096, "{storage:?}");
+    assert!(storage.schema >= 14 && storage.bytes > 4096, "{storage:?}");
     let shelves: Vec<_> = storage.shelves.iter().map(|one| (one.kind.as_str(), one.blobs)).collect();
     assert_eq!(shelves, [("blobs", 2), ("parts", 0), ("profiles", 0)]);
     assert!(storage.shelves[0].bytes > 100, "{storage:?}");

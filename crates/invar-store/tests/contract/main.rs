@@ -132,6 +132,7 @@ macro_rules! contract {
                 a_benchmark_is_renamed_or_archived_until_that_is_taken_back,
                 names_lead_in_no_circle_whoever_decides_at_once,
                 names_follow_what_another_store_has_decided,
+                a_benchmark_is_ignored_until_that_is_taken_back,
                 a_publisher_is_its_projects_until_it_is_removed,
                 a_publishers_token_is_worth_something_until_it_expires_or_the_publisher_is_gone,
                 shards_become_one_run_that_says_what_is_missing,

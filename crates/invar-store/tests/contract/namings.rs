@@ -1,7 +1,7 @@
 //! The promises about names of benchmarks: what was decided, until it is taken back.
 
 use invar_core::naming::RenameError;
-use invar_store::{NameError, names};
+use invar_store::{IgnoredBenchmark, NameError, names};
 
 use super::*;
 
@@ -64,4 +64,30 @@ pub async fn names_follow_what_another_store_has_decided(store: Store) {
     assert_eq!((names.today("a"), names.is_archived("c"), names.is_archived("mine")), ("b", true, false));
     assert!(store.follow_names(&[], by(4)).await.unwrap());
     assert_eq!(store.namings().await.unwrap(), []);
+}
+
+pub async fn a_benchmark_is_ignored_until_that_is_taken_back(store: Store) {
+    let demo = store.create_project("acme/demo", Visibility::Private, by(1)).await.unwrap();
+    let first = demo.ignore_benchmark("t.py::a", "flaky", by(5)).await.unwrap();
+    let second = demo.ignore_benchmark("t.py::a", "it waits", by(6)).await.unwrap();
+    let held = demo.ignored().await.unwrap();
+    let expected = IgnoredBenchmark {
+        number: second,
+        benchmark: "t.py::a".to_string(),
+        reason: "it waits".to_string(),
+        who: "ada".to_string(),
+        at: Timestamp(6),
+    };
+    assert_eq!(held, [expected]);
+    assert_eq!(store.ignored().await.unwrap(), []);
+    assert!(!demo.undo_ignoring(first, by(7)).await.unwrap());
+    assert!(!store.undo_ignoring(second, by(7)).await.unwrap());
+    assert!(demo.undo_ignoring(second, by(7)).await.unwrap());
+    assert!(!demo.undo_ignoring(second, by(8)).await.unwrap());
+    assert_eq!(demo.ignored().await.unwrap(), []);
+    let said: Vec<String> = demo.audit(2).await.unwrap().into_iter().map(|entry| entry.what).collect();
+    assert_eq!(
+        said,
+        ["took back that the benchmark t.py::a is ignored", "ignores the benchmark t.py::a: it waits"]
+    );
 }

@@ -41,6 +41,10 @@ pub async fn a_revision_is_another_one_after_whatever_changes_and_only_then(stor
     now = later(&demo, now, "an acknowledgement").await;
     demo.undo_acknowledgement(number, by(9)).await.unwrap();
     now = later(&demo, now, "its end").await;
+    let number = demo.ignore_benchmark("t.py::a", "r", by(9)).await.unwrap();
+    now = later(&demo, now, "an ignored benchmark").await;
+    demo.undo_ignoring(number, by(9)).await.unwrap();
+    now = later(&demo, now, "one that is so no more").await;
     demo.put_verification(&verification(1, [100, 150])).await.unwrap();
     now = later(&demo, now, "a verification").await;
     let late = By { who: "retention", at: Timestamp(i64::MAX / 2) };
