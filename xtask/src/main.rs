@@ -11,6 +11,7 @@ mod demo_server;
 mod exactness;
 mod fuzz;
 mod gate;
+mod hosts;
 mod model;
 mod noise;
 mod prepare;
@@ -79,12 +80,12 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`), what the
-    /// gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
+    /// Measure what measuring costs (`engine`), how far numbers move that should not, beside pytest-codspeed's (`noise`),
+    /// whether counts are equal on other hosts (`hosts`), what the gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
     /// the clock does (`model`), or how fast a server answers that keeps millions of measurements (`server`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "noise", "gate", "model", "server"])]
+        #[arg(value_parser = ["engine", "noise", "hosts", "gate", "model", "server"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
@@ -168,6 +169,7 @@ fn run() -> anyhow::Result<()> {
         Command::Exactness => exactness::exactness()?,
         Command::Bench { what, json, runs, quick, measurements, invar } => match what.as_str() {
             "noise" => noise::noise(json)?,
+            "hosts" => hosts::hosts(json)?,
             "gate" => gate::gate(runs, quick, json)?,
             "model" => model::model(json)?,
             "server" => bench_server::server(&measurements, invar.as_deref(), json)?,

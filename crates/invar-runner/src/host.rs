@@ -30,6 +30,11 @@ impl Cpu {
         cpu
     }
 
+    /// Does the kernel say what it can? In a sandbox it may not.
+    pub fn is_known(&self) -> bool {
+        !self.features.is_empty()
+    }
+
     /// Has it this feature, by the kernel's name?
     pub fn has(&self, feature: &str) -> bool {
         self.features.contains(feature)

@@ -99,6 +99,12 @@ pub enum RunError {
         /// Its name.
         instrument: &'static str,
     },
+    /// Libraries take other ways on such a processor, and counts would be like no other host's.
+    #[error("this CPU lacks {} of x86-64-v3, so libraries do other work here than on other hosts", .lacking.join(", "))]
+    Processor {
+        /// What it lacks, by the kernel's names.
+        lacking: Vec<&'static str>,
+    },
     /// No such program.
     #[error("there is no command `{command}`{}", did_you_mean(.nearest))]
     NotFound {
@@ -180,6 +186,12 @@ pub fn run(
     run_disturbed(command, options, &Disturbance::default(), on_event)
 }
 
+/// Are counts on such a processor those of other hosts? One that nothing is known of is taken for one that is fit.
+fn fit(cpu: &host::Cpu) -> Result<(), RunError> {
+    let lacking = cpu.lacks_of_v3();
+    if cpu.is_known() && !lacking.is_empty() { Err(RunError::Processor { lacking }) } else { Ok(()) }
+}
+
 /// As [`run`], under circumstances that must not matter.
 pub fn run_disturbed(
     command: &[OsString],
@@ -194,6 +206,7 @@ pub fn run_disturbed(
     if !matches!(options.instrument, Instrument::Simulation | Instrument::Counts) {
         return Err(RunError::Instrument { instrument: options.instrument.name() });
     }
+    fit(&host::Cpu::read())?;
     let asked = environment::Asked { options, disturbance };
     let request = environment::request(&asked, user_base(|name| std::env::var(name).ok()).as_deref());
     let unusable = |source| RunError::RunDirectory { path: std::env::temp_dir(), source };
@@ -318,6 +331,14 @@ fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_processor_without_avx2_is_refused_and_an_unknown_one_is_not() {
+        let old = host::Cpu::parse("flags : cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3\n");
+        let says = fit(&old).unwrap_err().to_string();
+        assert!(says.starts_with("this CPU lacks avx, avx2,"), "{says}");
+        assert!(fit(&host::Cpu::default()).is_ok());
+    }
 
     #[test]
     fn packages_in_the_home_directory_are_found_again() {

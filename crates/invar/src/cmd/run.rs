@@ -275,6 +275,9 @@ pub fn not_run(error: &RunError) -> Failure {
         RunError::NotFound { .. } => failure.help(
             "is its virtual environment active? A command in one can also be called by its path: .venv/bin/pytest",
         ),
+        RunError::Processor { .. } => failure
+            .help("measure on a CPU of 2013 or later (Intel Haswell, AMD Zen), or let the virtual machine show all of its host's features")
+            .help("whatever else may be missing: invar doctor"),
         RunError::RunDirectory { .. } => failure.help("another place: TMPDIR=/var/tmp invar run ..."),
         _ => failure,
     }
