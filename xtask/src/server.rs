@@ -1,7 +1,8 @@
 //! `cargo xtask server`: longer looks at a team's server than the tests take. `soak` kills one of two replicas again and
 //! again; `api` lets schemathesis ask for whatever the description of the interface permits, and more.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -23,6 +24,12 @@ const CHECKS: &str =
 /// The run that is there when it asks, and its benchmark.
 const RUN: &str = "0190f3c2-7b1e-7cc3-9a54-000000000001";
 const BENCHMARK: &str = "t.py::a";
+/// How schemathesis writes the body of a part of an upload, whose type it does not know.
+const HOOKS: &str = r#"
+import schemathesis
+
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+"#;
 
 /// Two replicas and two workers on PostgreSQL and S3, of which one of each is killed in each round, while a hundred runs are sent to
 /// both replicas.
@@ -96,13 +103,15 @@ pub fn api(examples: usize) -> Result<()> {
     push.args(["push", RUN]).current_dir(&folder).env("INVAR_STORE", "local").env("INVAR_TOKEN", &token);
     prepare::run(push.stdout(Stdio::null()))?;
 
+    let upload = begun(url.trim_start_matches("http://"), &token)?;
     // What is there it would not guess: first it is told all names, then that of the project, then none.
     let project = "[parameters]\n\"path.owner\" = \"acme\"\n\"path.name\" = \"fib\"\n";
     let known = format!(
         "{project}\"path.run\" = \"{RUN}\"\n\"path.number\" = 1\n\"path.account\" = \"ada\"\n\
-         \"query.benchmark\" = \"{BENCHMARK}\"\n\"query.base\" = \"{RUN}\"\n\"query.head\" = \"main\"\n"
+         \"path.upload\" = \"{upload}\"\n\"query.benchmark\" = \"{BENCHMARK}\"\n\"query.base\" = \"{RUN}\"\n\"query.head\" = \"main\"\n"
     );
     std::fs::write(folder.join("known.toml"), known)?;
+    std::fs::write(folder.join("hooks.py"), HOOKS)?;
     std::fs::write(folder.join("project.toml"), project)?;
     std::fs::write(folder.join("any.toml"), "")?;
     let mut found = Ok(());
@@ -117,6 +126,7 @@ pub fn api(examples: usize) -> Result<()> {
         }
         // It may make the server busy, but not wait for ever.
         schemathesis.args(["--request-timeout", "60", "--no-color"]).current_dir(&folder);
+        schemathesis.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", ".");
         let status = schemathesis.status().context("cannot start schemathesis")?;
         if !status.success() {
             found = Err(anyhow::anyhow!("schemathesis found what it should not, with {config}"));
@@ -126,4 +136,19 @@ pub fn api(examples: usize) -> Result<()> {
     server.kill()?;
     server.wait()?;
     found
+}
+
+/// An upload in parts that has begun, by its name.
+fn begun(address: &str, token: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    let request = format!(
+        "POST /api/v1/projects/acme/fib/uploads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Tus-Resumable: 1.0.0\r\nUpload-Length: 1000\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
+    let id = location.and_then(|location| location.rsplit('/').next());
+    id.map(str::to_string).with_context(|| format!("no upload has begun: {answer}"))
 }
