@@ -159,6 +159,14 @@ await page.getByRole("button", { name: "Save" }).click();
 await page.getByText("What goes the next time").waitFor();
 done("what is not to be kept is shown before it is saved");
 
+// An administrator asks for something to be done now.
+await page.goto(`${site}/admin/server`);
+await page.getByRole("button", { name: "Do it now: Retention" }).click();
+await page.getByText("Nothing had to go.").waitFor();
+await page.getByRole("link", { name: "Accounts and projects" }).click();
+await page.getByText("asked for retention to be done now").waitFor();
+done("what a server does from time to time is asked for");
+
 // What is left of the pages.
 const settings = ["general", "policy", "benchmarks", "tokens", "publishers", "members", "retention", "log"].map((name) => [`team-settings-${name}`, `${project}/settings/${name}`]);
 await page.goto(`${site}${project}/settings/policy`);
@@ -169,7 +177,7 @@ await page.goto(`${site}${project}/settings/tokens`);
 await page.getByLabel("What it is for").fill("CI");
 await page.getByRole("button", { name: "Make the token" }).click();
 await see(
-  { "team-projects": "/", "team-overview": project, "team-admin": "/admin", "team-account": "/account", ...Object.fromEntries(settings) },
+  { "team-projects": "/", "team-overview": project, "team-admin": "/admin", "team-admin-server": "/admin/server", "team-account": "/account", ...Object.fromEntries(settings) },
   await context.storageState(),
 );
 assert.deepEqual(errors, []);

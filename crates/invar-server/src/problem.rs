@@ -25,6 +25,16 @@ pub enum Problem {
     /// The system failed in a way that has no name.
     #[error("Something is wrong on this side. What the system said is in the server's log.")]
     Inside(String),
+    /// A forge that is to say who somebody is does not.
+    #[error(
+        "{name} does not answer as it should, so nobody was signed in. What it said is in the server's log."
+    )]
+    Forge {
+        /// As people call it.
+        name: &'static str,
+        /// What is wrong, for the log.
+        why: String,
+    },
     /// Two runs that cannot be compared.
     #[error(transparent)]
     Unlike(#[from] CompareError),
@@ -59,9 +69,9 @@ impl Problem {
             Problem::TooOften => StatusCode::TOO_MANY_REQUESTS,
             Problem::Unlike(_) => StatusCode::CONFLICT,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Store(DatabaseError::Unreachable { .. }) | Problem::NotReady(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Problem::Store(DatabaseError::Unreachable { .. })
+            | Problem::NotReady(_)
+            | Problem::Forge { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Store(_)
             | Problem::Run(_)
             | Problem::Profile(_)
@@ -80,6 +90,7 @@ impl Problem {
             Problem::TooOften => "Too often",
             Problem::Unlike(_) => "These runs cannot be compared",
             Problem::Method => "Not that way",
+            Problem::Forge { .. } => "Nobody was signed in",
             Problem::Store(_)
             | Problem::NotReady(_)
             | Problem::Run(_)
@@ -98,6 +109,7 @@ impl Problem {
             Problem::NotReady(error) => error,
             Problem::Page(error) => error,
             Problem::Inside(text) => return Some(text.clone()),
+            Problem::Forge { why, .. } => return Some(why.clone()),
             Problem::NotFound(_)
             | Problem::Unusable(_)
             | Problem::Token

@@ -119,7 +119,18 @@ async fn wrong_method(State(app): State<App>, asked: Asked) -> Response {
 
 pub(crate) async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // A page whose forms lead elsewhere has said so.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Lets the forms of a page lead to these servers, too: browsers ask the policy where a form leads in the end.
+pub(crate) fn with_forms_to(mut response: Response, servers: &[&str]) -> Response {
+    let own = "form-action 'self'";
+    let policy = CONTENT_SECURITY_POLICY.replace(own, &format!("{own} {}", servers.join(" ")));
+    if let (false, Ok(policy)) = (servers.is_empty(), HeaderValue::from_str(&policy)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
 }

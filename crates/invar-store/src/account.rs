@@ -94,7 +94,7 @@ fn is_a_name(name: &str) -> bool {
 /// What [`account`] reads.
 const COLUMNS: &str = "account.number, account.name, account.admin, account.created_us";
 
-fn account(row: &Row) -> sqlx::Result<Account> {
+pub(crate) fn account(row: &Row) -> sqlx::Result<Account> {
     Ok(Account {
         number: row.number(0)?,
         name: row.text(1)?,
@@ -103,7 +103,7 @@ fn account(row: &Row) -> sqlx::Result<Account> {
     })
 }
 
-fn select(rest: &str) -> Statement {
+pub(crate) fn select(rest: &str) -> Statement {
     Statement::new(format!("SELECT {COLUMNS} FROM account {rest}"))
 }
 
@@ -181,7 +181,7 @@ impl Store {
         if !another_admin(&mut transaction, of).await? {
             return Ok(false);
         }
-        for table in ["session", "link", "member"] {
+        for table in ["session", "link", "member", "identity", "handshake"] {
             let statement = Statement::new(format!("DELETE FROM {table} WHERE account = "));
             transaction.execute(&statement.bind(of.number)).await?;
         }
@@ -280,7 +280,7 @@ pub(crate) fn session_sql(digest: &str, now: Timestamp) -> Statement {
         .bind(now.0)
 }
 
-async fn insert(
+pub(crate) async fn insert(
     transaction: &mut Transaction,
     new: NewAccount<'_>,
     by: By<'_>,

@@ -1,8 +1,11 @@
-//! A copy of a store to keep elsewhere: a directory that is a store itself, and can be opened as it is.
+//! A copy of a store to keep elsewhere: a directory that is a store itself, and can be opened as it is, or copied back into
+//! an empty store of any kind.
 //!
 //! Rows first, then blobs: blobs are there before the rows that name them, and are never changed, so the copy has every
-//! blob that its rows name. What another copy has left there is not copied again.
+//! blob that its rows name. What another copy has left there is not copied again. On the way back it is the other way
+//! round, and every blob is looked at.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,14 +13,15 @@ use futures_util::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use crate::blobs::{Blobs, Shelf};
-use crate::database::DatabaseError;
+use crate::collect::{Table, all_named_sql};
+use crate::database::{Database, DatabaseError};
+use crate::rows;
+use crate::statement::Statement;
 use crate::store::{FILE, OpenError, Store, prepare};
 
 /// What a backup copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackedUp {
-    /// Were the rows copied? Those of PostgreSQL are `pg_dump`'s.
-    pub rows: bool,
     /// How many blobs were copied.
     pub blobs: u64,
     /// How many were there.
@@ -66,16 +70,148 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&new)(error)),
             _ => {}
         }
-        done.rows = self.database.copy_into(&new).await?;
+        self.database.copy_into(&new).await?;
         let to = Shelf::folder(directory).map_err(failed(directory))?;
         for blobs in [&self.blobs, &self.profiles] {
             copy(blobs, &to, &mut done).await?;
         }
-        if done.rows {
-            // Last, so that the rows that are there always have their blobs.
-            std::fs::rename(&new, directory.join(FILE)).map_err(failed(&new))?;
-        }
+        // Last, so that the rows that are there always have their blobs.
+        std::fs::rename(&new, directory.join(FILE)).map_err(failed(&new))?;
         Ok(done)
+    }
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// How many rows.
+    pub rows: u64,
+    /// How many blobs.
+    pub blobs: u64,
+    /// How many were there.
+    pub already_there: u64,
+    /// Which are not what their names say, and so were left where they are.
+    pub damaged: Vec<String>,
+    /// How many blobs rows name that are not there, the damaged ones among them.
+    pub missing: u64,
+}
+
+/// Why a store did not come back. It has no rows then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// There is something in it already.
+    #[error("the store is not empty: it has {what}")]
+    NotEmpty {
+        /// What is in it.
+        what: String,
+    },
+    /// No backup.
+    #[error("there is no backup in {}", .path.display())]
+    NoBackup {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The backup cannot be read.
+    #[error("cannot read {}", .path.display())]
+    File {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A blob.
+    #[error("cannot copy {place}")]
+    Blob {
+        /// Which.
+        place: String,
+        /// What the system or the object store said.
+        source: object_store::Error,
+    },
+    /// A database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Store {
+    /// Brings a backup back into this store, which has to be empty: blobs first, and each is looked at, then all rows.
+    ///
+    /// The backup stays as it is; its rows are brought up to date on the way, if an older Invar has made it.
+    pub async fn restore(&self, directory: &Path) -> Result<Restored, RestoreError> {
+        let file = directory.join(FILE);
+        if !file.is_file() {
+            return Err(RestoreError::NoBackup { path: directory.to_path_buf() });
+        }
+        self.is_empty().await?;
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| RestoreError::File { path, source }
+        };
+        // Opening it would change it.
+        let beside = tempfile::tempdir().map_err(failed(&std::env::temp_dir()))?;
+        let rows = beside.path().join(FILE);
+        std::fs::copy(&file, &rows).map_err(failed(&file))?;
+        let from = Database::open(&rows).await?;
+        let shelf = Shelf::folder(directory).map_err(failed(directory))?;
+        let mut done = Restored::default();
+        let mut missing = 0;
+        for (kind, blobs) in [(Table::Run, &self.blobs), (Table::Profile, &self.profiles)] {
+            let there = bring_back(&blobs.on(&shelf), blobs, &mut done).await?;
+            let named = from.all(&all_named_sql(kind), |row| row.text(0)).await?;
+            missing += named.into_iter().filter(|digest| !there.contains(digest)).count() as u64;
+        }
+        done.missing = missing;
+        // Once more: a server may have been started meanwhile.
+        self.is_empty().await?;
+        done.rows = rows::copy(&from, &self.database).await?;
+        from.close().await;
+        Ok(done)
+    }
+
+    /// Is there nothing in the store that anybody would miss?
+    async fn is_empty(&self) -> Result<(), RestoreError> {
+        for (table, what) in
+            [("project", "projects"), ("run", "runs"), ("account", "accounts"), ("token", "tokens")]
+        {
+            // The project without a name is in every store.
+            let but = if table == "project" { " WHERE name <> ''" } else { "" };
+            let count = Statement::new(format!("SELECT count(*) FROM {table}{but}"));
+            match self.database.one(&count, |row| row.number(0)).await?.unwrap_or_default() {
+                0 => {}
+                1 => return Err(RestoreError::NotEmpty { what: format!("one of its {what}") }),
+                many => return Err(RestoreError::NotEmpty { what: format!("{many} {what}") }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies blobs that are what their names say, and says which are there now.
+async fn bring_back(from: &Blobs, to: &Blobs, done: &mut Restored) -> Result<BTreeSet<String>, RestoreError> {
+    let mut there = BTreeSet::new();
+    let folder = from.folder();
+    let mut list = from.objects().list(Some(&folder));
+    loop {
+        let failed = |place: String| move |source| RestoreError::Blob { place, source };
+        let Some(object) = list.try_next().await.map_err(failed(from.place(&folder)))? else {
+            return Ok(there);
+        };
+        let Some(digest) = from.digest_in(&object.location) else { continue };
+        let place = from.place(&object.location);
+        let content = from.objects().get(&object.location).await.map_err(failed(place.clone()))?;
+        let content = content.bytes().await.map_err(failed(place.clone()))?;
+        if !zstd::decode_all(&content[..]).is_ok_and(|plain| crate::blobs::digest(&plain) == digest) {
+            done.damaged.push(place);
+            continue;
+        }
+        let if_absent = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let name = to.name(&digest);
+        match to.objects().put_opts(&name, content.into(), if_absent).await {
+            Ok(_) => done.blobs += 1,
+            Err(object_store::Error::AlreadyExists { .. }) => done.already_there += 1,
+            Err(error) => return Err(failed(to.place(&name))(error)),
+        }
+        there.insert(digest);
     }
 }
 
@@ -126,10 +262,10 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         store.put(&run(1)).await.unwrap();
         let done = store.backup(elsewhere.path()).await.unwrap();
-        assert_eq!(done, BackedUp { rows: true, blobs: 1, already_there: 0 });
+        assert_eq!(done, BackedUp { blobs: 1, already_there: 0 });
         store.put(&run(2)).await.unwrap();
         let done = store.backup(elsewhere.path()).await.unwrap();
-        assert_eq!(done, BackedUp { rows: true, blobs: 1, already_there: 1 });
+        assert_eq!(done, BackedUp { blobs: 1, already_there: 1 });
         let copy = Store::open(elsewhere.path()).await.unwrap();
         assert_eq!(copy.get(&run(1).id).await.unwrap(), run(1));
         assert_eq!(copy.get(&run(2).id).await.unwrap(), run(2));

@@ -239,6 +239,11 @@ impl Blobs {
         (is_one && self.name(digest) == *name).then(|| digest.to_string())
     }
 
+    /// The folder of this kind.
+    pub(crate) const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// Blobs of this kind, elsewhere.
     pub(crate) fn on(&self, shelf: &Shelf) -> Blobs {
         Blobs { shelf: shelf.clone(), ..*self }

@@ -85,6 +85,15 @@ pub(crate) fn named_sql(table: Table, digests: &[&str]) -> Statement {
     statement.push(of_shard).bind_list(digests.iter().copied())
 }
 
+/// All that rows name.
+pub(crate) fn all_named_sql(table: Table) -> Statement {
+    Statement::new(match table {
+        Table::Run => "SELECT blob FROM run UNION SELECT blob FROM shard",
+        Table::Profile => "SELECT blob FROM profile UNION SELECT blob FROM shard_profile",
+        Table::Part => "SELECT blob FROM upload_part",
+    })
+}
+
 impl Store {
     /// Removes blobs of all projects that have been there for at least so long and that no row names.
     ///
@@ -97,15 +106,39 @@ impl Store {
         for (blobs, table) in kinds {
             let folder = blobs.folder();
             let refused = |source| CollectError::Blobs { place: blobs.place(&folder), source };
-            let list = blobs.objects().list(Some(&folder));
-            let old = list.try_filter(|object| std::future::ready(is_old(object, before)));
-            let mut some = old.try_chunks(AT_ONCE);
+            let gone = collected;
+            let mut found = Collected::default();
+            let mut some = blobs.objects().list(Some(&folder)).try_chunks(AT_ONCE);
             while let Some(objects) = some.next().await {
-                let objects = objects.map_err(|error| refused(error.1))?;
+                let mut objects = objects.map_err(|error| refused(error.1))?;
+                for object in objects.iter().filter(|object| blobs.digest_in(&object.location).is_some()) {
+                    found.removed += 1;
+                    found.bytes += object.size;
+                }
+                objects.retain(|object| is_old(object, before));
                 self.remove_unnamed(blobs, table, &objects, before, &mut collected).await?;
             }
+            let left = Collected {
+                removed: found.removed.saturating_sub(collected.removed - gone.removed),
+                bytes: found.bytes.saturating_sub(collected.bytes - gone.bytes),
+            };
+            self.counted(blobs.kind(), left).await?;
         }
         Ok(collected)
+    }
+
+    /// Remembers what is left of a kind: to count them again means to list them all.
+    async fn counted(&self, kind: &str, left: Collected) -> Result<(), DatabaseError> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let statement =
+            Statement::new("INSERT INTO shelf (kind, blobs, bytes, counted_us) VALUES (").bind(kind);
+        let statement = statement.push(", ").bind(number(left.removed)).push(", ").bind(number(left.bytes));
+        let statement = statement.push(", ").bind(i64::try_from(now.as_micros()).unwrap_or(i64::MAX)).push(
+            ") ON CONFLICT (kind) DO UPDATE SET blobs = excluded.blobs, bytes = excluded.bytes,
+                 counted_us = excluded.counted_us",
+        );
+        self.database.execute(&statement).await
     }
 
     async fn remove_unnamed(

@@ -13,6 +13,7 @@ pub(crate) mod sqlite_schema;
 
 use std::path::Path;
 
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -21,6 +22,8 @@ use sqlx::{AssertSqlSafe, Row as _};
 pub use error::DatabaseError;
 
 use crate::ready::Connections;
+#[cfg(feature = "postgres")]
+use crate::rows;
 use crate::statement::{Statement, Value};
 
 /// A database, connected to. Its copies share their connections.
@@ -37,6 +40,16 @@ pub(crate) enum Row {
     Sqlite(SqliteRow),
     #[cfg(feature = "postgres")]
     Postgres(PgRow),
+}
+
+/// What a database is.
+pub(crate) struct About {
+    /// Which engine.
+    pub(crate) engine: &'static str,
+    /// Where, without secrets.
+    pub(crate) place: String,
+    /// Asks for a row: its version, how far the schema is, how many bytes it has.
+    pub(crate) sql: &'static str,
 }
 
 /// Statements that happen together or not at all. One that is dropped did not happen.
@@ -143,16 +156,58 @@ impl Database {
         transaction.commit().await
     }
 
-    /// Copies all rows into a new file, as they are at one moment; not those of PostgreSQL, whose own programs do that.
-    pub(crate) async fn copy_into(&self, path: &Path) -> Result<bool, DatabaseError> {
+    /// Copies all rows into a new file, as they are at one moment.
+    pub(crate) async fn copy_into(&self, path: &Path) -> Result<(), DatabaseError> {
         match self {
             Database::Sqlite(sqlite) => {
                 let copy = sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy().into_owned());
                 let copied = copy.execute(&sqlite.writer).await;
-                copied.map(|_| true).map_err(|error| self.error(&error))
+                copied.map(drop).map_err(|error| self.error(&error))
             }
             #[cfg(feature = "postgres")]
-            Database::Postgres(_) => Ok(false),
+            Database::Postgres(_) => {
+                let new = sqlite::open(path).await?;
+                let copy = Database::Sqlite(new.clone());
+                rows::copy(self, &copy).await?;
+                // One file, with nothing beside it that belongs to it; who reads it would keep it from that.
+                new.readers.close().await;
+                let whole = sqlx::query("PRAGMA journal_mode = DELETE").execute(&new.writer).await;
+                whole.map_err(|error| copy.error(&error))?;
+                copy.close().await;
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) const fn is_sqlite(&self) -> bool {
+        matches!(self, Database::Sqlite(_))
+    }
+
+    /// Starts to read everything as it is now.
+    pub(crate) async fn begin_at_one_moment(&self) -> Result<Transaction, DatabaseError> {
+        let mut transaction = self.begin(Intent::Write).await?;
+        if !self.is_sqlite() {
+            transaction.execute(&Statement::new("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// What it is, and how to ask it for more.
+    pub(crate) fn about(&self) -> About {
+        match self {
+            Database::Sqlite(sqlite) => About {
+                engine: "SQLite",
+                place: sqlite.place.clone(),
+                sql: "SELECT sqlite_version(), user_version, page_count * page_size
+                      FROM pragma_user_version(), pragma_page_count(), pragma_page_size()",
+            },
+            #[cfg(feature = "postgres")]
+            Database::Postgres(postgres) => About {
+                engine: "PostgreSQL",
+                place: postgres.place.clone(),
+                sql: "SELECT current_setting('server_version'), version, pg_database_size(current_database())
+                      FROM invar_schema",
+            },
         }
     }
 
@@ -225,6 +280,63 @@ impl Transaction {
         read: impl Fn(&Row) -> sqlx::Result<T>,
     ) -> Result<Option<T>, DatabaseError> {
         Ok(self.all(statement, read).await?.pop())
+    }
+
+    /// Every row, one after another, each as `read` makes it.
+    pub(crate) fn each<'a, T: 'a>(
+        &'a mut self,
+        statement: &'a Statement,
+        read: impl Fn(&Row) -> sqlx::Result<T> + Send + 'a,
+    ) -> BoxStream<'a, Result<T, DatabaseError>> {
+        match self {
+            Transaction::Sqlite(transaction, place) => {
+                let rows = query!(statement, statement.positional()).fetch(&mut **transaction);
+                let rows = rows.map(move |row| row.and_then(|row| read(&Row::Sqlite(row))));
+                rows.map_err(|error| error::of_sqlite(place, &error)).boxed()
+            }
+            #[cfg(feature = "postgres")]
+            Transaction::Postgres(transaction, place) => {
+                let rows = query!(statement, statement.sql.clone()).fetch(&mut **transaction);
+                let rows = rows.map(move |row| row.and_then(|row| read(&Row::Postgres(row))));
+                rows.map_err(|error| error::of_postgres(place, &error)).boxed()
+            }
+        }
+    }
+
+    /// The largest number that was ever given to a row of a table.
+    pub(crate) async fn last_number(&mut self, table: &str) -> Result<i64, DatabaseError> {
+        let given = match self {
+            Transaction::Sqlite(..) => format!("SELECT seq FROM sqlite_sequence WHERE name = '{table}'"),
+            #[cfg(feature = "postgres")]
+            Transaction::Postgres(..) => {
+                format!(
+                    "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('{table}', 'number')), 0)"
+                )
+            }
+        };
+        let given = self.one(&Statement::new(given), |row| row.number(0)).await?;
+        let there = Statement::new(format!("SELECT coalesce(max(number), 0) FROM {table}"));
+        let there = self.one(&there, |row| row.number(0)).await?;
+        Ok(given.unwrap_or_default().max(there.unwrap_or_default()))
+    }
+
+    /// Gives rows of a table numbers behind this one from now on.
+    pub(crate) async fn set_last_number(&mut self, table: &str, last: i64) -> Result<(), DatabaseError> {
+        match self {
+            Transaction::Sqlite(..) => {
+                // Only tables that never give a number twice are in it.
+                let statement = Statement::new("UPDATE sqlite_sequence SET seq = ").bind(last);
+                self.execute(&statement.push(" WHERE name = ").bind(table)).await
+            }
+            #[cfg(feature = "postgres")]
+            Transaction::Postgres(..) if last > 0 => {
+                let statement =
+                    Statement::new(format!("SELECT setval(pg_get_serial_sequence('{table}', 'number'), "));
+                self.all(&statement.bind(last).push(")"), |row| row.number(0)).await.map(drop)
+            }
+            #[cfg(feature = "postgres")]
+            Transaction::Postgres(..) => Ok(()),
+        }
     }
 
     /// Writes.

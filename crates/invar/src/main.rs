@@ -6,6 +6,7 @@
 mod args;
 mod baseline;
 mod cmd;
+mod configuration;
 mod exit;
 mod identity;
 mod imported;
@@ -23,12 +24,16 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Arguments, Command};
+use args::Command;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match configuration::arguments() {
+        Ok(arguments) => arguments,
+        Err(failure) => {
+            terminal::say(&failure.text(terminal::stderr(args::Color::Auto)));
+            return failure.code.into();
+        }
+    };
     let color = arguments.common.color;
     // Reading a large run takes a moment, and other pages should not wait for it; everything else does one thing at a time.
     let mut runtime = match arguments.command {

@@ -58,7 +58,16 @@ impl Place {
 
     /// The store that was asked for: the one that is not in a directory, else the one here.
     pub async fn store_apart(&self, apart: &Apart) -> Result<Store, Failure> {
-        let Some(database) = &apart.database else { return self.store().await };
+        let Some(database) = &apart.database else {
+            if apart.blobs.is_some() {
+                return Err(Failure::new(
+                    Code::Usage,
+                    "where blobs are is said, and not where the database is",
+                )
+                .help("say that, too: --database URL, or INVAR_DATABASE"));
+            }
+            return self.store().await;
+        };
         let location = Location { database: database.clone(), blobs: apart.blobs.clone() };
         Store::connect(&location).await.map_err(|error| match &error {
             OpenError::Location { .. } => Failure::of(Code::Usage, &error),
@@ -82,6 +91,27 @@ impl Place {
                 ))
             }
         }
+    }
+
+    /// The store that a server is given, for a command that does something to it: `what` is what is not said where nobody says
+    /// which, and `command` how it would be.
+    pub async fn store_that_a_server_has(
+        &mut self,
+        data: Option<PathBuf>,
+        apart: &Apart,
+        what: &str,
+        command: &str,
+    ) -> Result<Store, Failure> {
+        match data {
+            Some(data) => self.store = data,
+            None if apart.database.is_some() => {}
+            None => {
+                return Err(Failure::new(Code::Usage, what.to_string()).help(format!(
+                    "the store that the server is given: {command} --data /var/lib/invar, or --database URL"
+                )));
+            }
+        }
+        self.store_of_a_server(apart).await
     }
 
     /// The store, if runs were ever kept here.

@@ -8,10 +8,13 @@ mod acknowledge;
 mod admin;
 mod api;
 pub mod collector;
+pub mod forges;
 mod ignore;
+mod instance;
 mod looks;
 mod manage;
 pub(crate) mod memory;
+mod outside;
 mod parts;
 pub mod password;
 mod people;
@@ -36,7 +39,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, head, patch, post, put};
 use invar_store::Store;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::asked::Asked;
 use crate::pages::health;
@@ -44,6 +47,7 @@ use crate::problem::Problem;
 use crate::router::with_assets;
 use crate::router::with_headers;
 use collector::Removed;
+use forges::Forges;
 use memory::Memory;
 use problem::ApiProblem;
 use publish::issuers::Issuers;
@@ -51,6 +55,7 @@ use site::Apps;
 use upload::Limits;
 use visit::{looking, sending};
 
+pub use instance::BACKUP;
 pub use people::first_link;
 pub use session::Cookies;
 
@@ -76,9 +81,14 @@ struct Inner {
     limits: Limits,
     cookies: Cookies,
     issuers: Issuers,
+    forges: Forges,
     apps: Apps,
     memory: Memory,
     removed: Removed,
+    /// What this process is called where it says who did something.
+    who: String,
+    /// Somebody wants a duty to be done now.
+    hastened: Notify,
     /// How many uploads are unpacked and read at the same time: each keeps a processor busy.
     readers: Arc<Semaphore>,
     log: fn(&str),
@@ -94,9 +104,12 @@ impl Team {
             limits,
             cookies: Cookies::Secure,
             issuers: Issuers::default(),
+            forges: Forges::default(),
             apps: Apps::default(),
             memory,
             removed: Removed::default(),
+            who: "a server".to_string(),
+            hastened: Notify::new(),
             readers: Arc::new(Semaphore::new(readers)),
             log,
         }))
@@ -120,8 +133,30 @@ impl Team {
         self
     }
 
+    /// The same, to which people may sign in by these forges.
+    #[must_use]
+    pub fn known_by(mut self, forges: Forges) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.forges = forges;
+        }
+        self
+    }
+
+    /// The same, which is called so where it says who did something.
+    #[must_use]
+    pub fn called(mut self, who: String) -> Team {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.who = who;
+        }
+        self
+    }
+
     fn issuers(&self) -> &Issuers {
         &self.0.issuers
+    }
+
+    fn forges(&self) -> &Forges {
+        &self.0.forges
     }
 
     fn cookies(&self) -> Cookies {
@@ -146,6 +181,14 @@ impl Team {
 
     pub(crate) fn removed(&self) -> &Removed {
         &self.0.removed
+    }
+
+    pub(crate) fn who(&self) -> &str {
+        &self.0.who
+    }
+
+    pub(crate) fn hastened(&self) -> &Notify {
+        &self.0.hastened
     }
 
     pub(crate) fn log(&self, line: &str) {
@@ -222,12 +265,18 @@ fn site_routes() -> Vec<(&'static str, &'static str, MethodRouter<Team>)> {
         ("GET", "/", looking(site::projects)),
         ("GET", "/sign-in", looking(people::sign_in)),
         ("POST", "/sign-in", sending(people::signs_in)),
+        ("POST", "/sign-in/{forge}", sending(forges::begins)),
+        ("GET", "/sign-in/{forge}/callback", looking(forges::comes_back)),
         ("POST", "/sign-out", sending(people::signs_out)),
         ("GET", "/setup", looking(people::setup)),
         ("POST", "/setup", sending(people::sets_up)),
         ("GET", "/account", looking(people::account)),
         ("POST", "/account", sending(people::changes_password)),
+        ("POST", "/account/forges", sending(forges::changes)),
         ("GET", "/admin", looking(admin::admin)),
+        ("GET", "/admin/server", looking(instance::server)),
+        ("GET", "/admin/server.json", looking(instance::server)),
+        ("POST", "/admin/server", sending(instance::hastens)),
         ("POST", "/admin", sending(admin::acts)),
         ("GET", "/{owner}/{name}/settings", looking(settings::settings)),
         ("GET", "/{owner}/{name}/settings/{section}", looking(settings::settings)),

@@ -6,7 +6,9 @@ use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use invar_core::run::Timestamp;
-use invar_store::{Account, By, CreateAccountError, DatabaseError, Link, NewAccount, NewSecret, Role, Store};
+use invar_store::{
+    Account, By, CreateAccountError, DatabaseError, Identity, Link, NewAccount, NewSecret, Role, Store,
+};
 
 use super::Team;
 use super::access::now;
@@ -17,6 +19,7 @@ use crate::answer::{Answer, elsewhere, page};
 use crate::pages::frame::Frame;
 use crate::pages::theme::is_here;
 use crate::problem::Problem;
+use crate::router::with_forms_to;
 
 /// How long a session is worth something, in seconds.
 const SESSION_S: i64 = 14 * 24 * 3600;
@@ -30,6 +33,8 @@ struct SignInPage {
     name: String,
     back: String,
     said: String,
+    /// Forges that say who somebody is: how they are called in addresses, and by people.
+    forges: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Template)]
@@ -53,6 +58,9 @@ struct AccountPage {
     roles: Vec<(String, Role)>,
     said: String,
     fewest: usize,
+    /// How the account is known at forges.
+    identities: Vec<Identity>,
+    forges: Vec<(&'static str, &'static str)>,
 }
 
 /// A secret that is worth something for so many seconds.
@@ -62,7 +70,7 @@ fn lasting(digest: &str, seconds: i64) -> NewSecret<'_> {
 }
 
 /// With another status than that it is well.
-fn unwell(answer: Answer) -> Answer {
+pub(super) fn unwell(answer: Answer) -> Answer {
     answer.map(|mut response| {
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
         response
@@ -88,7 +96,7 @@ pub async fn password_link(team: &Team, of: &Account, by: By<'_>) -> Result<Stri
 }
 
 /// Lets somebody in: with another secret than they had before.
-async fn let_in(team: &Team, visit: &Visit, account: &Account, back: &str) -> Answer {
+pub(super) async fn let_in(team: &Team, visit: &Visit, account: &Account, back: &str) -> Answer {
     team.store().end_session(&visit.secret.digest()).await?;
     let secret = Secret::draw().ok_or_else(no_randomness)?;
     team.store().create_session(account, lasting(&secret.digest(), SESSION_S)).await?;
@@ -103,8 +111,9 @@ fn sign_in_with(team: &Team, visit: &Visit, name: &str, back: &str, said: &str) 
         name: name.to_string(),
         back: back.to_string(),
         said: said.to_string(),
+        forges: team.forges().names(),
     })?;
-    Ok(visit.with_form(team, unkept(shown)))
+    Ok(visit.with_form(team, with_forms_to(unkept(shown), &team.forges().servers())))
 }
 
 /// A page that shows a secret, or a form for one: kept by nobody.
@@ -236,16 +245,19 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
     format!("{first}{}.", characters.as_str())
 }
 
-async fn account_with(team: &Team, visit: &Visit, said: &str) -> Answer {
+pub(super) async fn account_with(team: &Team, visit: &Visit, said: &str) -> Answer {
     let account = visit.person()?;
-    page(&AccountPage {
+    let shown = page(&AccountPage {
         frame: Frame::of_server(&visit.asked, "Account", "/account"),
         name: account.name.clone(),
         admin: account.admin,
         roles: team.store().roles_of(account).await?.into_iter().collect(),
         said: said.to_string(),
         fewest: FEWEST,
-    })
+        identities: team.store().identities(account).await?,
+        forges: team.forges().names(),
+    })?;
+    Ok(with_forms_to(shown, &team.forges().servers()))
 }
 
 /// One's own account.

@@ -107,6 +107,12 @@ impl Secret {
         Sha256::digest(shown.as_bytes()) == Sha256::digest(self.csrf().as_bytes())
     }
 
+    /// What proves to a forge that whoever comes back with this state is the browser that went there (PKCE's verifier): it
+    /// follows from what the browser alone has, and so is kept nowhere.
+    pub fn verifier(&self, state: &Secret) -> String {
+        self.followed_by(&format!("forge {}", state.0))
+    }
+
     fn followed_by(&self, purpose: &str) -> String {
         hex(&Sha256::digest(format!("{purpose} {}", self.0).as_bytes()))
     }

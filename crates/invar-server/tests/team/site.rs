@@ -18,12 +18,18 @@ fn rows_of_server() -> Vec<Row> {
         ("GET", "/", [200; 8]),
         ("GET", "/sign-in", [200, 200, 200, 303, 303, 303, 303, 303]),
         ("POST", "/sign-in", [422, 403, 403, 422, 422, 422, 422, 422]),
+        ("POST", "/sign-in/{forge}", [404, 403, 403, 404, 404, 404, 404, 404]),
+        ("GET", "/sign-in/{forge}/callback", [404; 8]),
         ("POST", "/sign-out", [303, 403, 403, 303, 303, 303, 303, 303]),
         ("GET", "/setup", [404; 8]),
         ("POST", "/setup", [404, 403, 403, 404, 404, 404, 404, 404]),
         ("GET", "/account", [303, 303, 303, 200, 200, 200, 200, 200]),
         ("POST", "/account", [403, 403, 403, 422, 422, 422, 422, 422]),
+        ("POST", "/account/forges", [403, 403, 403, 400, 400, 400, 400, 400]),
         ("GET", "/admin", [404, 404, 404, 404, 404, 404, 404, 200]),
+        ("GET", "/admin/server", [404, 404, 404, 404, 404, 404, 404, 200]),
+        ("GET", "/admin/server.json", [404, 404, 404, 404, 404, 404, 404, 200]),
+        ("POST", "/admin/server", [404, 403, 403, 404, 404, 404, 404, 400]),
         ("POST", "/admin", [404, 403, 403, 404, 404, 404, 404, 303]),
     ]
 }
@@ -97,7 +103,7 @@ async fn check(project: &str, rows: Vec<Row>, below: bool) {
     for (method, address, expected) in rows {
         let pages: Vec<String> = match address {
             "/{*rest}" => page_addresses().iter().map(|path| real(path)).collect(),
-            _ => vec![address.replace("{section}", "general")],
+            _ => vec![address.replace("{section}", "general").replace("{forge}", "github")],
         };
         for page in pages {
             let uri = if below { format!("/{project}{}", page.trim_end_matches('/')) } else { page };

@@ -3,7 +3,7 @@
 //! What is here is never changed: a step is added. Times are microseconds UTC; text is compared byte by byte.
 
 /// The history of the schema. Each ends by saying how far it is; what is here is never changed.
-pub(crate) const MIGRATIONS: [&str; 13] = [
+pub(crate) const MIGRATIONS: [&str; 15] = [
     r"
     CREATE TABLE run (
         id TEXT PRIMARY KEY,
@@ -377,6 +377,43 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     ) STRICT;
     CREATE INDEX ignoring_project ON ignoring (project, benchmark);
     PRAGMA user_version = 13;
+",
+    r"
+    ALTER TABLE duty ADD COLUMN who TEXT NOT NULL DEFAULT ''; -- who took it the last time
+    ALTER TABLE duty ADD COLUMN began_us INTEGER;             -- NULL: never, or by an older Invar
+    ALTER TABLE duty ADD COLUMN ended_us INTEGER;             -- NULL: not yet, or it was cut off
+    ALTER TABLE duty ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE duty ADD COLUMN said TEXT NOT NULL DEFAULT ''; -- how it ended
+    CREATE TABLE shelf (             -- what the last collector left
+        kind TEXT PRIMARY KEY,       -- the folder
+        blobs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        counted_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 14;
+",
+    r"
+    CREATE TABLE identity (          -- of an account, at a forge
+        forge TEXT NOT NULL,         -- its address
+        subject TEXT NOT NULL,       -- the number by which it knows the person
+        account INTEGER NOT NULL REFERENCES account (number),
+        name TEXT NOT NULL,          -- what it called the person the last time
+        organisation TEXT NOT NULL,  -- whose members may sign in so; empty: whoever it is
+        created_us INTEGER NOT NULL,
+        used_us INTEGER NOT NULL,
+        PRIMARY KEY (forge, subject)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX identity_account ON identity (account);
+    CREATE TABLE handshake (         -- with a forge, under way
+        state TEXT PRIMARY KEY,      -- SHA-256 of what comes back
+        browser TEXT NOT NULL,       -- SHA-256 of what the browser shows
+        forge TEXT NOT NULL,
+        account INTEGER REFERENCES account (number), -- what is to be linked; NULL: somebody signs in
+        back TEXT NOT NULL,          -- where they go then
+        expires_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX handshake_account ON handshake (account);
+    PRAGMA user_version = 15;
 ",
 ];
 

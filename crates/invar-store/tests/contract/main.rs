@@ -1,9 +1,11 @@
 //! What every store promises, whatever keeps it. A backend is added by one more `contract!` line.
 
 mod attempts;
+mod backups;
 #[path = "../engines/bucket.rs"]
 mod bucket;
 mod duties;
+mod identities;
 mod namings;
 mod people;
 #[path = "../engines/postgres.rs"]
@@ -25,7 +27,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use attempts::*;
+use backups::*;
 use duties::*;
+use identities::*;
 use invar_core::benchmark::Benchmark;
 use invar_core::compare::Reading;
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
@@ -101,6 +105,13 @@ macro_rules! contract {
                 every_profile_of_a_run_is_there,
                 of_servers_at_once_one_takes_a_duty,
                 a_duty_is_due_again_after_its_time_or_when_its_server_is_lost,
+                how_a_duty_ended_is_kept_and_it_can_be_asked_for_anew,
+                what_there_is_is_counted,
+                a_backup_of_any_store_comes_back_into_any_other_whole,
+                a_damaged_blob_of_a_backup_is_left_out_and_said,
+                a_handshake_ends_once_in_the_browser_that_began_it,
+                an_account_is_known_by_the_number_of_a_person_and_not_by_their_name,
+                an_account_for_a_person_is_called_as_they_are_where_that_is_free,
                 an_account_is_made_once_and_found_by_name,
                 a_session_is_worth_something_until_it_ends,
                 a_new_password_ends_sessions_and_links,

@@ -1,5 +1,6 @@
 //! `invar admin`: projects, tokens and accounts, by who has the server's data.
 
+use std::path::Path;
 use std::time::Duration;
 
 use invar_core::number::plural;
@@ -8,10 +9,14 @@ use invar_server::team::publish::{self, Forge};
 use invar_server::team::retention::{self, Preview};
 use invar_server::team::token::{Scope, Secret};
 use invar_server::team::upload::Limits;
-use invar_server::team::{Team, is_reserved, password};
-use invar_store::{By, NameError, NewAccount, NewPublisher, NewToken, Retention, Role, Store, Visibility};
+use invar_server::team::{BACKUP, Team, is_reserved, password};
+use invar_store::{
+    By, NameError, NewAccount, NewPublisher, NewToken, Outcome, RestoreError, Retention, Role, Store,
+    Visibility,
+};
 
 use super::login::read_secret;
+use super::serve::process;
 use crate::args::{Admin, AdminAct, Common};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
@@ -23,16 +28,9 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Does what was asked to the data of a server.
 pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
-    match arguments.data.or_else(|| common.store.clone()) {
-        Some(data) => place.store = data,
-        None if arguments.apart.database.is_some() => {}
-        None => {
-            return Err(Failure::new(Code::Usage, "whose projects is not said").help(
-                "the store that the server is given: invar admin --data /var/lib/invar ..., or --database URL",
-            ));
-        }
-    }
-    let store = place.store_of_a_server(&arguments.apart).await?;
+    let data = arguments.data.or_else(|| common.store.clone());
+    let whose = "whose projects is not said";
+    let store = place.store_that_a_server_has(data, &arguments.apart, whose, "invar admin").await?;
     match arguments.act {
         AdminAct::Projects => {
             let projects = store.projects().await.map_err(|error| place.database(&error))?;
@@ -106,14 +104,22 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
             ))?;
         }
         AdminAct::Backup { directory } => {
-            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error))?;
-            let rows = if done.rows { "all rows and " } else { "" };
-            let blobs = plural(done.blobs as usize, "blob");
-            print(format!("  Copied {rows}{blobs}; {} were there already.\n", done.already_there))?;
-            if !done.rows {
-                say("The rows are in PostgreSQL: save them by pg_dump, before the blobs.\n");
-            }
+            let began = now();
+            let done = store.backup(&directory).await.map_err(|error| Failure::of(Code::Storage, &error));
+            let said = match &done {
+                Ok(done) => {
+                    let blobs = plural(done.blobs as usize, "blob");
+                    format!("Copied all rows and {blobs}; {} were there already.", done.already_there)
+                }
+                Err(failure) => failure.sentence(),
+            };
+            let outcome = Outcome { failed: done.is_err(), said };
+            let noted = store.note_duty(BACKUP, &process("invar admin"), (began, now()), &outcome).await;
+            done?;
+            noted.map_err(|error| place.database(&error))?;
+            print(format!("  {}\n", outcome.said))?;
         }
+        AdminAct::Restore { directory } => restore(&directory, &store).await?,
         AdminAct::Token { project, scopes, name, days } => {
             let within = entered(&project, &store, &place).await?;
             let Some(scopes) = Scope::read(&scopes.join(" ")) else {
@@ -133,6 +139,31 @@ pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     }
     store.close().await;
     Ok(Code::Well)
+}
+
+/// Brings a backup back.
+async fn restore(directory: &Path, store: &Store) -> Result<(), Failure> {
+    let restored = store.restore(directory).await.map_err(|error| {
+        let failure = Failure::of(Code::Storage, &error);
+        match error {
+            RestoreError::NotEmpty { .. } => failure.help(
+                "nothing was changed; bring it back into a new directory, or a new database: --data, or --database and --blobs",
+            ),
+            RestoreError::NoBackup { .. } => failure.help("name the directory that invar admin backup was given"),
+            _ => failure,
+        }
+    })?;
+    let (rows, blobs) = (plural(restored.rows as usize, "row"), plural(restored.blobs as usize, "blob"));
+    print(format!("  Restored {rows} and {blobs}; {} were there already.\n", restored.already_there))?;
+    if restored.missing == 0 && restored.damaged.is_empty() {
+        return print("  Every blob that a row names is there, and is what its name says.\n");
+    }
+    let missing = plural(restored.missing as usize, "blob");
+    let mut failure = Failure::new(Code::Storage, format!("{missing} that rows name cannot be restored"));
+    for place in &restored.damaged {
+        failure = failure.since(format!("{} is damaged", one_line(place)));
+    }
+    Err(failure.help("everything else is there; their runs say that their results are lost"))
 }
 
 /// Says what would go today if a project kept things so long.

@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod serve;
 mod show;
+mod sign_in;
 mod verify;
 mod work;
 
@@ -38,7 +39,7 @@ pub async fn act(Arguments { command, common }: Arguments) -> Result<Code, Failu
         Command::Pull(arguments) => pull::pull(arguments, &common).await,
         Command::Admin(arguments) => admin::admin(arguments, &common).await,
         Command::Doctor(arguments) => doctor::doctor(arguments, &common),
-        Command::Serve(arguments) => serve::serve(arguments, &common).await,
+        Command::Serve(arguments) => serve::serve(*arguments, &common).await,
         Command::Work(arguments) => work::work(arguments, &common).await,
         Command::Completions(arguments) => completions::completions(arguments),
     }

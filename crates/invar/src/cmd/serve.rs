@@ -8,6 +8,7 @@ use invar_server::edge::host::Hosts;
 use invar_server::edge::watch::{self, Watched};
 use invar_server::edge::{Access, Edge, Settings};
 use invar_server::team::collector;
+use invar_server::team::forges::Forges;
 use invar_server::team::publish::Forge;
 use invar_server::team::publish::issuers::{Issuer, Issuers};
 use invar_server::team::upload::Limits;
@@ -16,6 +17,7 @@ use invar_store::Location;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::sign_in;
 use crate::args::{Common, Serve};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
@@ -74,9 +76,11 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         [] => vec![format!("http://{address}")],
         urls => urls.iter().map(|url| url.trim_end_matches('/').to_string()).collect(),
     };
+    let own = public.clone().unwrap_or_else(|| format!("http://{address}"));
+    let forges = if arguments.team { sign_in::forges(&arguments.sign_in, &own)? } else { Forges::default() };
     let team = arguments.team.then(|| {
-        let team = Team::new(store.clone(), Limits::default(), log);
-        team.with(cookies).trusting(Issuers::new(issuers, audiences))
+        let team = Team::new(store.clone(), Limits::default(), log).called(process("invar serve"));
+        team.with(cookies).trusting(Issuers::new(issuers, audiences)).known_by(forges)
     });
     let router = match &team {
         Some(team) => team::router(team.clone()),
@@ -103,8 +107,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     if arguments.team
         && let Some(link) = first_link(&store).await.map_err(|error| place.database(&error))?
     {
-        let server = public.unwrap_or_else(|| format!("http://{address}"));
-        say(&format!("Nobody can sign in yet. Make the first account, within a day: {server}{link}\n"));
+        say(&format!("Nobody can sign in yet. Make the first account, within a day: {own}{link}\n"));
     }
     say(&format!("Showing {shown}. Stop with Ctrl-C.\n"));
     let ended = edge.serve(listener, router, stop).await;
@@ -153,6 +156,15 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
         access: arguments.access_log.then_some(tell),
         ..Settings::new(Hosts::of_this_machine().and(names), log)
     })
+}
+
+/// What this process is called where it says who did something: `invar work on build-1, process 4242`.
+pub(super) fn process(command: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => format!("{command}, process {}", std::process::id()),
+        host => format!("{command} on {host}, process {}", std::process::id()),
+    }
 }
 
 /// What went wrong on this side.

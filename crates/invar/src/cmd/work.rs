@@ -6,7 +6,7 @@ use invar_server::team::Team;
 use invar_server::team::collector::{self, Pace};
 use invar_server::team::upload::Limits;
 
-use super::serve::{log, stop};
+use super::serve::{log, process, stop};
 use crate::args::{Common, Work};
 use crate::exit::{Code, Failure};
 use crate::place::Place;
@@ -15,19 +15,12 @@ use crate::terminal::say;
 /// Works until it is told to stop.
 pub async fn work(arguments: Work, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
-    match arguments.data.or_else(|| common.store.clone()) {
-        Some(data) => place.store = data,
-        None if arguments.apart.database.is_some() => {}
-        None => {
-            return Err(Failure::new(Code::Usage, "whose work is not said").help(
-                "the store that the servers are given: invar work --data /var/lib/invar, or --database URL",
-            ));
-        }
-    }
-    let store = place.store_of_a_server(&arguments.apart).await?;
+    let data = arguments.data.or_else(|| common.store.clone());
+    let store =
+        place.store_that_a_server_has(data, &arguments.apart, "whose work is not said", "invar work").await?;
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
-    let team = Team::new(store.clone(), Limits::default(), log);
+    let team = Team::new(store.clone(), Limits::default(), log).called(process("invar work"));
     let pace = Pace {
         every: Duration::from_secs(arguments.every_seconds),
         grace: Duration::from_secs(arguments.older_than_seconds),

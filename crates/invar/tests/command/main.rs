@@ -6,6 +6,7 @@ mod apart;
 #[path = "../../../invar-store/tests/engines/bucket.rs"]
 mod bucket;
 mod compare;
+mod configuration;
 mod damage;
 mod exchange;
 #[cfg(all(feature = "postgres", feature = "s3"))]

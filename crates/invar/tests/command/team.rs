@@ -192,6 +192,38 @@ fn a_backup_is_served_like_the_store_that_it_is_of() {
 }
 
 #[test]
+fn a_backup_comes_back_into_an_empty_store_and_into_no_other() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+    assert_eq!(team.sandbox.invar(&["admin", "--data", "data", "backup", "copy"]).status, 0);
+    let said = team.sandbox.invar(&["admin", "--data", "again", "restore", "copy"]);
+    assert!(said.stdout.ends_with("and 1 blob; 0 were there already.\n  Every blob that a row names is there, and is what its name says.\n"), "{}", said.whole());
+    let again = Server::start(&team.sandbox, &["--team", "--data", "again"]);
+    here.write(
+        "invar.toml",
+        &format!("[server]\nurl = \"http://{}\"\nproject = \"acme/fib\"\n", again.address),
+    );
+    let mut push = here.command(env!("CARGO_BIN_EXE_invar"));
+    let said = Said::of(&here, push.args(["push"]).env("INVAR_TOKEN", &team.token).output().unwrap());
+    assert!(said.stdout.contains("has run [RUN]") && said.status == 0, "{}", said.whole());
+    let said = team.sandbox.invar(&["admin", "--data", "again", "restore", "copy"]);
+    assert!(
+        said.status == 4
+            && said.stderr.starts_with("error: the store is not empty: it has one of its projects"),
+        "{}",
+        said.whole()
+    );
+    let said = team.sandbox.invar(&["admin", "--data", "other", "restore", "nowhere"]);
+    assert!(
+        said.status == 4 && said.stderr.starts_with("error: there is no backup in nowhere"),
+        "{}",
+        said.whole()
+    );
+}
+
+#[test]
 fn names_and_retention_are_said_where_the_data_is() {
     let team = Team::start();
     let admin = |words: &[&str]| {

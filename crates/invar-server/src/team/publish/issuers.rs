@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::Forge;
 use super::signature::{algorithm, install};
+use crate::team::outside::{Outside, is_here, server};
 use crate::team::problem::ApiProblem;
 
 /// How long keys are good without asking anew, and how long if the issuer does not answer.
@@ -23,9 +24,6 @@ const FRESH: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// How long an issuer is not asked again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long an issuer may take, and how much it may say, in bytes.
-const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_BYTES: usize = 256 << 10;
 /// The longest identity token, in bytes. Those of forges have two thousand.
 const TOKEN_BYTES: usize = 12 << 10;
 
@@ -44,21 +42,8 @@ impl Issuer {
     pub fn read(text: &str) -> Option<Issuer> {
         let (forge, url) = text.split_once('=')?;
         let forge = Forge::from_name(forge)?;
-        let parsed = Url::parse(url).ok()?;
-        let is_safe = match parsed.scheme() {
-            "https" => true,
-            "http" => is_here(&parsed),
-            _ => false,
-        };
-        let is_plain =
-            parsed.query().is_none() && parsed.fragment().is_none() && parsed.username().is_empty();
-        (is_safe && is_plain).then(|| Issuer { forge, url: url.trim_end_matches('/').to_string() })
+        Some(Issuer { forge, url: server(url)? })
     }
-}
-
-/// Is this an address of this machine?
-fn is_here(url: &Url) -> bool {
-    matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
 }
 
 /// The keys of an issuer.
@@ -87,22 +72,15 @@ pub struct Issuers {
     audiences: Vec<String>,
     again: Duration,
     keys: BTreeMap<String, Mutex<Keys>>,
-    client: Option<Client>,
+    outside: Outside,
 }
 
 impl Issuers {
     /// These issuers, whose tokens are for a server that is called so.
     pub fn new(issuers: Vec<Issuer>, audiences: Vec<String>) -> Issuers {
         install();
-        // It is there already if something else has connected by TLS.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("invar/", env!("CARGO_PKG_VERSION")))
-            .build();
         let keys = issuers.iter().map(|issuer| (issuer.url.clone(), Mutex::default())).collect();
-        Issuers { issuers, audiences, again: AGAIN, keys, client: client.ok() }
+        Issuers { issuers, audiences, again: AGAIN, keys, outside: Outside::new() }
     }
 
     /// The same, which ask an issuer again after this time.
@@ -210,26 +188,9 @@ impl Issuers {
     }
 
     async fn json(&self, url: &str) -> Result<Value, String> {
-        let client = self.client.as_ref().ok_or("connections cannot be made")?;
-        let words = |error: reqwest::Error| {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            text
-        };
-        let mut response = client.get(url).send().await.map_err(words)?;
-        if !response.status().is_success() {
-            return Err(format!("{url}: {}", response.status()));
-        }
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(words)? {
-            if bytes.len() + piece.len() > MOST_BYTES {
-                return Err(format!("{url}: more than {MOST_BYTES} bytes"));
-            }
-            bytes.extend_from_slice(&piece);
+        let (status, bytes) = self.outside.ask(url, |client| client.get(url)).await?;
+        if !status.is_success() {
+            return Err(format!("{url}: {status}"));
         }
         serde_json::from_slice(&bytes).map_err(|error| format!("{url}: {error}"))
     }

@@ -63,6 +63,14 @@ impl Forge {
         }
     }
 
+    /// As people call the forge itself.
+    pub const fn site(self) -> &'static str {
+        match self {
+            Forge::GitHub => "GitHub",
+            Forge::GitLab => "GitLab",
+        }
+    }
+
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Forge> {
         Forge::ALL.into_iter().find(|forge| forge.name() == name)
