@@ -101,7 +101,7 @@ pub struct Restored {
 #[non_exhaustive]
 pub enum RestoreError {
     /// There is something in it already.
-    #[error("the store is not empty: it has {what}")]
+    #[error("the store is not empty ({what})")]
     NotEmpty {
         /// What is in it.
         what: String,
@@ -178,8 +178,7 @@ impl Store {
             let count = Statement::new(format!("SELECT count(*) FROM {table}{but}"));
             match self.database.one(&count, |row| row.number(0)).await?.unwrap_or_default() {
                 0 => {}
-                1 => return Err(RestoreError::NotEmpty { what: format!("one of its {what}") }),
-                many => return Err(RestoreError::NotEmpty { what: format!("{many} {what}") }),
+                many => return Err(RestoreError::NotEmpty { what: format!("{what}: {many}") }),
             }
         }
         Ok(())
