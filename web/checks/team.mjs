@@ -143,11 +143,23 @@ await page.goto(history(old));
 await page.waitForURL(/_renamed$/);
 await page.getByText("Before:").waitFor();
 await page.getByRole("link", { name: "Rename, merge, archive or ignore it" }).click();
-await page.getByLabel("Benchmark", { exact: true }).fill(given);
+await page.getByRole("form", { name: "Archive" }).getByLabel("Benchmark").fill(given);
 await page.getByRole("button", { name: "Archive it" }).click();
 await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: given }).click();
 await page.getByRole("button", { name: /^Take it back/ }).filter({ hasText: given }).waitFor({ state: "detached" });
 done("a benchmark is renamed and its old address leads to the new one; another one is archived, and back");
+
+// One is to decide nothing, for a reason, which its page says.
+const ignore = page.getByRole("form", { name: "Ignore" });
+await ignore.getByLabel("Benchmark").fill(given);
+await ignore.getByLabel("Why it is to decide nothing").fill("waits for a server");
+await ignore.getByRole("button", { name: "Ignore it" }).click();
+await page.goto(history(given));
+await page.getByText("This benchmark decides nothing").waitFor();
+await page.goto(names);
+await page.getByRole("button", { name: `Take it back: ${given} is ignored` }).click();
+await page.getByText("What decides nothing").waitFor({ state: "detached" });
+done("a benchmark is ignored for a reason, which its page says, and decides again");
 
 // What would not be kept.
 await page.goto(`${site}${project}/settings/retention`);

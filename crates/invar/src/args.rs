@@ -196,8 +196,8 @@ pub struct Verify {
 /// Which two runs.
 #[derive(Debug, Args)]
 pub struct Sides {
-    /// What is compared with: a run's id or its end as `invar list` shows it, a commit, branch, tag or HEAD~3, a file, or
-    /// `worktree` [default: the merge base with the default branch, or its nearest measured ancestor]
+    /// What is compared with: a run's id or its end as `invar list` shows it, a commit, branch, tag or HEAD~3, a file,
+    /// `worktree`, or `server:` and a commit or branch, of which the server's run is fetched [default: the merge base with the default branch, or its nearest measured ancestor]
     pub baseline: Option<String>,
     /// What is judged, named in the same ways [default: the latest run]
     pub candidate: Option<String>,
@@ -212,6 +212,7 @@ Examples:
   invar compare                       the latest run with the merge base
   invar compare main worktree         this tree with the branch main
   invar compare --why                 which functions pay
+  invar compare server:main           the latest run with the newest of main on the server
   invar compare 3f1a0c e6de00         two runs, as invar list names them
   invar compare before.json after.json --json")]
 pub struct Compare {

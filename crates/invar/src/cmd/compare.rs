@@ -11,6 +11,7 @@ use invar_store::Comparable;
 
 use crate::args::{Common, Compare, Sides};
 use crate::baseline::{Choice, Reason, choose};
+use crate::cmd::pull::run_of_server;
 use crate::exit::{Code, Failure};
 use crate::pick::{newest, pick};
 use crate::place::Place;
@@ -52,20 +53,35 @@ pub async fn compare(arguments: Compare, common: &Common) -> Result<Code, Failur
     })
 }
 
+/// What the name of a server's run begins with.
+const OF_SERVER: &str = "server:";
+
+/// The server's run that a name is of, if it is of one.
+async fn of_server(name: Option<&String>, place: &Place) -> Result<Option<Run>, Failure> {
+    match name.and_then(|name| name.strip_prefix(OF_SERVER)) {
+        Some(name) => run_of_server(name, place).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The candidate, and what to compare it with.
 pub async fn sides(sides: &Sides, place: &Place) -> Result<(Run, Choice), Failure> {
-    let store = place.existing_store().await?;
-    let candidate = match &sides.candidate {
-        Some(name) => pick(name, place, store.as_ref(), None).await?,
-        None => newest(place, store.as_ref()).await?,
+    // First, since what is fetched is stored, and may be newer than the latest run.
+    let candidate = match (of_server(sides.candidate.as_ref(), place).await?, &sides.candidate) {
+        (Some(run), _) => run,
+        (None, Some(name)) => pick(name, place, place.existing_store().await?.as_ref(), None).await?,
+        (None, None) => newest(place, place.existing_store().await?.as_ref()).await?,
     };
-    let choice = match (&sides.baseline, &store) {
-        (Some(name), _) => {
+    let fetched = of_server(sides.baseline.as_ref(), place).await?;
+    let store = place.existing_store().await?;
+    let choice = match (fetched, &sides.baseline, &store) {
+        (Some(run), ..) => Choice::asked(run),
+        (None, Some(name), _) => {
             let run = pick(name, place, store.as_ref(), Some(&Comparable::with(&candidate))).await?;
             Choice::asked(run)
         }
-        (None, Some(store)) => choose(&candidate, place, store).await?,
-        (None, None) => Choice::None(format!("No runs are stored in {}.", place.store.display())),
+        (None, None, Some(store)) => choose(&candidate, place, store).await?,
+        (None, None, None) => Choice::None(format!("No runs are stored in {}.", place.store.display())),
     };
     let names = place.names(store.as_ref()).await?;
     Ok((today(&names, &candidate), choice.today(&names)))

@@ -68,6 +68,28 @@ fn a_run_that_was_uploaded_is_fetched_in_another_checkout() {
 }
 
 #[test]
+fn a_run_here_is_compared_with_a_commit_of_the_server() {
+    let team = Team::start();
+    let here = team.checkout();
+    assert_eq!(team.login(&here, &team.token).status, 0);
+    assert_eq!(here.run(&["--upload"], &SUITE).status, 0);
+
+    let there = team.checkout();
+    assert_eq!(team.login(&there, &team.token).status, 0);
+    let said = there.invar(&["compare", "server:main"]);
+    assert!(said.status == 2 && said.stderr.contains("no runs are stored"), "{}", said.whole());
+    assert_eq!(there.run(&[], &SUITE).status, 0);
+    for name in ["server:", "server:main", "server:HEAD"] {
+        let said = there.invar(&["compare", name, "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_ne!(report["base"]["run"], report["head"]["run"], "{name}: {}", said.whole());
+    }
+    let said = there.invar(&["compare", "server:nowhere"]);
+    assert!(said.status == 2 && said.stderr.contains("has no run of branch `nowhere`"), "{}", said.whole());
+    drop(team.sandbox);
+}
+
+#[test]
 fn shards_of_a_suite_become_one_run_on_the_server() {
     let team = Team::start();
     let base = team.checkout();
