@@ -53,7 +53,7 @@ const PAGES: [(&str, &str, Option<f64>); 16] = [
     ("benchmarks, data", "/benchmarks.json", None),
     ("a history of 2,000 points", "/b/benchmarks/test_module_0.py::test_case[0]?points=2000", None),
     ("the same, data", "/b/benchmarks/test_module_0.py::test_case[0].json?points=2000", Some(50.0)),
-    ("data, each of another benchmark", "/b/benchmarks/{other}.json?points=2000", Some(50.0)),
+    ("data, each of another benchmark", "/b/{other}.json?points=2000", Some(50.0)),
     ("runs", "/runs", None),
     ("a run", "/runs/{newest}", None),
     ("comparison of 5,000 benchmarks", "/compare/{wide}", Some(300.0)),
