@@ -161,7 +161,7 @@ pub fn run_only(
 }
 
 /// Calls `function(argument)` as a region of which nothing is counted, which takes a fraction of the time: for its threads to
-/// take turns, or to know whether it has started any. Says that.
+/// take turns, or to know whether it has several. Says that.
 pub fn run_uncounted(
     stack: Stack,
     function: extern "C" fn(*mut c_void),

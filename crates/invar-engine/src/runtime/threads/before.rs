@@ -5,12 +5,17 @@
 //!
 //! What always holds: a thread that is in a call which a signal would end is sent none.
 
+use core::sync::atomic::AtomicU32;
+
 use super::*;
 use crate::guest::task::{self, Call, Status};
 use crate::host::before::{self, SIGNAL};
 
-/// A region waits so long for threads that are executed: those of pools still look for work for a while after their last.
+/// A region waits so long for threads that are executed: those of pools still look for work for a while after their last. After each
+/// time in vain it is a quarter of that.
 const PATIENCE: u64 = SECOND / 2;
+/// How often it was in vain, since it was not.
+static IN_VAIN: AtomicU32 = AtomicU32::new(0);
 
 /// What a thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,25 +85,30 @@ fn look() -> Vec<Task> {
 ///
 /// If all of them waited twice, and none was executed in between, then all of them waited at once: nobody was there to wake one.
 fn settled() -> Vec<Task> {
-    let end = syscall::clock(MONOTONIC).unwrap_or(0) + PATIENCE;
+    const QUARTERS_MAX: u32 = 4;
+    let patience = PATIENCE >> (2 * IN_VAIN.load(Relaxed).min(QUARTERS_MAX));
+    let end = syscall::clock(MONOTONIC).unwrap_or(0) + patience;
     let mut before = look();
     loop {
         let now = look();
         if before == now && now.iter().all(|task| task.doing != Doing::Runs) {
+            IN_VAIN.store(0, Relaxed);
             return now;
         }
         if syscall::clock(MONOTONIC).is_none_or(|now| now >= end) {
+            IN_VAIN.fetch_add(1, Relaxed);
             return now;
         }
         if now.iter().any(|task| task.doing == Doing::Runs) {
             // For a millisecond: nobody wakes it.
-            gates::wait_while(&core::sync::atomic::AtomicU32::new(0), 0);
+            gates::wait_while(&AtomicU32::new(0), 0);
         }
         before = now;
     }
 }
 
-/// Waits until no other thread of the process has anything to do, for half a second at most.
+/// Waits until no other thread of the process has anything to do, for half a second at most. For callers that have a lock which
+/// other threads wait for, and can give it away meanwhile.
 pub fn let_others_settle() {
     if syscall::thread_count() > 1 {
         settled();
