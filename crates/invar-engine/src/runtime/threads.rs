@@ -420,6 +420,9 @@ impl Engine {
     /// The guest's state comes from the current thread's block, and a quantum begins.
     fn restore(&mut self, context: &mut Context) -> u64 {
         self.renew_quantum(context);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.switch_to(self.threads.current());
+        }
         let block = self.threads.block(self.threads.current());
         for (register, home) in context.registers.iter_mut().zip(&block.registers) {
             *register = home.load(Relaxed);
@@ -506,9 +509,6 @@ impl Engine {
             self.threads.wake_on(word, EVERYBODY, u32::MAX);
         }
         self.fs_base = syscall::fs_base();
-        if let Some(ledger) = &mut self.ledger {
-            ledger.switch_to(thread);
-        }
         self.watch_thread(context, thread);
         if !self.threads.active {
             // Everybody was let go: it asks once more, and the kernel answers.
@@ -751,11 +751,6 @@ impl Engine {
     /// Other threads than the one that has entered the region were measured.
     pub fn measured_threads(&self) -> bool {
         self.threads.were_several()
-    }
-
-    /// Threads from before the region ran natively beside it.
-    pub fn left_threads_alone(&self) -> bool {
-        self.threads.left_alone
     }
 
     /// After a region: nobody of its threads is in the engine any more, or will be.

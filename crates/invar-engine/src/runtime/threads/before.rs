@@ -135,6 +135,11 @@ impl Engine {
         }
     }
 
+    /// Threads from before the region ran natively beside it.
+    pub fn left_threads_alone(&self) -> bool {
+        self.threads.left_alone
+    }
+
     /// Takes a thread over that waits in `call`. Says whether it has come.
     fn take_thread(&mut self, context: &mut Context, task: &Task, call: Call) -> bool {
         let Some(index) = gates::block_of(task.thread) else { return false };
