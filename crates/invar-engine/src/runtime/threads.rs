@@ -297,9 +297,8 @@ fn returns_to(block: &Block, next: u64) {
 impl Engine {
     /// There is a second thread: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
-        let on_words = self.threads.on_words;
+        let (process, on_words) = (syscall::process_id(), self.threads.on_words);
         let left_alone = core::mem::take(&mut self.threads.left_alone);
-        let process = syscall::process_id();
         self.threads =
             Threads { active: true, several: true, process, on_words, left_alone, ..Threads::new() };
         context.released.store(0, SeqCst);
