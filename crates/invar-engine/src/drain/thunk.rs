@@ -5,7 +5,7 @@
 //! asked about: neighbouring operands are asked about at once, and each line once. If not, nothing has changed so far,
 //! and the record is handed to a callback that goes through it in program order.
 //!
-//! Where calls are followed ([`follow`]) it also counts the exit within the call at work, and changes that call.
+//! Where calls are followed ([`follow`]) it counts the exit within the call at work instead, and changes that call.
 //!
 //! What holds at every thunk's entry: `r12` is the record, `r13` what callbacks are given, `r14` the arena's start, `r15`
 //! the places of data lines, `ebp` [`PLACE_BITS`], `ebx` the call at work, the stack is aligned. A thunk uses `rax`, `rdx`,
@@ -88,28 +88,31 @@ struct Aside {
     again: Option<(i32, i32, u32)>,
 }
 
-/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations.
+/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations. `follow` is how calls are followed, if they are, and
+/// the number that rows know the exit by.
 pub fn thunk(
     origin: u64,
     number: u32,
     exit: &Exit,
     ops: &[Op],
-    follow: Option<Follow>,
+    follow: Option<(Follow, u32)>,
     lines: &mut impl CodeLines,
     bmi1: bool,
 ) -> Vec<u8> {
     let mut thunk = Thunk { code: Assembler::new(origin), asides: Vec::new(), bmi1 };
-    thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
-    thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
     let bytes = 8 + 8 * u32::from(exit.slots);
-    let follow = match follow {
-        Some(follow) if !follow::is_usual(&follow, number) => {
+    let unusual = match follow {
+        None => {
+            thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
+            thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
+            Vec::new()
+        }
+        Some((follow, row)) if follow::is_usual(&follow, row) => thunk.code.count_row(&follow, row),
+        Some(_) => {
             thunk.code.step(bytes);
             return thunk.code.bytes;
         }
-        other => other,
     };
-    let unusual = follow.map_or_else(Vec::new, |follow| thunk.code.count_row(&follow, number));
     let mut always = None;
     let bits = match spans(ops) {
         Some(spans) => {
@@ -129,7 +132,7 @@ pub fn thunk(
         }
     };
     let end = thunk.code.here();
-    let asides = follow.map(|follow| thunk.code.change_call(&follow, number, bytes));
+    let asides = follow.map(|(follow, row)| thunk.code.change_call(&follow, row, bytes));
     let next = thunk.code.here();
     thunk.code.next_record(bytes);
     thunk.finish(always, end, &bits);

@@ -50,8 +50,8 @@ pub(super) struct Asides {
 }
 
 /// Can a thunk follow this exit at all?
-pub(super) fn is_usual(follow: &Follow, number: u32) -> bool {
-    follow.shift.is_some() && (number as usize) < layout::ROWS_MAX
+pub(super) fn is_usual(follow: &Follow, row: u32) -> bool {
+    follow.shift.is_some() && (row as usize) < layout::ROWS_MAX
 }
 
 impl Assembler {
@@ -63,7 +63,7 @@ impl Assembler {
     }
 
     /// Counts the exit within the call at work. Returns jumps to where that cannot be done here; nothing has changed then.
-    pub(super) fn count_row(&mut self, follow: &Follow, number: u32) -> Vec<u32> {
+    pub(super) fn count_row(&mut self, follow: &Follow, row: u32) -> Vec<u32> {
         let mut unusual = Vec::new();
         match follow.shift {
             Some(Shift::Return(pointer)) => {
@@ -93,7 +93,7 @@ impl Assembler {
             }
             _ => {}
         }
-        self.place_of_row(number);
+        self.place_of_row(row);
         self.raw(&[0x41, 0x39, 0x9c, 0xc6]); // cmp [r14 + rax * 8 + ...], ebx
         self.raw(&layout::ROWS.to_le_bytes());
         unusual.push(self.jump_if(NOT_EQUAL));
@@ -103,7 +103,7 @@ impl Assembler {
     }
 
     /// Changes the call at work as the exit does. `bytes` is the length of its record.
-    pub(super) fn change_call(&mut self, follow: &Follow, number: u32, bytes: u32) -> Asides {
+    pub(super) fn change_call(&mut self, follow: &Follow, row: u32, bytes: u32) -> Asides {
         let mut asides = Asides { enter: Vec::new(), look: Vec::new() };
         match follow.shift {
             Some(Shift::Return(_)) => {
@@ -117,7 +117,7 @@ impl Assembler {
             }
             Some(Shift::Calls { pointers, direct, indirect }) if direct > 0 || indirect => {
                 if direct > 0 {
-                    self.place_of_row(number);
+                    self.place_of_row(row);
                     self.raw(&[0x89, 0xc7, 0xc1, 0xe7, LEADS_LOG]); // mov edi, eax; shl edi, ...
                 }
                 self.load_top();
@@ -214,10 +214,10 @@ impl Assembler {
         }
     }
 
-    /// `eax` = the place of the row of the call at work and this exit.
-    fn place_of_row(&mut self, number: u32) {
+    /// `eax` = the place of the row of the call at work and this exit, which rows know by this number.
+    fn place_of_row(&mut self, row: u32) {
         self.raw(&[0x8d, 0x83]); // lea eax, [rbx + ...]
-        self.raw(&number.to_le_bytes());
+        self.raw(&row.to_le_bytes());
         self.raw(&[0x25]); // and eax, ...
         self.raw(&(layout::ROWS_MAX as u32 - 1).to_le_bytes());
     }
