@@ -64,8 +64,6 @@ pub(super) struct Way {
     /// Which of `shifts` it has: where they start, and how many they are.
     pub first_shift: u32,
     pub shifts: u8,
-    /// What a thunk must know.
-    pub follow: Follow,
 }
 
 /// What a thunk follows at an exit.
@@ -133,6 +131,8 @@ pub(super) struct Exits {
     moves: Vec<Move>,
     pub blocks: Vec<Block>,
     pub ways: Vec<Way>,
+    /// What thunks must know of each way.
+    pub follows: Vec<Follow>,
     /// For the exits that change the stack of calls: the calls that they leave open, or the return.
     pub shifts: Vec<Move>,
     /// Number of the exit that is the first one now: those before were dropped in this region.
@@ -200,9 +200,9 @@ impl Exits {
         self.ops += ops.len() as u64;
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
-        if let Some(last) = self.ways.last_mut() {
-            last.follow.watched = translation.watched;
-            last.follow.placed = translation.placed;
+        if let Some(last) = self.follows.last_mut() {
+            last.watched = translation.watched;
+            last.placed = translation.placed;
         }
     }
 
@@ -228,8 +228,8 @@ impl Exits {
         let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
         following::blocks()[self.ways.len() - self.base] = block;
-        let follow = Follow { shift, watched: None, placed: None };
-        self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
+        self.follows.push(Follow { shift, watched: None, placed: None });
+        self.ways.push(Way { block, instructions, branches, first_shift, shifts });
     }
 
     /// The first operation and the first step behind a superblock's.

@@ -234,7 +234,7 @@ impl Ledger {
 
     /// What thunks must know of an exit.
     pub fn follow(&self, exit: u32) -> Follow {
-        self.exits.ways[self.exits.base + exit as usize].follow
+        self.exits.follows[self.exits.base + exit as usize]
     }
 
     /// The number that places of rows know an exit by.
@@ -329,7 +329,7 @@ impl Ledger {
 
     /// Follows a record; says which call its operations are charged to.
     pub fn step(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
-        let Way { block, first_shift, shifts, follow, .. } = self.exits.ways[self.exits.base + exit as usize];
+        let Way { block, first_shift, shifts, .. } = self.exits.ways[self.exits.base + exit as usize];
         if core::mem::take(&mut self.called) {
             self.stack.call = self.entered(block);
         }
@@ -368,7 +368,7 @@ impl Ledger {
                 call
             }
         };
-        self.look_for(follow.watched, follow.placed, slots);
+        self.look(exit, slots);
         call
     }
 
@@ -440,11 +440,7 @@ impl Ledger {
 
     /// A record may have stored a Python frame, or the position of one.
     pub fn look(&mut self, exit: u32, slots: &[u64]) {
-        let Follow { watched, placed, .. } = &self.exits.ways[self.exits.base + exit as usize].follow;
-        self.look_for(*watched, *placed, slots);
-    }
-
-    fn look_for(&mut self, watched: Option<u8>, placed: Option<Placed>, slots: &[u64]) {
+        let &Follow { watched, placed, .. } = &self.exits.follows[self.exits.base + exit as usize];
         if let Some(slot) = watched {
             self.look_at_frame(usize::from(slot), slots);
         }
