@@ -35,6 +35,8 @@ pub struct Generated {
     /// Bytes and iterations of repeats.
     events: Events,
     thunk_next: u64,
+    /// What thunks have in common stands in front of them.
+    has_stubs: bool,
     /// Some path's counter may not be zero.
     counted: bool,
     bmi1: bool,
@@ -71,6 +73,7 @@ impl Generated {
             code: CodeWords::new(),
             events: Events::default(),
             thunk_next: THUNKS_START,
+            has_stubs: false,
             counted: true,
             bmi1,
         };
@@ -93,6 +96,7 @@ impl Generated {
     /// Forgets every thunk; the exits are gone.
     pub fn drop_thunks(&mut self) {
         self.thunk_next = THUNKS_START;
+        self.has_stubs = false;
         self.code.clear();
     }
 
@@ -286,6 +290,10 @@ impl Draining<'_> {
         if drain.thunk_next + THUNK_BYTES_MAX > THUNKS_END || lines_are_full {
             drain.drop_thunks();
             drain.add_exits(0..self.meanings.paths.len());
+        }
+        if !core::mem::replace(&mut drain.has_stubs, true) {
+            code.write_thunk(THUNKS_START, &thunk::stubs());
+            drain.thunk_next = THUNKS_START + thunk::STUBS_BYTES;
         }
         let path = &self.meanings.paths[number as usize];
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
