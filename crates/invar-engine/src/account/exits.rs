@@ -71,7 +71,7 @@ pub(super) struct Way {
 pub struct Follow {
     /// What the exit leaves the stack of calls like; `None` where a thunk cannot say.
     pub shift: Option<Shift>,
-    /// Slot of the Python frame that its last instruction may have stored.
+    /// Slot of the Python frame that its last instruction has stored.
     pub watched: Option<u8>,
     /// The position of a Python frame that its last instruction may have stored.
     pub placed: Option<Placed>,
@@ -200,8 +200,11 @@ impl Exits {
         self.ops += ops.len() as u64;
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
+        let first = self.follows.len() - exits.len();
+        for &(exit, slot) in &translation.watched {
+            self.follows[first + exit as usize].watched = Some(slot);
+        }
         if let Some(last) = self.follows.last_mut() {
-            last.watched = translation.watched;
             last.placed = translation.placed;
         }
     }

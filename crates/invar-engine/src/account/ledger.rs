@@ -28,7 +28,6 @@ use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
 use crate::host::layout::EXIT_END;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
-use crate::translate::emit::NO_FRAME;
 use crate::translate::{Exit, Placed, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
@@ -438,7 +437,7 @@ impl Ledger {
         }
     }
 
-    /// A record may have stored a Python frame, or the position of one.
+    /// A record has stored a Python frame, or perhaps the position of one.
     pub fn look(&mut self, exit: u32, slots: &[u64]) {
         let &Follow { watched, placed, .. } = &self.exits.follows[self.exits.base + exit as usize];
         if let Some(slot) = watched {
@@ -471,9 +470,9 @@ impl Ledger {
 
     fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
         let (frame, code) = (record[slot], record[slot + 1]);
-        if frame != NO_FRAME && frame != 0 && code == 0 {
+        if frame != 0 && code == 0 {
             self.frame_pointed_to(frame);
-        } else if frame != NO_FRAME {
+        } else {
             let owned = self.python.as_ref().is_some_and(|python| python.owner.is_some());
             self.frame_stored(record[slot], record[slot + 1], owned.then(|| record[slot + 2]));
         }

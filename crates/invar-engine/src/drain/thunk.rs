@@ -135,10 +135,10 @@ pub fn thunk(
         }
     };
     let end = thunk.code.here();
-    if let Some((follow, _)) = follow {
-        thunk.code.follow_on(&follow, bytes);
+    match follow {
+        Some((follow, _)) => thunk.code.follow_on(&follow, bytes),
+        None => thunk.code.next_record(bytes),
     }
-    thunk.code.next_record(bytes);
     thunk.finish(always, end, &bits, changes);
     thunk.code.bytes
 }

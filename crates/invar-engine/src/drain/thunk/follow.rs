@@ -14,7 +14,6 @@ use crate::host::context::at;
 use crate::host::following::{Child, Frame, LEADS_PER_ROW, PLACE, Position, Row};
 use crate::host::layout;
 use crate::translate::assemble::Assembler;
-use crate::translate::emit::NO_FRAME;
 use crate::translate::{Placed, Told};
 
 /// A condition, as the hardware numbers it.
@@ -108,21 +107,19 @@ impl Assembler {
         }
     }
 
-    /// What is to be done when the record's operations were gone through. `bytes` is the length of the record.
+    /// What is to be done when the record's operations were gone through. `bytes` is the length of the record. Goes on with the next.
     pub(super) fn follow_on(&mut self, follow: &Follow, bytes: u32) {
         if let Some(Shift::Calls { indirect: true, .. }) = follow.shift {
             self.find_child(bytes);
         }
-        if let Some(slot) = follow.watched {
-            const { assert!(NO_FRAME == u64::MAX) };
-            self.raw(&[0x49, 0x83, 0xbc, 0x24]); // cmp qword ptr [r12 + ...], -1
-            self.raw(&(8 + 8 * u32::from(slot)).to_le_bytes());
-            self.raw(&[0xff]);
-            self.jump_to_if(NOT_EQUAL, LOOK);
+        if follow.watched.is_some() {
+            self.jump_to(LOOK);
+            return;
         }
         if let Some(placed) = follow.placed {
             self.find_line(placed);
         }
+        self.next_record(bytes);
     }
 
     /// Counts the exit within the call at work; `edx` is the place of its row then. Or leaves the record to the ledger, as a row
