@@ -179,7 +179,7 @@ impl Charges {
 #[inline]
 fn place(key: u64) -> usize {
     let hash = (key / NEIGHBOURS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 30;
-    (hash & !(NEIGHBOURS - 1) | key % NEIGHBOURS) as usize
+    (hash - hash % NEIGHBOURS + key % NEIGHBOURS) as usize
 }
 
 const _: () = assert!(Event::COUNT <= 16, "an event is a kind of count");

@@ -628,6 +628,29 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_only_the_pass_before_has_made_are_not_told() {
+        // 0: call rax; 2: call rax; 4: ret
+        let _arena = arena();
+        let (mut ledger, _, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
+        let [first, second, returns] = [last[0], last[1], last[2]];
+        follow(&mut ledger, &[first, STACK, second, STACK - 8, returns, STACK - 16]);
+        assert_eq!(ledger.call_paths(String::new()).calls.len(), 3);
+        ledger.end();
+        for times in 1..3 {
+            ledger.begin(AT, true);
+            for _ in 0..times {
+                follow(&mut ledger, &[first, STACK, returns, STACK - 8]);
+            }
+            let paths = ledger.call_paths(String::new());
+            assert_eq!(
+                costs(&paths),
+                [(Callee::Address(AT), 1, times), (Callee::Address(AT + 4), times, times)]
+            );
+            ledger.end();
+        }
+    }
+
+    #[test]
     fn calls_below_the_stack_pointer_are_over() {
         // 0: call rax; 2: call rax; 4: ret
         let _arena = arena();

@@ -49,11 +49,12 @@ mod tests {
     fn lists_of_every_length_are_sorted_and_what_is_alike_keeps_its_order() {
         for length in [0, 1, 100, 511, 512, 5000] {
             for bits in [1, 12, 40, 64] {
+                let (cut, spread) = (64 - bits, (64 - bits) / 2);
                 let mut chance = 1_u64;
                 let mut list: Vec<(u64, usize)> = (0..length)
                     .map(|index| {
                         chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                        ((chance ^ chance >> 32) >> (64 - bits) << (64 - bits) / 2, index)
+                        ((chance ^ chance >> 32) >> cut << spread, index)
                     })
                     .collect();
                 let mut expected = list.clone();
