@@ -35,7 +35,7 @@ await page.getByRole("button", { name: "Sign out" }).click();
 await page.getByRole("link", { name: "Sign in" }).first().click();
 await page.getByLabel("Name").fill("ada");
 await page.getByLabel("Password").fill(password);
-await page.getByRole("button", { name: "Sign in" }).click();
+await page.getByRole("button", { name: "Sign in", exact: true }).click();
 done("the first account is made, signs out and in again");
 
 // A project and its first run.

@@ -42,6 +42,10 @@ const TIMES: usize = 5;
 const UPLOADED: usize = 5000;
 const UPLOADS: usize = 12;
 
+/// Who looks at the administrators' pages.
+const ADMINISTRATOR: &str = "ada";
+const PASSWORD: &str = "correct-horse-battery";
+
 /// What is asked of the site, with what the design wants at the 95th percentile, in milliseconds.
 const PAGES: [(&str, &str, Option<f64>); 16] = [
     ("overview", "/", Some(1000.0)),
@@ -213,7 +217,12 @@ impl Bench<'_> {
 
         self.admin(&["project", "acme/bench"])?;
         let token = self.admin(&["token", "acme/bench", "--scopes", "read,upload"])?.trim().to_string();
-        let team = self.serve(&["--team", "--requests-per-minute", "0"])?.with(token);
+        self.administrator()?;
+        let mut team = self.serve(&["--team", "--requests-per-minute", "0"])?;
+        team.shows = team.signed_in()?;
+        eprintln!("asking for /admin/server ...");
+        pages.push(team.ask_often("administrators' page of the server", "/admin/server", None)?);
+        team.shows = format!("Authorization: Bearer {token}\r\n");
         eprintln!("uploading {UPLOADS} runs of {UPLOADED} benchmarks ...");
         pages.push(team.upload()?);
         let runs = "/api/v1/projects/acme/bench/runs";
@@ -258,6 +267,16 @@ impl Bench<'_> {
         prepare::output(command.arg("admin").args(self.store()).args(arguments).stderr(Stdio::null()))
     }
 
+    /// Makes an administrator, or chooses their password anew where another time has left one.
+    fn administrator(&self) -> Result<()> {
+        let mut command = Command::new(self.invar);
+        command.arg("admin").args(self.store()).args(["user", ADMINISTRATOR, "--admin"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        child.stdin.take().context("it has an input")?.write_all(PASSWORD.as_bytes())?;
+        ensure!(child.wait()?.success(), "no administrator could be made");
+        Ok(())
+    }
+
     fn serve(&self, arguments: &[&str]) -> Result<Served> {
         let mut command = Command::new(self.invar);
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).args(self.store());
@@ -267,7 +286,7 @@ impl Bench<'_> {
         BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut line)?;
         let address = line.trim().strip_prefix("http://").and_then(|line| line.strip_suffix('/'));
         let address = address.context("the server does not say where it listens")?.to_string();
-        Ok(Served { child, address, token: None })
+        Ok(Served { child, address, shows: String::new() })
     }
 }
 
@@ -275,7 +294,8 @@ impl Bench<'_> {
 struct Served {
     child: Child,
     address: String,
-    token: Option<String>,
+    /// The line of a request's head that says who asks; nothing where nobody does.
+    shows: String,
 }
 
 impl Drop for Served {
@@ -287,9 +307,19 @@ impl Drop for Served {
 }
 
 impl Served {
-    fn with(mut self, token: String) -> Served {
-        self.token = Some(token);
-        self
+    /// Signs in as a browser does it, and returns the line that it shows from then on.
+    fn signed_in(&self) -> Result<String> {
+        let mut browser = self.connect()?;
+        let (status, page) = browser.ask("GET", "/sign-in", &[])?;
+        ensure!(status == 200, "/sign-in: {status}");
+        let page = String::from_utf8(page)?;
+        let form = page.split_once("name=\"csrf\" value=\"").and_then(|(_, rest)| rest.split('"').next());
+        let form = form.context("a form to sign in by")?;
+        let body = format!("csrf={form}&name={ADMINISTRATOR}&password={PASSWORD}");
+        let mut browser = Client { shows: browser.cookie(), ..browser };
+        let (status, _) = browser.ask("POST", "/sign-in", body.as_bytes())?;
+        ensure!(status == 303, "signing in: {status}");
+        Ok(browser.cookie())
     }
 
     /// The most memory that it had so far.
@@ -311,7 +341,7 @@ impl Served {
     fn connect(&self) -> Result<Client> {
         let stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
-        Ok(Client { stream: BufReader::new(stream), token: self.token.clone() })
+        Ok(Client { stream: BufReader::new(stream), shows: self.shows.clone(), given: String::new() })
     }
 
     /// A member of the first run of a list.
@@ -435,15 +465,22 @@ fn benchmark(number: usize) -> String {
 /// A connection that is kept.
 struct Client {
     stream: BufReader<TcpStream>,
-    token: Option<String>,
+    /// As [`Served::shows`].
+    shows: String,
+    /// The cookie that came with the last answer that had one.
+    given: String,
 }
 
 impl Client {
+    /// The line that shows the cookie which was given.
+    fn cookie(&self) -> String {
+        format!("Cookie: {}\r\n", self.given)
+    }
+
     fn ask(&mut self, method: &str, address: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
-        let token =
-            self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
-            "{method} {address} HTTP/1.1\r\nHost: localhost\r\n{token}Content-Length: {}\r\n\r\n",
+            "{method} {address} HTTP/1.1\r\nHost: localhost\r\n{}Content-Length: {}\r\n\r\n",
+            self.shows,
             body.len()
         );
         self.stream.get_mut().write_all(head.as_bytes())?;
@@ -458,6 +495,9 @@ impl Client {
                 text => {
                     if let Some(bytes) = text.strip_prefix("content-length: ") {
                         length = bytes.parse()?;
+                    }
+                    if let Some(cookie) = text.strip_prefix("set-cookie: ") {
+                        self.given = cookie.split(';').next().unwrap_or_default().to_string();
                     }
                 }
             }

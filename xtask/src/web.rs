@@ -54,6 +54,11 @@ fn team(site: &demo_server::Site, screens: &PathBuf) -> Result<()> {
     serve
         .args(["serve", "--team", "--listen", "127.0.0.1:0", "--requests-per-minute", "0", "--data"])
         .arg(&data);
+    // People may sign in by both; where that leads, nobody goes here.
+    for forge in ["GITHUB", "GITLAB"] {
+        serve.env(format!("INVAR_{forge}_CLIENT_ID"), "invar");
+        serve.env(format!("INVAR_{forge}_CLIENT_SECRET"), "of the pictures");
+    }
     serve.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Server(serve.spawn().context("cannot start `invar serve --team`")?);
     let output = server.0.stdout.take().context("`invar serve` has an output")?;

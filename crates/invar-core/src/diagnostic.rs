@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Diagnostic {
-    /// Other threads of the process existed while the region ran; their work is not counted.
+    /// Threads of the process ran beside the region, natively; their work is not counted.
     OtherThreadsRan = 0,
     /// The region went on natively (signal handler that jumped away, unmapped code): counts end there.
     LeftTranslation = 1,
@@ -64,7 +64,7 @@ impl Diagnostic {
     /// What it means, as a sentence for people.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Diagnostic::OtherThreadsRan => "other threads existed while it ran; their work is not counted",
+            Diagnostic::OtherThreadsRan => "other threads ran beside it, natively; their work is not counted",
             Diagnostic::LeftTranslation => "it went on natively part of the way; the counts end there",
             Diagnostic::UnsupportedInstruction => {
                 "it met an instruction that the engine does not know; the counts end there"

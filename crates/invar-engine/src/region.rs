@@ -21,7 +21,7 @@ use crate::host::slot::Slot;
 use crate::host::syscall::{Access, File, process_id, thread_count};
 use crate::host::{gate, memory};
 use crate::runtime::Engine;
-pub use crate::runtime::{DrainKind, Setup};
+pub use crate::runtime::{DrainKind, Setup, let_others_settle};
 
 /// On which stack the callback runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub events: Events,
     /// What went wrong.
     pub diagnostics: Diagnostics,
-    /// It has started threads, which were measured.
+    /// Other threads than the one that has entered it were measured: from before, or started by it.
     pub several_threads: bool,
     /// The same by call path, of a warm pass, if that was asked for.
     pub call_paths: Option<CallPaths>,
@@ -161,7 +161,7 @@ pub fn run_only(
 }
 
 /// Calls `function(argument)` as a region of which nothing is counted, which takes a fraction of the time: for its threads to
-/// take turns, or to know whether it has started any. Says that.
+/// take turns, or to know whether it has several. Says that.
 pub fn run_uncounted(
     stack: Stack,
     function: extern "C" fn(*mut c_void),
@@ -185,7 +185,6 @@ fn execute(
         return Err(EngineError::NotAttached);
     };
     RUNNING.store(process_id(), Ordering::Release);
-    let threads = thread_count();
     let engine = &mut attached.engine;
     let context = memory::context();
     let entry = engine.begin(context, function as *const () as u64, pass != Some(Pass::Warm));
@@ -205,9 +204,9 @@ fn execute(
     if context.in_runtime != 0 {
         engine.abandon(context);
     }
-    // Those that the region has started were measured, unless they were let go.
-    let others = if several_threads { threads } else { threads.max(thread_count()) };
-    if others > 1 || context.released.load(Ordering::Relaxed) != 0 {
+    // Those that were taken over or started were measured, unless they were let go.
+    let others = engine.left_threads_alone() || !several_threads && thread_count() > 1;
+    if others || context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);

@@ -13,6 +13,8 @@ mod reform;
 mod special;
 mod threads;
 
+pub use self::threads::let_others_settle;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
@@ -171,7 +173,7 @@ pub struct Engine {
     fault: Option<Fault>,
     /// A block that was entered so often is formed again.
     entered_min: u64,
-    /// The threads that the region has started.
+    /// The threads that are measured.
     threads: Threads,
     /// Functions of the vdso that tell the time, once they were looked for: the runtime answers them where there are several
     /// threads.
@@ -269,7 +271,7 @@ impl Engine {
         self.entered_min = entered;
     }
 
-    /// Makes ready to run a region that starts at `entry`; says where in the code cache.
+    /// Takes over the threads that are there, and makes ready to run a region that starts at `entry`; says where in the code cache.
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.take_drained();
         self.uncounted = false;
@@ -304,6 +306,7 @@ impl Engine {
         gate::install(context);
         faults::stand_before_handlers(context);
         self.forget_changed_code(context);
+        self.take_over(context);
         self.go_to(context, entry)
     }
 

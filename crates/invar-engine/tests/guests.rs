@@ -7,7 +7,7 @@
 #[path = "guests/course.rs"]
 mod course;
 
-use course::{Counts, Course, check, check_by_hand, check_with_output};
+use course::{Counts, Course, check, check_by_hand, check_on_busy_processors, check_with_output};
 use invar_core::diagnostic::Diagnostic::*;
 use invar_core::event::Event::*;
 
@@ -86,14 +86,20 @@ guests! {
     exit_ends_threads_that_wait_and_that_compute: "threads_and_exit.c", REPEATABLE;
     another_program_takes_over_from_several_threads: "threads_and_exec.c", REPEATABLE;
     a_region_from_a_second_thread_is_refused: "threads_in_regions.c", VARYING;
-    threads_outlive_the_region_they_were_started_in: "threads_outlive.c", VARYING.with(&[OtherThreadsRan]);
+    threads_outlive_the_region_they_were_started_in: "threads_outlive.c", REPEATABLE;
     threads_go_on_when_the_region_is_over: "threads_left.c", VARYING.with(&[OtherThreadsRan]);
-    a_thread_from_before_wakes_those_of_the_region: "threads_before.c", VARYING.with(&[OtherThreadsRan]);
     signals_reach_the_thread_they_are_for: "threads_signalled.c", VARYING;
     threads_are_cancelled_where_they_wait: "threads_cancelled.c", VARYING.with(&[LeftTranslation]);
     a_handler_waits_on_a_thread_that_computes: "threads_suspended.c", VARYING.with(&[LeftTranslation, OutsideOrder]);
     a_handler_jumps_away_from_what_others_wait_for:
         "threads_and_jumps.c", VARYING.with(&[OtherThreadsRan, LeftTranslation]);
+
+    // Threads from before the region.
+    a_thread_from_before_serves_those_of_the_region: "threads_before.c", REPEATABLE;
+    a_thread_from_before_waits_until_a_deadline: "threads_before_timed.c", REPEATABLE.with(&[ReadClock]);
+    a_thread_from_before_that_spins_runs_natively: "threads_before_spinning.c", VARYING.with(&[OtherThreadsRan]);
+    calls_of_threads_from_before_are_not_interrupted:
+        "threads_before_elsewhere.c", VARYING.with(&[OtherThreadsRan]);
 
     // Signals and system calls.
     a_timer_interrupts_anywhere: "signals.c", VARYING;
@@ -118,6 +124,16 @@ guests! {
         "gs_segment.c", REPEATABLE.with(&[LeftTranslation, UnsupportedInstruction]);
     alignment_checks_go_on_natively:
         "alignment_checks.c", REPEATABLE.with(&[LeftTranslation, UnsupportedInstruction]);
+}
+
+#[test]
+fn a_pool_of_openmp_shares_work_out() {
+    check("threads_openmp.c", REPEATABLE);
+}
+
+#[test]
+fn threads_from_before_count_the_same_however_busy_the_processors_are() {
+    check_on_busy_processors(&["threads_before.c", "threads_openmp.c"]);
 }
 
 #[test]

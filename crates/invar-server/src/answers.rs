@@ -40,12 +40,20 @@ impl Answers {
     pub fn keep(&self, address: String, revision: Revision, answer: Kept) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, (of, _)| *of == revision);
-        let held: usize = kept.iter().map(|(address, (_, answer))| address.len() + answer.bytes.len()).sum();
-        if held + answer.bytes.len() > KEPT_BYTES {
+        if held(&kept) + answer.bytes.len() > KEPT_BYTES {
             kept.clear();
         }
         kept.insert(address, (revision, answer));
     }
+
+    /// How many bytes they are.
+    pub fn held(&self) -> usize {
+        held(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn held(kept: &BTreeMap<String, (Revision, Kept)>) -> usize {
+    kept.iter().map(|(address, (_, answer))| address.len() + answer.bytes.len()).sum()
 }
 
 impl Kept {

@@ -50,6 +50,9 @@ const BRIEFS_KEPT: usize = 20_000;
 const OF_A_RUN: usize = 20;
 /// How many rows of reports, some thirty megabytes.
 const ROWS_KEPT: usize = 20_000;
+/// How much a result of a run, and a row of a report, take in memory, as was seen of many.
+const RESULT_BYTES: usize = 500;
+const ROW_BYTES: usize = 1500;
 /// For how many changes of benchmarks it is kept who pays.
 const PAID_KEPT: usize = 2_000;
 /// Shorter beginnings of ids and commits are taken for branches.
@@ -124,6 +127,22 @@ impl App {
     /// Data that was asked for lately.
     pub fn answers(&self) -> &Answers {
         &self.0.answers
+    }
+
+    /// How much memory it holds of what was read and judged, in bytes, more or less.
+    pub fn held(&self) -> usize {
+        fn of<T>(kept: &Mutex<T>, bytes: impl FnOnce(&T) -> usize) -> usize {
+            bytes(&kept.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+        let results = |run: &Arc<Run>| run.measurements.len() + OF_A_RUN;
+        of(&self.0.runs, |runs| runs.values().map(results).sum::<usize>() * RESULT_BYTES)
+            + of(&self.0.briefs, |briefs| briefs.len() * RESULT_BYTES)
+            + of(&self.0.reports, |kept| {
+                kept.iter().map(|(_, report)| report.rows.len()).sum::<usize>() * ROW_BYTES
+            })
+            + of(&self.0.paid, |paid| paid.len() * ROW_BYTES)
+            + self.0.histories.held()
+            + self.0.answers.held()
     }
 
     /// Says what went wrong on this side.

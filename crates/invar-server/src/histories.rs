@@ -16,6 +16,8 @@ use crate::app::Recent;
 
 /// How many results are kept of a project, some twenty megabytes; what was asked for last is kept in any case.
 const KEPT: usize = 120_000;
+/// How much one of them takes.
+const READING_BYTES: usize = 170;
 /// Of how many lists of runs, however small.
 const LISTS: usize = 16;
 
@@ -55,6 +57,12 @@ impl Histories {
         let series = Arc::clone(series.await?);
         self.forget();
         Ok(series)
+    }
+
+    /// How many bytes they are, more or less.
+    pub fn held(&self) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(Kept::readings).sum::<usize>() * READING_BYTES
     }
 
     /// The place of these runs, now that of those asked for last; and, where it is new, the kept runs that have most in

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use invar_core::layouts::Spend;
 
-pub use server::{Admin, AdminAct, Apart, Serve, SignIn, Work};
+pub use server::{Admin, AdminAct, Apart, OfServer, Serve, SignIn, Work};
 
 /// Measures benchmarks by executing them on a simulated CPU: the same code gives the same numbers, on every run.
 #[derive(Debug, Parser)]

@@ -1,4 +1,5 @@
-//! The configuration file of `invar serve`: what its options say, by the same names, in TOML.
+//! The configuration file of a server: what the options of `invar serve` say, by the same names, in TOML. Of it `invar work` and
+//! `invar admin` take which store is meant.
 //!
 //! What is in the file goes before what is so anyway, a variable before the file, and the command line before both. Every
 //! value is read as it would be on the command line, and what the file says that means nothing there is an error.
@@ -10,11 +11,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use invar_core::nearest::nearest;
 use toml::{Table, Value};
 
-use crate::args::{Arguments, Command as Verb, Serve};
+use crate::args::{Arguments, Command as Verb, OfServer};
 use crate::exit::{Code, Failure};
 use crate::render::one_line;
 
-/// The command that has a file.
+/// The command whose options can be in the file.
 const SERVE: &str = "serve";
 /// What cannot be in it: where it is.
 const CONFIG: &str = "config";
@@ -30,16 +31,28 @@ pub fn arguments() -> Result<Arguments, Failure> {
 
 fn of(command: Command, words: &[std::ffi::OsString]) -> Result<Arguments, Failure> {
     let (mut matches, mut arguments) = parsed(command.clone(), words);
-    if let Verb::Serve(serve) = &arguments.command
-        && let Some(path) = &serve.config
+    if let Some((verb, server)) = of_server(&mut arguments)
+        && let Some(path) = &server.config
     {
         let said = read(path, &command)?;
-        (matches, arguments) = parsed(with(command, said), words);
+        (matches, arguments) = parsed(with(command, verb, said), words);
     }
-    if let (Verb::Serve(serve), Some(matches)) = (&mut arguments.command, matches.subcommand_matches(SERVE)) {
-        one_store(serve, matches)?;
+    if let Some((verb, server)) = of_server(&mut arguments)
+        && let Some(matches) = matches.subcommand_matches(verb)
+    {
+        one_store(server, matches)?;
     }
     Ok(arguments)
+}
+
+/// The command, where it is one that has to do with a server, and what it says of that.
+fn of_server(arguments: &mut Arguments) -> Option<(&'static str, &mut OfServer)> {
+    match &mut arguments.command {
+        Verb::Serve(serve) => Some((SERVE, &mut serve.of)),
+        Verb::Work(work) => Some(("work", &mut work.of)),
+        Verb::Admin(admin) => Some(("admin", &mut admin.of)),
+        _ => None,
+    }
 }
 
 fn parsed(command: Command, words: &[std::ffi::OsString]) -> (ArgMatches, Arguments) {
@@ -113,19 +126,22 @@ fn is_understood(key: &str, value: &str, arg: &Arg) -> Result<(), String> {
     })
 }
 
-/// The command, for which it is so anyway what a file says.
-fn with(command: Command, said: Vec<Said>) -> Command {
-    command.mut_subcommand(SERVE, |serve| {
-        said.into_iter().fold(serve, |serve, (id, values)| {
+/// The command, of which `verb` has it by default what a file says; as far as it has such options.
+fn with(command: Command, verb: &str, said: Vec<Said>) -> Command {
+    command.mut_subcommand(verb, |verb| {
+        said.into_iter().fold(verb, |verb, (id, values)| {
+            if verb.get_arguments().all(|arg| arg.get_id() != &*id) {
+                return verb;
+            }
             // They are there until the process ends.
             let values: Vec<&'static str> = values.into_iter().map(|value| &*value.leak()).collect();
-            serve.mut_arg(id, |arg| arg.default_values(values))
+            verb.mut_arg(id, |arg| arg.default_values(values))
         })
     })
 }
 
 /// Of two ways to say which store the one that goes before the other.
-fn one_store(serve: &mut Serve, matches: &ArgMatches) -> Result<(), Failure> {
+fn one_store(server: &mut OfServer, matches: &ArgMatches) -> Result<(), Failure> {
     let rank = |id: &str| match matches.value_source(id) {
         Some(ValueSource::CommandLine) => 3,
         Some(ValueSource::EnvVariable) => 2,
@@ -141,9 +157,9 @@ fn one_store(serve: &mut Serve, matches: &ArgMatches) -> Result<(), Failure> {
             .help("say either --data, for one in a directory, or --database and --blobs"));
     }
     if data > database {
-        (serve.apart.database, serve.apart.blobs) = (None, None);
+        (server.apart.database, server.apart.blobs) = (None, None);
     } else {
-        serve.data = None;
+        server.data = None;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::path::Path;
 
 use invar_core::event::Event;
-use invar_engine::host::python;
+use invar_engine::host::{python, syscall::thread_count};
 use invar_engine::region::{self, DrainKind, EngineError, Outcome, Pass, Setup, Stack};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -77,7 +77,7 @@ fn missing(python: Option<&python::Python>, request: &Request) -> Option<&'stati
 }
 
 /// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the
-/// first, which is not counted and tells whether it starts threads: if so none is native, as threads that race each other leave
+/// first, which is not counted and tells whether it has several threads: if so none is native, as threads that race each other leave
 /// another heap and other stacks each time.
 ///
 /// The rule holds no clock: another number of calls would leave another heap. The number is a power of two between 8
@@ -89,11 +89,11 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let starts_threads = call_uncounted(py, function, args, kwargs)?;
+    let has_threads = call_uncounted(py, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
-        if starts_threads {
+        if has_threads {
             call_uncounted(py, function, args, kwargs)?;
         } else {
             function.call(args, Some(kwargs))?;
@@ -188,23 +188,33 @@ fn call(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<(Outcome, Py<PyAny>)> {
+    let_others_settle(py);
     let mut call = Call::new(function, args, kwargs);
     let outcome = region::run_only(pass, stack(py), make, (&raw mut call).cast());
     let result = call.result(py)?;
     Ok((outcome.map_err(failure)?, result))
 }
 
-/// The same without a count; says whether threads were started.
+/// Before a region: other threads that have something to do get the interpreter's lock, until they wait. Otherwise they would ask
+/// for it within the region, after a time that differs.
+fn let_others_settle(py: Python<'_>) {
+    if thread_count() > 1 {
+        py.detach(region::let_others_settle);
+    }
+}
+
+/// The same without a count; says whether there were other threads.
 fn call_uncounted(
     py: Python<'_>,
     function: &Bound<'_, PyAny>,
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<bool> {
+    let_others_settle(py);
     let mut call = Call::new(function, args, kwargs);
-    let started = region::run_uncounted(stack(py), make, (&raw mut call).cast());
+    let several = region::run_uncounted(stack(py), make, (&raw mut call).cast());
     call.result(py)?;
-    started.map_err(failure)
+    several.map_err(failure)
 }
 
 /// CPython 3.14 compares the stack pointer with the bounds of the thread's stack.

@@ -1,9 +1,11 @@
-"""Threads that a benchmark starts are measured, and the sum is the same in every process, however busy the machine is."""
+"""Threads that a benchmark starts or finds are measured, and the sum is the same in every process, however busy the machine is."""
 
 import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+
+import pytest
 
 import runs
 
@@ -115,3 +117,68 @@ def test_python_functions_of_threads_are_in_profiles(pytester, simulated, monkey
     assert result.exit == 0, result.output
     for name in (b"of_the_region", b"of_a_thread", b"of_its_own_thread"):
         assert any(name in data for data in found), name
+
+
+POOLS = """
+    import pytest
+    from concurrent.futures import ThreadPoolExecutor
+    def squares(numbers):
+        return sum(number * number for number in range(numbers))
+    @pytest.fixture
+    def pool():
+        with ThreadPoolExecutor(4) as threads:
+            yield threads
+    def test_pool(benchmark, pool):
+        assert benchmark(lambda: list(pool.map(squares, [5_000] * 8))) == [squares(5_000)] * 8
+    def test_idle(benchmark, pool):
+        pool.submit(squares, 10).result()
+        assert benchmark(squares, 10_000)
+"""
+
+PRODUCTS = """
+    import numpy
+    import pytest
+    @pytest.fixture
+    def matrices():
+        a = numpy.arange(300 * 300, dtype=float).reshape(300, 300) / 1000
+        return a, a @ a
+    def test_product(benchmark, matrices):
+        a, b = matrices
+        assert (benchmark(lambda: a @ a) == b).all()
+    def test_idle(benchmark, matrices):
+        assert benchmark(lambda: sum(range(10_000)))
+"""
+
+
+def test_pools_from_before_count_the_same_in_every_process(pytester, simulated):
+    pytester.makepyfile(test_suite=POOLS)
+    with _both_cpus_busy():
+        first = simulated()
+        assert first.exit == 0, first.output
+        assert [diagnostics for _, diagnostics in first.passes.values()] == [0] * 4
+        for _ in range(9):
+            again = simulated()
+            assert again.exit == 0, again.output
+            assert again.passes == first.passes
+
+
+def test_python_functions_of_a_pool_are_in_profiles(pytester, simulated):
+    pytester.makepyfile(test_suite=POOLS)
+    result = simulated(request={"call_paths": True})
+    calls = result.call_paths["test_suite.py::test_pool"].calls
+    assert sum(call.calls for call in calls if call.callee[:2] == ("code", "squares")) == 8
+
+
+def test_linear_algebra_of_four_threads_counts_the_same_in_every_process(pytester, simulated):
+    pytest.importorskip("numpy")
+    pytester.makepyfile(test_suite=PRODUCTS)
+    request = {"environment": {**runs.ENVIRONMENT, "OPENBLAS_NUM_THREADS": "4"}}
+    with _both_cpus_busy():
+        first = simulated(request=request)
+        assert first.exit == 0, first.output
+        assert first.passes["test_suite.py::test_product", "warm"][1] & (OTHER_THREADS_RAN | OUTSIDE_ORDER) == 0
+        assert first.passes["test_suite.py::test_idle", "warm"][1] == 0
+        for _ in range(9):
+            again = simulated(request=request)
+            assert again.exit == 0, again.output
+            assert again.passes == first.passes

@@ -59,6 +59,8 @@ struct Suspended {
     stack: Stack,
     others: Vec<Stack>,
     called: bool,
+    /// From before the region, and not met since: where it comes back to.
+    waits_at: Option<u64>,
 }
 
 #[cfg(test)]
@@ -252,17 +254,28 @@ impl Ledger {
         self.threads.insert(thread, Suspended { stack, ..Suspended::default() });
     }
 
+    /// There is a thread from before the region, which waits for what comes back to `place`: what it does is called by the
+    /// region, and named by that.
+    pub fn meet_thread(&mut self, thread: usize, place: u64) {
+        self.threads.insert(thread, Suspended { waits_at: Some(place), ..Suspended::default() });
+    }
+
     /// What comes next is done by another thread. The trace was followed to its end.
     pub fn switch_to(&mut self, thread: usize) {
         if thread == self.thread {
             return;
         }
         self.put_frames_away();
-        let next = self.threads.remove(&thread).unwrap_or_default();
+        let mut next = self.threads.remove(&thread).unwrap_or_default();
+        if let Some(place) = next.waits_at {
+            next.stack.call = self.child(0, Callee::Address(place));
+            self.calls[next.stack.call as usize].calls += 1;
+        }
         let present = Suspended {
             stack: core::mem::replace(&mut self.stack, next.stack),
             others: core::mem::replace(&mut self.others, next.others),
             called: core::mem::replace(&mut self.called, next.called),
+            waits_at: None,
         };
         self.take_frames_out();
         self.threads.insert(self.thread, present);

@@ -5,4 +5,5 @@ pub mod lines;
 pub mod maps;
 pub mod processor;
 pub mod system_call;
+pub mod task;
 pub mod vdso;

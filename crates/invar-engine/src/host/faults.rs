@@ -19,11 +19,11 @@ use crate::runtime::Engine;
 /// The kernel's `struct sigaction`.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
-struct Action {
-    handler: u64,
-    flags: u64,
-    restorer: u64,
-    mask: u64,
+pub(super) struct Action {
+    pub handler: u64,
+    pub flags: u64,
+    pub restorer: u64,
+    pub mask: u64,
 }
 
 /// The general registers of a frame, as `asm/sigcontext.h` orders them.
@@ -35,19 +35,19 @@ pub const FRAME_RIP: usize = 16;
 pub const FRAME_REGISTERS: [usize; 16] = [13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7];
 
 /// Offset of the registers in `struct ucontext`.
-const UCONTEXT_REGISTERS: usize = 40;
+pub(super) const UCONTEXT_REGISTERS: usize = 40;
 /// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV.
 const FAULTS: [u64; 5] = [4, 5, 7, 8, 11];
-const SA_SIGINFO: u64 = 4;
+pub(super) const SA_SIGINFO: u64 = 4;
 
-fn action(signal: u64) -> Action {
+pub(super) fn action(signal: u64) -> Action {
     let mut action = Action::default();
     // SAFETY: the kernel writes a struct of this layout.
     unsafe { syscall(number::RT_SIGACTION, [signal, 0, &raw mut action as u64, 8, 0, 0]) };
     action
 }
 
-fn set_action(signal: u64, action: &Action) {
+pub(super) fn set_action(signal: u64, action: &Action) {
     // SAFETY: the handler is the guest's own, or ours, which calls the guest's.
     unsafe { syscall(number::RT_SIGACTION, [signal, action as *const Action as u64, 0, 8, 0, 0]) };
 }

@@ -4,6 +4,7 @@
 //! Everything here is small and says why it holds; everything that decides something is elsewhere.
 
 pub mod allocator;
+pub mod before;
 pub mod code_map;
 pub mod context;
 mod copying;

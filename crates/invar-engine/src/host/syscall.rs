@@ -1,6 +1,10 @@
 //! Raw system calls: no libc, no errno.
 #![expect(unsafe_code, reason = "the syscall instruction has no safe interface")]
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::arch::asm;
 
 /// Numbers of the system calls that the engine makes or looks at (`asm/unistd_64.h`).
@@ -170,6 +174,48 @@ pub fn thread_count() -> u64 {
     let result = unsafe { syscall(number::STAT, arguments) };
     const LINKS: usize = 2; // st_nlink, at byte 16: two for `.` and `..`
     if result == 0 { status[LINKS].saturating_sub(2).max(1) } else { 1 }
+}
+
+/// The numbers of this process's threads, as `/proc/self/task` lists them; none where that cannot be read.
+pub fn threads() -> Vec<u32> {
+    const GETDENTS64: u64 = 217;
+    let mut threads = Vec::new();
+    let Ok(file) = File::open(b"/proc/self/task\0", Access::Read) else { return threads };
+    let mut entries = vec![0u8; 4096];
+    loop {
+        let arguments = [file.descriptor, entries.as_mut_ptr() as u64, entries.len() as u64, 0, 0, 0];
+        // SAFETY: the kernel writes within `entries`.
+        let bytes = unsafe { syscall(GETDENTS64, arguments) };
+        let Some(mut rest) = usize::try_from(bytes).ok().and_then(|bytes| entries.get(..bytes)) else {
+            break;
+        };
+        if rest.is_empty() {
+            break;
+        }
+        // `struct linux_dirent64`: its length is at byte 16, its name from byte 19 on ends in a NUL byte.
+        while let [.., _] = rest {
+            let length = usize::from(u16::from_le_bytes([rest[16], rest[17]]));
+            let (entry, others) = rest.split_at(length);
+            let digits = entry[19..].iter().take_while(|byte| byte.is_ascii_digit());
+            let number = digits
+                .fold(0, |number: u32, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
+            threads.extend((number != 0).then_some(number));
+            rest = others;
+        }
+    }
+    threads
+}
+
+/// What a file of the kernel's about a thread of this process says, up to so many bytes; `None` if the thread is gone.
+pub fn about_thread(thread: u32, file: &str) -> Option<String> {
+    let mut file = File::open(format!("/proc/self/task/{thread}/{file}\0").as_bytes(), Access::Read).ok()?;
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    while let count @ 1.. = file.read(&mut text[length..]).ok()? {
+        length += count;
+    }
+    text.truncate(length);
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// This thread.

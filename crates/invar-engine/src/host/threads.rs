@@ -61,6 +61,10 @@ pub struct Block {
     pub words: [[AtomicU64; 3]; WORDS_MAX],
     /// Until when: seconds and nanoseconds.
     pub until: [AtomicU64; 2],
+    /// Of a thread from before the region: whether it was asked to come over, and what it said; see [`super::before`].
+    pub asked: AtomicU32,
+    /// Of such a thread: the word that the kernel clears when it ends, or zero.
+    pub cleared: AtomicU64,
 }
 
 /// The kernel waits on so many words at once.
@@ -150,13 +154,21 @@ pub fn free_block() -> Option<usize> {
     Some(free)
 }
 
+/// A block for a thread that is there: the one that it has had, or a free one. Nothing is executed for it in the engine.
+pub fn block_of(thread: u32) -> Option<usize> {
+    let is_its_own = |&index: &usize| block(index).thread.load(Relaxed) == thread;
+    let index = (1..layout::THREADS_MAX).find(is_its_own).or_else(free_block)?;
+    block(index).thread.store(thread, Relaxed);
+    Some(index)
+}
+
 /// Lets the thread of a block go on as `how` says.
 pub fn tell(index: usize, how: u32) {
     block(index).park.store(how, SeqCst);
     wake(address(index) + u64::from(PARK));
 }
 
-fn wake(address: u64) {
+pub(super) fn wake(address: u64) {
     // SAFETY: wakes who waits on a word of the arena's.
     unsafe { syscall(number::FUTEX, [address, u64::from(FUTEX_WAKE_PRIVATE), 1, 0, 0, 0]) };
 }
@@ -224,6 +236,8 @@ addresses! {
     idle_address = idle;
     /// Makes the guest's call that starts a thread, whose block is in `r15`. The child waits for its turn.
     start_address = start_thread;
+    /// Waits for its turn: where a thread from before the region goes on.
+    wait_address = wait_for_turn;
     /// Lets every other thread go on natively, the one that entered the region last, and goes on by its own exit.
     release_address = release;
 }

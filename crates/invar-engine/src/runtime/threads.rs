@@ -1,16 +1,17 @@
 //! Which of a region's threads executes, and what it waits for: one after the other, in an order that the guest alone decides.
 //!
-//! From the first thread that a region starts until its end. A thread goes on until it waits for another (`futex`), for the
+//! From the first thread that a region takes over or starts until its end. A thread goes on until it waits for another (`futex`), for the
 //! outside, or for a time, until it ends or says that others may (`sched_yield`), or until its quantum of instructions is over; then
 //! the next in the queue goes on. What is waited for inside is answered here; deadlines are those of [`Clock`]. The gates are
 //! in `host::threads`.
 //!
-//! Threads that were there before run natively beside all this, as do handlers of signals on threads that have no baton. They wake
+//! Threads that were there before and could not be taken over run natively beside all this, as do handlers of signals on threads that have no baton. They wake
 //! nobody who waits here, so words that are waited on are looked at again at each hand-over; and while nobody can go on, one thread
 //! waits for all those words in the kernel.
 //!
 //! Invariant: what a thread that does not execute needs to go on natively is in its block.
 
+mod before;
 mod waits;
 mod watched;
 
@@ -30,6 +31,7 @@ use crate::host::{memory, words};
 use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
+pub use before::let_others_settle;
 use core::sync::atomic::Ordering::*;
 use waits::operation;
 use watched::Watched;
@@ -129,6 +131,8 @@ pub(super) struct Threads {
     on_words: bool,
     /// Where a thread's state has its thread's name, if there are such states.
     name: Option<u64>,
+    /// Threads that were there before the region run natively beside it.
+    left_alone: bool,
 }
 
 impl Threads {
@@ -154,15 +158,16 @@ impl Threads {
             deadline: None,
             on_words: true,
             name: None,
+            left_alone: false,
         }
     }
 
-    /// The region has started a thread and not ended yet.
+    /// There are several threads, and the region has not ended yet.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// The region has started threads.
+    /// There were several threads.
     pub fn were_several(&self) -> bool {
         self.several
     }
@@ -290,10 +295,12 @@ fn returns_to(block: &Block, next: u64) {
 }
 
 impl Engine {
-    /// The region starts its first thread: from here on there are turns.
+    /// There is a second thread: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
-        let (process, on_words) = (syscall::process_id(), self.threads.on_words);
-        self.threads = Threads { active: true, several: true, process, on_words, ..Threads::new() };
+        let Threads { on_words, left_alone, .. } = self.threads;
+        let process = syscall::process_id();
+        self.threads =
+            Threads { active: true, several: true, process, on_words, left_alone, ..Threads::new() };
         context.released.store(0, SeqCst);
         context.pending = 0;
         self.threads.clock = Clock::start();
@@ -413,6 +420,9 @@ impl Engine {
     /// The guest's state comes from the current thread's block, and a quantum begins.
     fn restore(&mut self, context: &mut Context) -> u64 {
         self.renew_quantum(context);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.switch_to(self.threads.current());
+        }
         let block = self.threads.block(self.threads.current());
         for (register, home) in context.registers.iter_mut().zip(&block.registers) {
             *register = home.load(Relaxed);
@@ -499,9 +509,6 @@ impl Engine {
             self.threads.wake_on(word, EVERYBODY, u32::MAX);
         }
         self.fs_base = syscall::fs_base();
-        if let Some(ledger) = &mut self.ledger {
-            ledger.switch_to(thread);
-        }
         self.watch_thread(context, thread);
         if !self.threads.active {
             // Everybody was let go: it asks once more, and the kernel answers.
@@ -741,7 +748,7 @@ impl Engine {
         gates::release_address()
     }
 
-    /// The region has started threads, which were measured.
+    /// Other threads than the one that has entered the region were measured.
     pub fn measured_threads(&self) -> bool {
         self.threads.were_several()
     }

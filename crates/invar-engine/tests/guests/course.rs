@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
@@ -112,17 +112,59 @@ pub fn check_by_hand(file: &str, expected: &[(Event, u64)]) {
     }
 }
 
+/// The guests count the same in ten processes, while every processor has more to do than one of them.
+#[track_caller]
+pub fn check_on_busy_processors(files: &[&str]) {
+    let guests: Vec<Guest> = files.iter().map(|file| Guest::compile_in("guests-busy", file)).collect();
+    let _busy = Busy::start();
+    for guest in guests {
+        for mode in ["c", "s"] {
+            let first = guest.run([mode, "o"]).passes;
+            assert!(!first.is_empty(), "{guest:?} was measured");
+            for _ in 1..10 {
+                assert_eq!(guest.run([mode, "o"]).passes, first, "{guest:?} in mode {mode}");
+            }
+        }
+    }
+}
+
+/// Two processes for each processor that compute for ever, until it is dropped.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn start() -> Busy {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let compute = |_| Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        let started: Result<_, _> = (0..2 * processors).map(compute).collect();
+        Busy(started.expect("a shell is there"))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            process.kill().and_then(|()| process.wait()).expect("it is ours");
+        }
+    }
+}
+
 /// Counts only and simulation, on the own stack and the caller's; and simulation with the reference drain.
 const RUNS: [(&str, &str); 5] = [("c", "o"), ("c", "c"), ("s", "o"), ("s", "c"), ("r", "o")];
 
+#[derive(Debug)]
 struct Guest {
     program: PathBuf,
 }
 
 impl Guest {
     fn compile(file: &str) -> Guest {
+        Guest::compile_in("guests", file)
+    }
+
+    /// Tests that are run at once need programs of their own.
+    fn compile_in(directory: &str, file: &str) -> Guest {
         let sources = root().join("fixtures/guests");
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
         std::fs::create_dir_all(&directory).expect("a directory in target can be made");
         let stem = file.split('.').next().expect("a file has a stem");
         let object = directory.join(format!("{stem}.main.o"));
@@ -130,8 +172,9 @@ impl Guest {
         compile("cc", &sources, |cc| cc.args(flags).args(["-c", "main.c", "-o"]).arg(&object));
         let compiler = if file.ends_with(".cpp") { "c++" } else { "cc" };
         let program = directory.join(stem);
+        let pool: &[&str] = if stem == "threads_openmp" { &["-fopenmp"] } else { &[] };
         compile(compiler, &sources, |cc| {
-            cc.args(flags).arg(file).arg(&object).args(["-lm", "-ldl", "-o"]).arg(&program)
+            cc.args(flags).args(pool).arg(file).arg(&object).args(["-lm", "-ldl", "-o"]).arg(&program)
         });
         if stem == "library_reloaded" {
             for number in 0..2 {

@@ -3,7 +3,6 @@
 //! A project's pages are those of [`crate::router`], which know nothing of accounts. What was read for them is kept as long
 //! as the project's settings are as they were, for a few projects at a time.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
@@ -28,8 +27,11 @@ use crate::pages::theme;
 use crate::problem::Problem;
 use crate::router::pages_router;
 
-/// For how many projects it is kept what was read.
-const KEPT: usize = 32;
+/// For how many projects it is kept what was read, and how much that may be of all of them together, in bytes.
+const KEPT: usize = 64;
+const KEPT_BYTES: usize = 1 << 30;
+/// How often it is looked how much that is.
+const LOOKED: usize = 32;
 /// Of how many projects the list says how they do.
 const JUDGED: usize = 50;
 
@@ -50,16 +52,53 @@ impl Shown {
     }
 }
 
-/// The projects that were shown last.
+/// The projects that were shown last, the last one at the end.
 #[derive(Default)]
-pub struct Apps(Mutex<BTreeMap<String, Shown>>);
+pub struct Apps(Mutex<Recent>);
+
+#[derive(Default)]
+struct Recent {
+    shown: Vec<Shown>,
+    /// How often a project was shown.
+    times: usize,
+}
+
+impl Recent {
+    /// This one, now the last; if it is kept, and still as it was.
+    fn find(&mut self, about: &Project) -> Option<Shown> {
+        let at = self.shown.iter().position(|shown| shown.about.name == about.name)?;
+        let shown = self.shown.remove(at);
+        if shown.about != *about {
+            return None;
+        }
+        self.shown.push(shown.clone());
+        Some(shown)
+    }
+
+    /// Lets go of those that were shown longest ago, as far as there are too many, or as they hold too much.
+    fn forget(&mut self, most: usize) {
+        let mut held = 0;
+        let last = self.shown.iter().rev().take(KEPT);
+        let fit = last.take_while(|shown| {
+            held += shown.app.held();
+            held <= most
+        });
+        // The last one is shown now, however much it holds.
+        let fit = fit.count().max(1);
+        self.shown.drain(..self.shown.len().saturating_sub(fit));
+    }
+}
 
 impl Team {
     /// A project, to be shown.
     pub(super) fn shown(&self, store: &Store, about: &Project) -> Shown {
         let mut kept = self.apps().0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shown) = kept.get(&about.name).filter(|shown| shown.about == *about) {
-            return shown.clone();
+        kept.times += 1;
+        if kept.times.is_multiple_of(LOOKED) {
+            kept.forget(KEPT_BYTES);
+        }
+        if let Some(shown) = kept.find(about) {
+            return shown;
         }
         let config = config::read(&about.settings).unwrap_or_else(|error| {
             self.log(&format!("{}: the settings cannot be used: {error}", about.name));
@@ -75,10 +114,8 @@ impl Team {
         });
         let router = pages_router().with_state(app.clone());
         let shown = Shown { about: about.clone(), app, router };
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(about.name.clone(), shown.clone());
+        kept.shown.push(shown.clone());
+        kept.forget(KEPT_BYTES);
         shown
     }
 }
@@ -163,7 +200,42 @@ pub async fn theme(asked: Asked, body: String) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::project_of;
+    use invar_core::run::Timestamp;
+    use invar_store::{Location, Visibility};
+
+    use super::*;
+    use crate::answers::Kept;
+    use crate::team::upload::Limits;
+
+    #[tokio::test]
+    async fn projects_shown_longest_ago_are_let_go_when_there_are_too_many_or_they_hold_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::connect(&Location::directory(folder.path())).await.unwrap();
+        let team = Team::new(store.clone(), Limits::default(), |_| {});
+        let about = |number: usize| Project {
+            name: format!("acme/{number}"),
+            visibility: Visibility::Public,
+            created: Timestamp(0),
+            settings: String::new(),
+        };
+        for number in 0..KEPT {
+            team.shown(&store, &about(number));
+        }
+        // Shown anew, so it is not the one that goes.
+        team.shown(&store, &about(0));
+        team.shown(&store, &about(KEPT));
+        let revision = store.revision().await.unwrap();
+        let mut kept = team.apps().0.lock().unwrap();
+        let names: Vec<String> = kept.shown.iter().map(|shown| shown.about.name.clone()).collect();
+        assert_eq!(names.len(), KEPT);
+        assert_eq!(names[KEPT - 2..], ["acme/0".to_string(), format!("acme/{KEPT}")]);
+        assert!(!names.contains(&"acme/1".to_string()));
+        let app = &kept.shown[0].app;
+        let answer = Kept::new("text/csv", "x".repeat(1000));
+        app.answers().keep("/a".to_string(), revision, answer);
+        kept.forget(500);
+        assert_eq!(kept.shown.len(), KEPT - 1, "the first one holds too much");
+    }
 
     #[test]
     fn an_address_begins_with_its_project() {

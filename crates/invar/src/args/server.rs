@@ -12,11 +12,9 @@ use clap::{ArgAction, Args, Subcommand};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  invar work --database postgres://invar@db/invar --blobs s3://bucket/invar")]
+  invar work --database postgres://invar@db/invar --blobs s3://bucket/invar
+  invar work --config /etc/invar/serve.toml")]
 pub struct Work {
-    /// The servers' store, as for `invar serve --team`
-    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["database", "blobs"])]
-    pub data: Option<PathBuf>,
     /// How often
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     pub every_seconds: u64,
@@ -24,17 +22,14 @@ pub struct Work {
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(120..))]
     pub older_than_seconds: u64,
     #[command(flatten)]
-    pub apart: Apart,
+    pub of: OfServer,
 }
 
 /// Projects and tokens of a server, on the machine that has its data
 #[derive(Debug, Args)]
 pub struct Admin {
-    /// The server's store, as for `invar serve --team`
-    #[arg(long, value_name = "DIRECTORY", global = true, conflicts_with_all = ["database", "blobs"])]
-    pub data: Option<PathBuf>,
     #[command(flatten)]
-    pub apart: Apart,
+    pub of: OfServer,
     /// What to do.
     #[command(subcommand)]
     pub act: AdminAct,
@@ -182,15 +177,11 @@ Examples:
   invar serve --config /etc/invar/serve.toml
   INVAR_DATABASE=postgres://invar@db/invar INVAR_BLOBS=s3://bucket/invar invar serve")]
 pub struct Serve {
-    /// Read what is not said here from this file, in TOML
-    #[arg(long, value_name = "FILE", env = "INVAR_CONFIG")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub of: OfServer,
     /// Where to listen; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", env = "INVAR_LISTEN", default_value = "127.0.0.1:8700")]
     pub listen: std::net::SocketAddr,
-    /// The store to show [default: as --store says, else .invar at the root of the checkout]
-    #[arg(long, value_name = "DIRECTORY", env = "INVAR_DATA")]
-    pub data: Option<PathBuf>,
     /// The address by which the server is called: its name is answered besides those of this machine. May be repeated
     #[arg(long, value_name = "URL", env = "INVAR_PUBLIC_URL", value_delimiter = ',')]
     pub public_url: Vec<String>,
@@ -239,8 +230,6 @@ pub struct Serve {
     )]
     pub team: bool,
     #[command(flatten)]
-    pub apart: Apart,
-    #[command(flatten)]
     pub sign_in: SignIn,
 }
 
@@ -276,6 +265,20 @@ pub struct SignIn {
     /// Who gets an account by signing in: `linked` (nobody; whoever has one links it), `members:GROUP` or `anybody`
     #[arg(long, value_name = "WHO", env = "INVAR_GITLAB_ACCOUNTS", default_value = "linked")]
     pub gitlab_accounts: String,
+}
+
+/// Which store is a server's: what is said of it to the server, to its workers and to who looks after it alike.
+#[derive(Debug, Args)]
+pub struct OfServer {
+    /// Read what is not said here from this file of the server's, in TOML
+    #[arg(long, value_name = "FILE", env = "INVAR_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// The server's store, in a directory; where nothing says which, `invar serve` without --team shows that of --store, or else
+    /// .invar at the root of the checkout
+    #[arg(long, value_name = "DIRECTORY", env = "INVAR_DATA", global = true)]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub apart: Apart,
 }
 
 /// A store that is not in one directory.

@@ -28,9 +28,9 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Does what was asked to the data of a server.
 pub async fn admin(arguments: Admin, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
-    let data = arguments.data.or_else(|| common.store.clone());
+    let data = arguments.of.data.or_else(|| common.store.clone());
     let whose = "whose projects is not said";
-    let store = place.store_that_a_server_has(data, &arguments.apart, whose, "invar admin").await?;
+    let store = place.store_that_a_server_has(data, &arguments.of.apart, whose, "invar admin").await?;
     match arguments.act {
         AdminAct::Projects => {
             let projects = store.projects().await.map_err(|error| place.database(&error))?;

@@ -32,20 +32,20 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
     let settings = settings(&arguments)?;
     let issuers = issuers(&arguments.trusted_issuer)?;
-    if arguments.team && arguments.data.is_none() && arguments.apart.database.is_none() {
+    if arguments.team && arguments.of.data.is_none() && arguments.of.apart.database.is_none() {
         return Err(Failure::new(Code::Usage, "whose projects to serve is not said").help(
             "the store, in a directory or in a database: invar serve --team --data /var/lib/invar, or --database URL",
         ));
     }
-    if let Some(data) = arguments.data {
+    if let Some(data) = arguments.of.data {
         place.store = data;
     }
     let store = match arguments.team {
-        true => place.store_of_a_server(&arguments.apart).await?,
-        false => place.store_apart(&arguments.apart).await?,
+        true => place.store_of_a_server(&arguments.of.apart).await?,
+        false => place.store_apart(&arguments.of.apart).await?,
     };
-    let shown = match &arguments.apart.database {
-        Some(database) => Location { database: database.clone(), blobs: arguments.apart.blobs }.shown(),
+    let shown = match &arguments.of.apart.database {
+        Some(database) => Location { database: database.clone(), blobs: arguments.of.apart.blobs }.shown(),
         None => place.store.display().to_string(),
     };
     let cannot = |address: SocketAddr, error: &std::io::Error| {
@@ -86,7 +86,7 @@ pub async fn serve(arguments: Serve, common: &Common) -> Result<Code, Failure> {
         Some(team) => team::router(team.clone()),
         None => invar_server::router(Site {
             store: store.clone(),
-            project: match &arguments.apart.database {
+            project: match &arguments.of.apart.database {
                 Some(database) => project_at(database),
                 None => project(&place.store),
             },

@@ -15,9 +15,10 @@ use crate::terminal::say;
 /// Works until it is told to stop.
 pub async fn work(arguments: Work, common: &Common) -> Result<Code, Failure> {
     let mut place = Place::find(common)?;
-    let data = arguments.data.or_else(|| common.store.clone());
-    let store =
-        place.store_that_a_server_has(data, &arguments.apart, "whose work is not said", "invar work").await?;
+    let data = arguments.of.data.or_else(|| common.store.clone());
+    let store = place
+        .store_that_a_server_has(data, &arguments.of.apart, "whose work is not said", "invar work")
+        .await?;
     let stop =
         stop().map_err(|error| Failure::new(Code::Storage, "cannot wait for signals").because(&error))?;
     let team = Team::new(store.clone(), Limits::default(), log).called(process("invar work"));

@@ -1,4 +1,4 @@
-//! The configuration file of `invar serve`, variables and options, in this order; and by which forges people sign in.
+//! The configuration file of a server, variables and options, in this order; and by which forges people sign in.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -92,6 +92,28 @@ fn of_two_stores_the_one_counts_that_is_said_later_in_the_order() {
         "{}",
         said.whole()
     );
+}
+
+#[test]
+fn who_looks_after_a_server_takes_its_store_from_the_same_file() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("serve.toml", "listen = \"127.0.0.1:0\"\nteam = true\ndata = \"from-file\"\n");
+    shown(Server::of(serve(&sandbox, &[], &[])), &sandbox);
+    let asked = |arguments: &[&str]| {
+        let mut command = sandbox.command(env!("CARGO_BIN_EXE_invar"));
+        Said::of(&sandbox, command.args(arguments).env("INVAR_CONFIG", "serve.toml").output().unwrap())
+    };
+    assert_eq!(asked(&["admin", "project", "acme/fib"]).status, 0);
+    let named = sandbox.invar(&["admin", "projects", "--config", "serve.toml"]);
+    assert_eq!((named.status, named.stdout.as_str()), (0, "  private  acme/fib\n"));
+    let elsewhere = asked(&["admin", "--data", "of-option", "projects"]);
+    assert_eq!((elsewhere.status, elsewhere.stdout.as_str()), (0, ""), "an option goes before the file");
+    let mut worker = sandbox.command(env!("CARGO_BIN_EXE_invar"));
+    worker.args(["work", "--every-seconds", "0", "--config", "serve.toml"]);
+    assert_eq!(Said::of(&sandbox, worker.output().unwrap()).status, 2, "its own options are read as ever");
+    sandbox.write("serve.toml", "lisen = 1\n");
+    let wrong = asked(&["work"]);
+    assert!(wrong.stderr.contains("did you mean `listen`?"), "{}", wrong.whole());
 }
 
 #[test]

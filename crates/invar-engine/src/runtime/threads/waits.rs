@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// When a wait on a word is over, by the region's clock.
-    fn deadline(&self, what: u64, operation: u64, time: u64) -> Result<Option<u64>, i64> {
+    pub(super) fn deadline(&self, what: u64, operation: u64, time: u64) -> Result<Option<u64>, i64> {
         if time == 0 {
             return Ok(None);
         }

@@ -1,0 +1,175 @@
+//! Threads that were there before the region: those that wait for a word of memory come over when it begins, and wait as if they had
+//! done so inside; the others are left alone, and run natively beside it.
+//!
+//! What they are in is seen in `/proc`; how they come is `host::before`.
+//!
+//! What always holds: a thread that is in a call which a signal would end is sent none.
+
+use core::sync::atomic::AtomicU32;
+
+use super::*;
+use crate::guest::task::{self, Call, Status};
+use crate::host::before::{self, SIGNAL};
+
+/// A region waits so long for threads that are executed: those of pools still look for work for a while after their last. After each
+/// time in vain it is a quarter of that.
+const PATIENCE: u64 = SECOND / 2;
+/// How often it was in vain, since it was not.
+static IN_VAIN: AtomicU32 = AtomicU32::new(0);
+
+/// What a thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// It is executed, or will be at once.
+    Runs,
+    /// It waits for a word, in this call.
+    Waits(Call),
+    /// It waits for something else, or could not be asked.
+    Elsewhere(Call),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Task {
+    /// When it was started.
+    started: u64,
+    /// The kernel's number.
+    thread: u32,
+    doing: Doing,
+    status: Status,
+}
+
+impl Task {
+    /// A thread; `None` if it has ended.
+    fn of(thread: u32) -> Option<Task> {
+        let status = task::status(&syscall::about_thread(thread, "status")?);
+        let started = task::started(&syscall::about_thread(thread, "stat")?)?;
+        let doing = match task::call(&syscall::about_thread(thread, "syscall")?) {
+            Some(call) => doing(call, status.blocked),
+            None => Doing::Runs,
+        };
+        (!status.has_ended).then_some(Task { started, thread, doing, status })
+    }
+}
+
+fn doing(call: Call, blocked: u64) -> Doing {
+    const ENGINE: core::ops::Range<u64> = ARENA..ARENA + layout::HEAP;
+    let Call { number, arguments, .. } = call;
+    let [word, operation, _, time, ..] = arguments;
+    let what = operation & !(operation::PRIVATE | operation::CLOCK_REALTIME);
+    match number {
+        // It has not left the region before yet.
+        number::FUTEX if ENGINE.contains(&word) => Doing::Runs,
+        number::FUTEX if blocked & 1 << (SIGNAL - 1) != 0 => Doing::Elsewhere(call),
+        number::FUTEX if what == operation::WAIT && time == 0 => Doing::Waits(call),
+        // Its time is a deadline, so that it can be asked once more.
+        number::FUTEX if what == operation::WAIT_BITSET => Doing::Waits(call),
+        number::SCHED_YIELD => Doing::Runs,
+        _ => match system_call::outside(number, arguments) {
+            Outside::Never => Doing::Runs,
+            Outside::File { descriptor, .. } if syscall::is_on_disk(descriptor) => Doing::Runs,
+            _ => Doing::Elsewhere(call),
+        },
+    }
+}
+
+/// The other threads, in the order of their start.
+fn look() -> Vec<Task> {
+    let own = syscall::thread_id();
+    let others = syscall::threads().into_iter().filter(|&thread| thread != own);
+    let mut tasks: Vec<Task> = others.filter_map(Task::of).collect();
+    tasks.sort_by_key(|task| (task.started, task.thread));
+    tasks
+}
+
+/// Waits until no other thread has anything to do, or for some time in vain. Says what they do then.
+///
+/// If all of them waited twice, and none was executed in between, then all of them waited at once: nobody was there to wake one.
+fn settled() -> Vec<Task> {
+    const QUARTERS_MAX: u32 = 4;
+    let patience = PATIENCE >> (2 * IN_VAIN.load(Relaxed).min(QUARTERS_MAX));
+    let end = syscall::clock(MONOTONIC).unwrap_or(0) + patience;
+    let mut before = look();
+    loop {
+        let now = look();
+        if before == now && now.iter().all(|task| task.doing != Doing::Runs) {
+            IN_VAIN.store(0, Relaxed);
+            return now;
+        }
+        if syscall::clock(MONOTONIC).is_none_or(|now| now >= end) {
+            IN_VAIN.fetch_add(1, Relaxed);
+            return now;
+        }
+        if now.iter().any(|task| task.doing == Doing::Runs) {
+            // For a millisecond: nobody wakes it.
+            gates::wait_while(&AtomicU32::new(0), 0);
+        }
+        before = now;
+    }
+}
+
+/// Waits until no other thread of the process has anything to do, for half a second at most. For callers that have a lock which
+/// other threads wait for, and can give it away meanwhile.
+pub fn let_others_settle() {
+    if syscall::thread_count() > 1 {
+        settled();
+    }
+}
+
+impl Engine {
+    /// At the start of a region: takes the threads over that are there.
+    pub(in crate::runtime) fn take_over(&mut self, context: &mut Context) {
+        if syscall::thread_count() == 1 {
+            return;
+        }
+        if !words::are_readable() {
+            self.threads.left_alone = true;
+            return;
+        }
+        before::listen();
+        for task in settled() {
+            let comes = match task.doing {
+                Doing::Waits(call) => self.take_thread(context, &task, call),
+                _ => false,
+            };
+            self.threads.left_alone |= !comes;
+        }
+    }
+
+    /// Threads from before the region ran natively beside it.
+    pub fn left_threads_alone(&self) -> bool {
+        self.threads.left_alone
+    }
+
+    /// Takes a thread over that waits in `call`. Says whether it has come.
+    fn take_thread(&mut self, context: &mut Context, task: &Task, call: Call) -> bool {
+        let Some(index) = gates::block_of(task.thread) else { return false };
+        if !self.threads.active {
+            context.guest_gs_base = syscall::gs_base();
+            self.activate(context);
+        }
+        let number = self.threads.all.len();
+        self.add_thread(context, index, task.thread);
+        let block = block(index);
+        block.call[0].store(call.number, Relaxed);
+        block.call[1..].iter().zip(call.arguments).for_each(|(home, value)| home.store(value, Relaxed));
+        block.registers[usize::from(RSP)].store(call.stack, Relaxed);
+        block.target.store(call.next, Relaxed);
+        if !before::ask(index) {
+            self.threads.all.pop();
+            return false;
+        }
+        let [word, operation, value, time, _, sixth] = call.arguments;
+        let what = operation & !(operation::PRIVATE | operation::CLOCK_REALTIME);
+        let bits = if what == operation::WAIT { u32::MAX } else { sixth as u32 };
+        let deadline = self.deadline(what, operation, time).unwrap_or_default();
+        let private = operation & operation::PRIVATE != 0;
+        let wait = Wait { word, expected: value as u32, private, bits, deadline, left: 0, next: call.next };
+        let thread = &mut self.threads.all[number];
+        (thread.state, thread.cleared) = (State::Waiting(wait), block.cleared.load(Relaxed));
+        self.threads.waiting.push(number);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.meet_thread(number, call.next);
+        }
+        true
+    }
+}
