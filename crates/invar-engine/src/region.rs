@@ -18,7 +18,7 @@ pub use invar_core::wire::raw::{Mode, Pass};
 
 pub use crate::host::python::Python;
 use crate::host::slot::Slot;
-use crate::host::syscall::{Access, File, process_id, thread_count};
+use crate::host::syscall::{Access, File, process_id};
 use crate::host::{gate, memory};
 use crate::runtime::Engine;
 pub use crate::runtime::{DrainKind, Setup, let_others_settle};
@@ -192,7 +192,7 @@ fn execute(
         engine.count_nothing();
     }
     gate::run(context, engine, entry, argument as u64, stack);
-    let several_threads = engine.measured_threads();
+    let (several_threads, others_ran) = (engine.measured_threads(), engine.others_ran());
     if engine.stop_threads(context) {
         // A thread of the region may execute it for ever, so it is never used again.
         let diagnostics = engine.give_up(context);
@@ -205,8 +205,7 @@ fn execute(
         engine.abandon(context);
     }
     // Those that were taken over or started were measured, unless they were let go.
-    let others = engine.left_threads_alone() || !several_threads && thread_count() > 1;
-    if others || context.released.load(Ordering::Relaxed) != 0 {
+    if others_ran || context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);

@@ -98,6 +98,7 @@ guests! {
     a_thread_from_before_serves_those_of_the_region: "threads_before.c", REPEATABLE;
     a_thread_from_before_waits_until_a_deadline: "threads_before_timed.c", REPEATABLE.with(&[ReadClock]);
     a_thread_from_before_that_spins_runs_natively: "threads_before_spinning.c", VARYING.with(&[OtherThreadsRan]);
+    threads_from_before_that_do_nothing_are_not_mentioned: "threads_before_idle.c", REPEATABLE;
     calls_of_threads_from_before_are_not_interrupted:
         "threads_before_elsewhere.c", VARYING.with(&[OtherThreadsRan]);
 

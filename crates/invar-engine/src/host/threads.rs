@@ -242,6 +242,14 @@ addresses! {
     release_address = release;
 }
 
+/// Does a call that comes back to `address` come from the gate that makes calls without the baton?
+pub fn is_outside(address: u64) -> bool {
+    /// Not longer than that; what lies behind waits for nothing but words of the arena.
+    const BYTES: u64 = 64;
+    let start = call_outside as *const () as u64;
+    (start..start + BYTES).contains(&address)
+}
+
 /// Hands the baton to the block in `r15`, which is one.
 #[unsafe(naked)]
 extern "C" fn park() {
@@ -434,26 +442,34 @@ extern "C" fn outside() {
         "mov esi, {wake}",
         "mov edx, 1",
         "syscall",
-        "3:",
+        "jmp {call}",
+        "2:",
+        "mov rax, r13",
+        "lea rcx, [r13 + 1]",
+        "lock cmpxchg gs:[{baton}], rcx",
+        "jne {rescan}",
+        "jmp {call}",
+        park = const PARK,
+        go = const GO,
+        futex = const number::FUTEX,
+        wake = const FUTEX_WAKE_PRIVATE,
+        baton = const at::BATON,
+        rescan = sym rescan,
+        call = sym call_outside,
+    )
+}
+
+/// Makes the call that the block's registers are ready for, without the baton.
+#[unsafe(naked)]
+extern "C" fn call_outside() {
+    naked_asm!(
         "mov rax, [r14 + {rax}]", "mov rdi, [r14 + {rdi}]", "mov rsi, [r14 + {rsi}]", "mov rdx, [r14 + {rdx}]",
         "mov r10, [r14 + {r10}]", "mov r8, [r14 + {r8}]", "mov r9, [r14 + {r9}]",
         "syscall",
         "mov [r14 + {rax}], rax",
         "jmp {back}",
-        "2:",
-        "mov rax, r13",
-        "lea rcx, [r13 + 1]",
-        "lock cmpxchg gs:[{baton}], rcx",
-        "je 3b",
-        "jmp {rescan}",
-        park = const PARK,
-        go = const GO,
-        futex = const number::FUTEX,
-        wake = const FUTEX_WAKE_PRIVATE,
         rax = const RAX, rdi = const RDI, rsi = const RSI, rdx = const RDX,
         r10 = const R10, r8 = const R8, r9 = const R9,
-        baton = const at::BATON,
-        rescan = sym rescan,
         back = sym come_back,
     )
 }

@@ -131,8 +131,8 @@ pub(super) struct Threads {
     on_words: bool,
     /// Where a thread's state has its thread's name, if there are such states.
     name: Option<u64>,
-    /// Threads that were there before the region run natively beside it.
-    left_alone: bool,
+    /// Threads that were there before the region and were not taken over, as they were then.
+    left_alone: Vec<before::Task>,
 }
 
 impl Threads {
@@ -158,7 +158,7 @@ impl Threads {
             deadline: None,
             on_words: true,
             name: None,
-            left_alone: false,
+            left_alone: Vec::new(),
         }
     }
 
@@ -297,8 +297,8 @@ fn returns_to(block: &Block, next: u64) {
 impl Engine {
     /// There is a second thread: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
-        let Threads { on_words, left_alone, .. } = self.threads;
-        let process = syscall::process_id();
+        let (process, on_words) = (syscall::process_id(), self.threads.on_words);
+        let left_alone = core::mem::take(&mut self.threads.left_alone);
         self.threads =
             Threads { active: true, several: true, process, on_words, left_alone, ..Threads::new() };
         context.released.store(0, SeqCst);

@@ -1,5 +1,5 @@
-//! Threads that were there before the region: those that wait for a word of memory come over when it begins, and wait as if they had
-//! done so inside; the others are left alone, and run natively beside it.
+//! Threads that were there before the region: those that wait for a word of memory or a time come over when it begins, and wait as
+//! if they had done so inside; the others are left alone, and may run natively beside it.
 //!
 //! What they are in is seen in `/proc`; how they come is `host::before`.
 //!
@@ -22,14 +22,15 @@ static IN_VAIN: AtomicU32 = AtomicU32::new(0);
 enum Doing {
     /// It is executed, or will be at once.
     Runs,
-    /// It waits for a word, in this call.
+    /// It waits for a word or a time, in this call.
     Waits(Call),
     /// It waits for something else, or could not be asked.
     Elsewhere(Call),
 }
 
+/// A thread, and what it has done so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Task {
+pub(super) struct Task {
     /// When it was started.
     started: u64,
     /// The kernel's number.
@@ -53,16 +54,21 @@ impl Task {
 
 fn doing(call: Call, blocked: u64) -> Doing {
     const ENGINE: core::ops::Range<u64> = ARENA..ARENA + layout::HEAP;
-    let Call { number, arguments, .. } = call;
+    let Call { number, arguments, next, .. } = call;
     let [word, operation, _, time, ..] = arguments;
+    if gates::is_outside(next) {
+        // Since a region before: what it is in is not all that it has to do there.
+        return Doing::Elsewhere(call);
+    }
     let what = operation & !(operation::PRIVATE | operation::CLOCK_REALTIME);
     match number {
         // It has not left the region before yet.
         number::FUTEX if ENGINE.contains(&word) => Doing::Runs,
-        number::FUTEX if blocked & 1 << (SIGNAL - 1) != 0 => Doing::Elsewhere(call),
+        number::FUTEX | number::CLOCK_NANOSLEEP if blocked & 1 << (SIGNAL - 1) != 0 => Doing::Elsewhere(call),
         number::FUTEX if what == operation::WAIT && time == 0 => Doing::Waits(call),
         // Its time is a deadline, so that it can be asked once more.
         number::FUTEX if what == operation::WAIT_BITSET => Doing::Waits(call),
+        number::CLOCK_NANOSLEEP if is_until(arguments) => Doing::Waits(call),
         number::SCHED_YIELD => Doing::Runs,
         _ => match system_call::outside(number, arguments) {
             Outside::Never => Doing::Runs,
@@ -70,6 +76,11 @@ fn doing(call: Call, blocked: u64) -> Doing {
             _ => Doing::Elsewhere(call),
         },
     }
+}
+
+/// Does a `clock_nanosleep` last until a time, by a clock that regions have?
+fn is_until([clock, flags, ..]: [u64; 6]) -> bool {
+    matches!(clock, MONOTONIC | REALTIME) && flags & waits::ABSOLUTE != 0
 }
 
 /// The other threads, in the order of their start.
@@ -121,23 +132,26 @@ impl Engine {
         if syscall::thread_count() == 1 {
             return;
         }
-        if !words::are_readable() {
-            self.threads.left_alone = true;
-            return;
+        let can_ask = words::are_readable();
+        if can_ask {
+            before::listen();
         }
-        before::listen();
         for task in settled() {
             let comes = match task.doing {
-                Doing::Waits(call) => self.take_thread(context, &task, call),
+                Doing::Waits(call) if can_ask => self.take_thread(context, &task, call),
                 _ => false,
             };
-            self.threads.left_alone |= !comes;
+            if !comes {
+                self.threads.left_alone.push(task);
+            }
         }
     }
 
-    /// Threads from before the region ran natively beside it.
-    pub fn left_threads_alone(&self) -> bool {
-        self.threads.left_alone
+    /// Threads ran natively beside the region: they are not where they were when it began, or were executed since, or there are more.
+    pub fn others_ran(&self) -> bool {
+        let Threads { left_alone, several, .. } = &self.threads;
+        left_alone.iter().any(|task| Task::of(task.thread).as_ref() != Some(task))
+            || !several && syscall::thread_count() > 1 + left_alone.len() as u64
     }
 
     /// Takes a thread over that waits in `call`. Says whether it has come.
@@ -158,12 +172,7 @@ impl Engine {
             self.threads.all.pop();
             return false;
         }
-        let [word, operation, value, time, _, sixth] = call.arguments;
-        let what = operation & !(operation::PRIVATE | operation::CLOCK_REALTIME);
-        let bits = if what == operation::WAIT { u32::MAX } else { sixth as u32 };
-        let deadline = self.deadline(what, operation, time).unwrap_or_default();
-        let private = operation & operation::PRIVATE != 0;
-        let wait = Wait { word, expected: value as u32, private, bits, deadline, left: 0, next: call.next };
+        let wait = self.wait_of_call(call);
         let thread = &mut self.threads.all[number];
         (thread.state, thread.cleared) = (State::Waiting(wait), block.cleared.load(Relaxed));
         self.threads.waiting.push(number);
@@ -171,5 +180,21 @@ impl Engine {
             ledger.meet_thread(number, call.next);
         }
         true
+    }
+
+    /// What a thread waits for in a call.
+    fn wait_of_call(&self, call: Call) -> Wait {
+        let Call { number, arguments, next, .. } = call;
+        let [word, operation, value, time, _, sixth] = arguments;
+        if number == number::CLOCK_NANOSLEEP {
+            let until = words::pair(value).map(|[seconds, rest]| seconds.saturating_mul(SECOND) + rest);
+            let deadline = until.and_then(|until| self.threads.clock.when(word, until));
+            return Wait { word: 0, expected: 0, private: true, bits: 0, deadline, left: 0, next };
+        }
+        let what = operation & !(operation::PRIVATE | operation::CLOCK_REALTIME);
+        let bits = if what == operation::WAIT { u32::MAX } else { sixth as u32 };
+        let deadline = self.deadline(what, operation, time).unwrap_or_default();
+        let private = operation & operation::PRIVATE != 0;
+        Wait { word, expected: value as u32, private, bits, deadline, left: 0, next }
     }
 }

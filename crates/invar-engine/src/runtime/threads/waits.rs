@@ -19,6 +19,9 @@ pub(super) mod operation {
     pub const CLOCK_REALTIME: u64 = 256;
 }
 
+/// The flag of `clock_nanosleep` for a time that is a point in time.
+pub(super) const ABSOLUTE: u64 = 1;
+
 impl Engine {
     /// Sleeps until a time: `flags`, `time` and `left` are those of `clock_nanosleep`.
     pub(super) fn sleep(
@@ -30,7 +33,6 @@ impl Engine {
         time: u64,
         left: u64,
     ) -> Option<u64> {
-        const ABSOLUTE: u64 = 1;
         let Some([seconds, nanoseconds]) = words::pair(time) else {
             return Some(self.answer_call(context, site, EFAULT));
         };
