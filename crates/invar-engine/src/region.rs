@@ -137,16 +137,16 @@ pub fn run(
     argument: *mut c_void,
 ) -> Result<Outcome, EngineError> {
     let outcome = run_only(pass, stack, function, argument)?;
-    keep_outcome(benchmark, pass, mode().unwrap_or(Mode::Simulation), &outcome);
+    keep_outcome(benchmark, pass, mode().unwrap_or(Mode::Simulation), outcome.clone());
     Ok(outcome)
 }
 
 /// Keeps what a pass yielded for [`flush`]. Does nothing where [`keep`] does nothing.
-pub fn keep_outcome(benchmark: &str, pass: Pass, mode: Mode, outcome: &Outcome) {
-    let &Outcome { events, diagnostics, .. } = outcome;
+pub fn keep_outcome(benchmark: &str, pass: Pass, mode: Mode, outcome: Outcome) {
+    let Outcome { events, diagnostics, call_paths, .. } = outcome;
     keep(&Record::Pass { benchmark: benchmark.to_string(), pass, mode, events, diagnostics });
-    if let Some(paths) = &outcome.call_paths {
-        keep(&Record::CallPaths { benchmark: benchmark.to_string(), paths: paths.clone() });
+    if let Some(paths) = call_paths {
+        keep(&Record::CallPaths { benchmark: benchmark.to_string(), paths });
     }
 }
 

@@ -322,7 +322,6 @@ impl Engine {
             self.map_is_stale = false;
             self.watch = self.map.find(python.evaluator).map(|range| python.watch(range.start, range.end));
         }
-        ledger.begin(entry, false);
         if ledger.has_dropped() {
             self.drop_translations();
         }
@@ -336,7 +335,7 @@ impl Engine {
     pub fn call_paths(&mut self) -> Option<CallPaths> {
         let ledger = self.ledger.as_mut().filter(|ledger| ledger.is_active())?;
         let paths = ledger.call_paths(code_map::executable_lines());
-        ledger.begin(0, false);
+        ledger.end();
         Some(paths)
     }
 
@@ -381,7 +380,7 @@ impl Engine {
         let (events, exactness) = match &mut self.drain {
             Drain::Reference(caches) => (caches.take_events(), Exactness::Exact),
             Drain::Generated(drain) if self.options.mode == Mode::Simulation => {
-                drain.take_events(&self.meanings)
+                drain.take_events(&self.meanings, self.ledger.as_deref())
             }
             Drain::Generated(_) => (Events::default(), Exactness::Exact),
         };

@@ -27,14 +27,39 @@ pub struct Hierarchy {
     l2: Option<Level>,
     l3: Level,
     events: Events,
-    /// What has missed the first level and was not asked for behind it yet, and who has asked.
-    missed: Vec<(Lines, u64)>,
+    /// What has missed the first level and was not asked for behind it yet.
+    missed: Vec<Missed>,
     /// Who asks, as a number of the caller's.
     payer: u64,
     /// Misses are noted with who pays for them.
     notes_payers: bool,
     /// Who pays, and for what.
-    paid: Vec<(u64, Event)>,
+    paid: Vec<Paid>,
+}
+
+/// An access that has missed the first level.
+#[derive(Debug, Clone, Copy)]
+struct Missed {
+    lines: Lines,
+    /// Who has asked.
+    payer: u64,
+    /// The miss of the first level.
+    event: Event,
+}
+
+/// An access that has missed, at how many levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    /// Who pays.
+    pub payer: u64,
+    /// The miss of the first level.
+    pub event: Event,
+    /// Misses of the second level.
+    pub l2: u8,
+    /// Misses of the last level.
+    pub l3: u8,
+    /// Lines that memory has answered.
+    pub memory: u32,
 }
 
 /// So many misses are answered together.
@@ -69,8 +94,8 @@ impl Hierarchy {
         self.payer = payer;
     }
 
-    /// The misses since the last call that payers are known of; of memory accesses each is one.
-    pub fn take_paid(&mut self) -> impl Iterator<Item = (u64, Event)> {
+    /// The accesses that have missed since the last call and whose payers are known.
+    pub fn take_paid(&mut self) -> impl Iterator<Item = Paid> {
         self.answer_misses();
         self.paid.drain(..)
     }
@@ -148,10 +173,7 @@ impl Hierarchy {
     #[inline]
     fn miss(&mut self, lines: Lines, event: Event) {
         self.events.add(event, 1);
-        if self.notes_payers {
-            self.paid.push((self.payer, event));
-        }
-        self.missed.push((lines, self.payer));
+        self.missed.push(Missed { lines, payer: self.payer, event });
         if self.missed.len() == MISSED_MAX {
             self.answer_misses();
         }
@@ -160,25 +182,26 @@ impl Hierarchy {
     /// Asks the levels behind the first.
     fn answer_misses(&mut self) {
         let Hierarchy { l2, l3, events, missed, notes_payers, paid, .. } = self;
-        let mut note = |payer: u64, event: Event, count: u64| {
-            events.add(event, count);
-            if *notes_payers {
-                paid.extend((0..count).map(|_| (payer, event)));
-            }
-        };
+        let has_l2 = u8::from(l2.is_some());
         if let Some(l2) = l2 {
-            missed.retain(|(lines, payer)| {
+            missed.retain(|&Missed { lines, payer, event }| {
                 let hit = lines.touch(l2, &mut ());
                 if !hit {
-                    note(*payer, Event::L2Misses, 1);
+                    events.add(Event::L2Misses, 1);
+                } else if *notes_payers {
+                    paid.push(Paid { payer, event, l2: 0, l3: 0, memory: 0 });
                 }
                 !hit
             });
         }
-        for (lines, payer) in missed.drain(..) {
-            let fetched = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u64;
-            note(payer, Event::L3Misses, u64::from(fetched > 0));
-            note(payer, Event::MemoryAccesses, fetched);
+        for Missed { lines, payer, event } in missed.drain(..) {
+            let memory = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u32;
+            let l3 = u8::from(memory > 0);
+            events.add(Event::L3Misses, u64::from(l3));
+            events.add(Event::MemoryAccesses, u64::from(memory));
+            if *notes_payers {
+                paid.push(Paid { payer, event, l2: has_l2, l3, memory });
+            }
         }
     }
 }
@@ -236,11 +259,10 @@ mod tests {
         caches.set_payer(8);
         caches.write(0x1000, 8, &mut ());
         caches.fetch(0x1000, 4, &mut ());
-        let mut paid: Vec<(u64, Event)> = caches.take_paid().collect();
-        paid.sort();
-        let data = [Event::L1dReadMisses, Event::L2Misses, Event::L3Misses, Event::MemoryAccesses];
-        let expected = data.map(|event| (7, event)).into_iter().chain([(8, Event::L1iMisses)]);
-        assert!(paid.iter().copied().eq(expected));
+        let paid: Vec<Paid> = caches.take_paid().collect();
+        let of_code = Paid { payer: 8, event: Event::L1iMisses, l2: 0, l3: 0, memory: 0 };
+        let of_data = Paid { payer: 7, event: Event::L1dReadMisses, l2: 1, l3: 1, memory: 1 };
+        assert_eq!(paid, [of_code, of_data]);
         assert_eq!(caches.take_paid().count(), 0);
     }
 

@@ -10,4 +10,4 @@ pub mod cache;
 pub mod hierarchy;
 
 pub use cache::Settling;
-pub use hierarchy::Hierarchy;
+pub use hierarchy::{Hierarchy, Paid};

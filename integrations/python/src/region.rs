@@ -131,7 +131,7 @@ pub fn measure(
         progress::measured(&benchmark, outcome.events.0[Event::Instructions as usize]);
     }
     let mode = *MODE.get(py).unwrap_or(&region::Mode::Simulation);
-    region::keep_outcome(&benchmark, pass, mode, &outcome);
+    region::keep_outcome(&benchmark, pass, mode, outcome);
     Ok(result)
 }
 

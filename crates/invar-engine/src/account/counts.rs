@@ -60,12 +60,19 @@ impl Counts {
         }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Count> {
+        let taken = self.places.iter().filter(|place| place.tally != 0);
+        taken.map(|&Place { key, tally }| Count {
+            key,
+            kind: (tally & KIND) as u8,
+            count: tally >> KIND_BITS,
+        })
+    }
+
     /// All of them, sorted by key and kind; none stay.
     pub fn take(&mut self) -> Vec<Count> {
-        let taken = self.places.iter().filter(|place| place.tally != 0);
-        let mut counts: Vec<Count> = taken
-            .map(|&Place { key, tally }| Count { key, kind: (tally & KIND) as u8, count: tally >> KIND_BITS })
-            .collect();
+        let mut counts: Vec<Count> = if self.taken > 0 { self.iter().collect() } else { Vec::new() };
         counts.sort_unstable_by_key(|one| u128::from(one.key) << 8 | u128::from(one.kind));
         self.clear();
         counts

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use iced_x86::{FlowControl, Mnemonic};
 
 use crate::host::following::{self, LEADS_PER_ROW};
-use crate::translate::block::Path;
+use crate::translate::block::{LONG, Path};
 use crate::translate::{Exit, NO_SLOT, Op, Placed, Reference, Told, Touch, Translation};
 
 /// An instruction of a superblock.
@@ -46,7 +46,11 @@ pub(super) enum MoveKind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
     pub head: u64,
+    /// Its first operation among all of the region.
+    pub first_op: u64,
     pub first_step: u32,
+    /// Steps that take branches where the path goes on behind them.
+    pub branching: u128,
     pub first_move: u32,
     pub moves: u8,
 }
@@ -60,8 +64,6 @@ pub(super) struct Way {
     /// Which of `shifts` it has: where they start, and how many they are.
     pub first_shift: u32,
     pub shifts: u8,
-    /// What a thunk must know.
-    pub follow: Follow,
 }
 
 /// What a thunk follows at an exit.
@@ -69,7 +71,7 @@ pub(super) struct Way {
 pub struct Follow {
     /// What the exit leaves the stack of calls like; `None` where a thunk cannot say.
     pub shift: Option<Shift>,
-    /// Slot of the Python frame that its last instruction may have stored.
+    /// Slot of the Python frame that its last instruction has stored.
     pub watched: Option<u8>,
     /// The position of a Python frame that its last instruction may have stored.
     pub placed: Option<Placed>,
@@ -129,17 +131,23 @@ pub(super) struct Exits {
     moves: Vec<Move>,
     pub blocks: Vec<Block>,
     pub ways: Vec<Way>,
+    /// What thunks must know of each way.
+    pub follows: Vec<Follow>,
     /// For the exits that change the stack of calls: the calls that they leave open, or the return.
     pub shifts: Vec<Move>,
     /// Number of the exit that is the first one now: those before were dropped in this region.
     pub base: usize,
+    /// The same of operations.
+    pub base_op: u64,
+    /// How many operations there were in the region.
+    ops: u64,
 }
 
 impl Exits {
     /// All translations were dropped; their numbers stay known if they `matter`.
     pub fn forget(&mut self, matter: bool) {
         if matter {
-            self.base = self.ways.len();
+            (self.base, self.base_op) = (self.ways.len(), self.ops);
         } else {
             *self = Exits::default();
         }
@@ -148,8 +156,10 @@ impl Exits {
     /// A superblock was translated.
     pub fn add_block(&mut self, head: u64, path: &Path, translation: &Translation) {
         let Translation { boundaries, exits, ops, .. } = translation;
-        let block = Block {
+        let mut block = Block {
             head,
+            first_op: self.ops,
+            branching: 0,
             first_step: self.steps.len() as u32,
             first_move: self.moves.len() as u32,
             moves: 0,
@@ -159,6 +169,7 @@ impl Exits {
             let before = boundary.before;
             let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
             let instruction = &path.steps[number].instruction;
+            block.branching |= u128::from(after.branches != before.branches) << number;
             self.steps.push(Step {
                 address: boundary.at,
                 ops: before.ops as u16,
@@ -186,11 +197,15 @@ impl Exits {
         }
         let moves = (self.moves.len() - block.first_move as usize) as u8;
         self.blocks.push(Block { moves, ..block });
+        self.ops += ops.len() as u64;
         let number = self.blocks.len() as u32 - 1;
         exits.iter().for_each(|exit| self.add_exit(number, exit));
-        if let Some(last) = self.ways.last_mut() {
-            last.follow.watched = translation.watched;
-            last.follow.placed = translation.placed;
+        let first = self.follows.len() - exits.len();
+        for &(exit, slot) in &translation.watched {
+            self.follows[first + exit as usize].watched = Some(slot);
+        }
+        if let Some(last) = self.follows.last_mut() {
+            last.placed = translation.placed;
         }
     }
 
@@ -216,8 +231,14 @@ impl Exits {
         let &Exit { instructions, branches, .. } = exit;
         let shifts = (self.shifts.len() - first_shift as usize) as u8;
         following::blocks()[self.ways.len() - self.base] = block;
-        let follow = Follow { shift, watched: None, placed: None };
-        self.ways.push(Way { block, instructions, branches, first_shift, shifts, follow });
+        self.follows.push(Follow { shift, watched: None, placed: None });
+        self.ways.push(Way { block, instructions, branches, first_shift, shifts });
+    }
+
+    /// The first operation and the first step behind a superblock's.
+    pub fn end_of(&self, block: u32) -> (u64, usize) {
+        let next = self.blocks.get(block as usize + 1);
+        next.map_or((self.ops, self.steps.len()), |next| (next.first_op, next.first_step as usize))
     }
 
     /// The moves of a superblock's first so many instructions.
@@ -228,3 +249,5 @@ impl Exits {
         &moves[..end]
     }
 }
+
+const _: () = assert!(LONG.instructions <= u128::BITS as usize, "a superblock's steps are bits");

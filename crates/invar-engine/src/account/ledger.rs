@@ -28,14 +28,13 @@ use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
 use crate::host::layout::EXIT_END;
 use crate::host::python::{self, Python};
 use crate::translate::block::Path;
-use crate::translate::emit::NO_FRAME;
 use crate::translate::{Exit, Placed, Translation};
 
 /// Stack pointers farther apart belong to unlike stacks.
 pub const ONE_STACK: u32 = 1 << 20;
 
 /// Calls that are met when there are so many are charged to their callers.
-const CALLS_MAX: usize = 1 << 20;
+pub(super) const CALLS_MAX: usize = 1 << 20;
 const _: () = assert!(named(CALLED as u32) as usize > CALLS_MAX, "that is no call's name");
 
 /// After so many words of trace no place of a row is near to counting more than it can.
@@ -117,10 +116,12 @@ struct Code {
     function: Option<u32>,
     /// It makes a generator, a coroutine or an asynchronous generator.
     is_generator: bool,
+    /// It was looked at in this region.
+    is_certain: bool,
 }
 
 /// Where the lines of a function are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Lines {
     /// What is stored as a position is farther than this by so many units.
     start: u64,
@@ -156,12 +157,27 @@ impl Ledger {
 
     /// A region begins at `entry`. It is followed in any case, so that thunks do not depend on it, and charged if it is
     /// `active`.
+    ///
+    /// What is known of calls is kept from the region before, which most often was the cold pass of the same benchmark, where the
+    /// region is `active`: then little is new. Calls that it does not make are not told.
     pub fn begin(&mut self, entry: u64, active: bool) {
-        self.calls.clear();
-        self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
-        self.by_callee.clear();
-        self.rows.clear();
+        let is_known = self.calls.first().is_some_and(|call| call.callee == Callee::Address(entry));
+        if active && is_known && self.calls.len() < CALLS_MAX / 2 {
+            self.calls.iter_mut().for_each(|call| call.calls = 0);
+            self.calls[0].calls = 1;
+            self.rows.forget_counts();
+        } else {
+            self.calls.clear();
+            self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
+            self.by_callee.clear();
+            self.rows.forget_counts();
+            self.rows.clear_places();
+            self.by_code.clear();
+            self.functions.clear();
+            self.lines.clear();
+        }
         self.stack.python.clear();
+        self.stack.frames.clear();
         (self.stack.pointer, self.stack.call) = (0, 0);
         self.depth = 0;
         self.others.clear();
@@ -171,14 +187,18 @@ impl Ledger {
         self.threads.clear();
         self.active = active;
         self.charges.clear();
-        self.by_code.clear();
+        self.by_code.values_mut().for_each(|code| code.is_certain = false);
         self.python_calls.clear();
-        self.functions.clear();
-        self.lines.clear();
         if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
             // Whoever has called the region: its function is not part of it.
             self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
         }
+    }
+
+    /// A region was told.
+    pub fn end(&mut self) {
+        self.active = false;
+        self.rows.forget_counts();
     }
 
     /// A region is being charged.
@@ -193,7 +213,12 @@ impl Ledger {
 
     /// All translations were dropped, and their trace was followed before.
     pub fn drop_exits(&mut self) {
-        self.rows.empty_places(self.exits.base, &mut self.calls);
+        self.rows.put_all_aside(self.exits.base, &mut self.calls);
+        if !self.active {
+            self.rows.forget_counts();
+        }
+        self.rows.clear_places();
+        self.rows.forget_numbers();
         // The rows of this region still name them.
         self.exits.forget(self.active);
     }
@@ -210,7 +235,17 @@ impl Ledger {
 
     /// What thunks must know of an exit.
     pub fn follow(&self, exit: u32) -> Follow {
-        self.exits.ways[self.exits.base + exit as usize].follow
+        self.exits.follows[self.exits.base + exit as usize]
+    }
+
+    /// The number that places of rows know an exit by.
+    pub fn number(&mut self, exit: u32) -> u32 {
+        self.rows.number(exit)
+    }
+
+    /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
+    pub fn times(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.rows.times(self.exits.base)
     }
 
     /// The present thread starts another, which is below the call that does so. The trace was followed to its end.
@@ -293,20 +328,20 @@ impl Ledger {
     pub fn followed(&mut self, words: usize) {
         self.words += words;
         if self.words > WORDS_MAX {
-            self.rows.empty_places(self.exits.base, &mut self.calls);
+            self.rows.put_all_aside(self.exits.base, &mut self.calls);
             self.words = 0;
         }
     }
 
-    /// Who pays for what the first operation of a record does, if `call` is at work. The next operation's number is the next.
+    /// Who pays for what an operation does, if `call` is at work.
     #[inline]
-    pub fn payer(&self, call: u32, exit: u32) -> Payer {
-        Payer { call, exit: (self.exits.base + exit as usize) as u32, op: 0 }
+    pub fn payer(&self, call: u32, op: u32) -> Payer {
+        Payer { call, op: self.exits.base_op + u64::from(op) }
     }
 
     /// Follows a record; says which call its operations are charged to.
     pub fn step(&mut self, exit: u32, slots: &[u64], fs_base: u64) -> u32 {
-        let Way { block, first_shift, shifts, follow, .. } = self.exits.ways[self.exits.base + exit as usize];
+        let Way { block, first_shift, shifts, .. } = self.exits.ways[self.exits.base + exit as usize];
         if core::mem::take(&mut self.called) {
             self.stack.call = self.entered(block);
         }
@@ -345,7 +380,7 @@ impl Ledger {
                 call
             }
         };
-        self.look_for(follow.watched, follow.placed, slots);
+        self.look(exit, slots);
         call
     }
 
@@ -415,13 +450,9 @@ impl Ledger {
         }
     }
 
-    /// A record may have stored a Python frame, or the position of one.
+    /// A record has stored a Python frame, or perhaps the position of one.
     pub fn look(&mut self, exit: u32, slots: &[u64]) {
-        let Follow { watched, placed, .. } = &self.exits.ways[self.exits.base + exit as usize].follow;
-        self.look_for(*watched, *placed, slots);
-    }
-
-    fn look_for(&mut self, watched: Option<u8>, placed: Option<Placed>, slots: &[u64]) {
+        let &Follow { watched, placed, .. } = &self.exits.follows[self.exits.base + exit as usize];
         if let Some(slot) = watched {
             self.look_at_frame(usize::from(slot), slots);
         }
@@ -452,9 +483,9 @@ impl Ledger {
 
     fn look_at_frame(&mut self, slot: usize, record: &[u64]) {
         let (frame, code) = (record[slot], record[slot + 1]);
-        if frame != NO_FRAME && frame != 0 && code == 0 {
+        if frame != 0 && code == 0 {
             self.frame_pointed_to(frame);
-        } else if frame != NO_FRAME {
+        } else {
             let owned = self.python.as_ref().is_some_and(|python| python.owner.is_some());
             self.frame_stored(record[slot], record[slot + 1], owned.then(|| record[slot + 2]));
         }
@@ -512,7 +543,7 @@ impl Ledger {
     /// `below` calls Python code that it has not called before, or not lately.
     #[cold]
     fn python_called(&mut self, below: u32, code: u64) -> Called {
-        let Code { function, is_generator } = self.code(code);
+        let Code { function, is_generator, .. } = self.code(code);
         let call = match function {
             Some(function) => self.child(below, Callee::Python(function)),
             None => below,
@@ -539,18 +570,26 @@ impl Ledger {
     }
 
     fn code(&mut self, code: u64) -> Code {
-        if let Some(&known) = self.by_code.get(&code) {
+        let before = self.by_code.get(&code).copied();
+        if let Some(known) = before.filter(|known| known.is_certain) {
             return known;
         }
         let is_generator = self.python.as_ref().is_some_and(|python| python::is_generator(python, code));
         let named = self.python.as_ref().and_then(|python| python::named(python, code));
         let function = named.map(|named| {
             let lines = self.python.as_ref().and_then(|python| python::lines(python, code, named.line));
-            self.lines.push(lines.map(|(start, unit, table)| Lines { start, unit, table }));
-            self.functions.push(named);
-            self.functions.len() as u32 - 1
+            let lines = lines.map(|(start, unit, table)| Lines { start, unit, table });
+            // What is at the address may be other code than in the region before.
+            let is_the_same =
+                |&known: &u32| self.functions[known as usize] == named && self.lines[known as usize] == lines;
+            let known = before.and_then(|before| before.function).filter(is_the_same);
+            known.unwrap_or_else(|| {
+                self.lines.push(lines);
+                self.functions.push(named);
+                self.functions.len() as u32 - 1
+            })
         });
-        let known = Code { function, is_generator };
+        let known = Code { function, is_generator, is_certain: true };
         self.by_code.insert(code, known);
         known
     }
@@ -601,12 +640,12 @@ impl Ledger {
 
     /// Charges misses by their payers' numbers.
     pub fn charge_misses(&mut self, caches: &mut Hierarchy) {
-        for (payer, event) in caches.take_paid() {
-            self.charges.add(payer, event, 1);
+        for paid in caches.take_paid() {
+            self.charges.miss(paid);
         }
     }
 
-    /// Everything that was charged, sorted by payer and event, each once.
+    /// Everything that was charged, sorted by payer.
     pub(super) fn charged(&mut self) -> Vec<Charge> {
         self.charges.take()
     }

@@ -7,3 +7,4 @@ pub mod ledger;
 mod paths;
 mod python;
 pub mod rows;
+mod sort;

@@ -5,12 +5,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::event::Event;
-use invar_core::wire::raw::call_paths::{CallPaths, Callee, Extra, Instruction, Stretch};
+use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 
-use super::charges::Charge;
+use super::charges::{Charge, Payer};
 use super::exits::{Block, MoveKind};
-use super::ledger::Ledger;
+use super::ledger::{CALLS_MAX, Ledger};
 use super::rows::Row;
+use super::sort::sort;
 use crate::translate::block;
 
 /// An instruction that is not in the list.
@@ -38,13 +39,66 @@ struct Told {
     segments: u8,
 }
 
+/// Counts by call, instruction and something more, each as a key of three parts: in the order of the parts.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    key: u64,
+    count: u64,
+}
+
+const CALL_SHIFT: u32 = 44;
+const INSTRUCTION_SHIFT: u32 = 8;
+const _: () = assert!(CALLS_MAX <= 1 << (u64::BITS - CALL_SHIFT), "a call is a part of a key");
+const _: () = assert!(Event::COUNT <= 1 << INSTRUCTION_SHIFT, "an event is a part of a key");
+
+impl Counted {
+    fn new(call: u32, instruction: u32, more: u8, count: u64) -> Counted {
+        let key =
+            u64::from(call) << CALL_SHIFT | u64::from(instruction) << INSTRUCTION_SHIFT | u64::from(more);
+        Counted { key, count }
+    }
+
+    fn call(self) -> u32 {
+        (self.key >> CALL_SHIFT) as u32
+    }
+
+    fn instruction(self) -> u32 {
+        (self.key >> INSTRUCTION_SHIFT) as u32
+    }
+
+    fn more(self) -> u8 {
+        self.key as u8
+    }
+}
+
+/// What was told so far.
+struct Telling {
+    /// By call, first instruction and how many.
+    stretches: Vec<Counted>,
+    /// By call, instruction and event.
+    extras: Vec<Counted>,
+    /// Of the superblock that is being told, those that go less far first.
+    ends: Vec<End>,
+}
+
+/// A way out of a superblock.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Its instructions.
+    step: u8,
+    /// Branches taken.
+    branches: u8,
+    /// How often it was taken.
+    times: u64,
+}
+
 impl Ledger {
     /// The region by call paths. `maps` are the executable mappings of the process.
     pub fn call_paths(&mut self, maps: String) -> CallPaths {
         let rows = self.rows.take(self.exits.base, &mut self.calls);
         let mut told = vec![Told::default(); self.exits.blocks.len()];
         for row in &rows {
-            let way = self.exits.ways[row.exit as usize];
+            let way = &self.exits.ways[row.exit as usize];
             let known = &mut told[way.block as usize].instructions;
             *known = way.instructions.max(*known);
         }
@@ -52,34 +106,70 @@ impl Ledger {
         let segments = self.segments(&mut told, &numbers);
         let charged = self.charged();
         let mut charged = charged.as_slice();
-        let mut stretches = Vec::with_capacity(2 * rows.len());
-        let mut extras = Vec::with_capacity(2 * rows.len() + charged.len());
-        for row in &rows {
-            let is_of_row = |charge: &Charge| (charge.payer.call, charge.payer.exit) == (row.call, row.exit);
-            let of_row = charged.iter().take_while(|charge| is_of_row(charge)).count();
-            let (of_row, rest) = charged.split_at(of_row);
-            charged = rest;
-            let Told { first, segments: count, .. } = told[self.exits.ways[row.exit as usize].block as usize];
+        let mut telling = Telling {
+            stretches: Vec::with_capacity(2 * rows.len()),
+            extras: Vec::with_capacity(2 * rows.len() + charged.len()),
+            ends: Vec::new(),
+        };
+        let mut rest = rows.as_slice();
+        while let Some(row) = rest.first() {
+            let block = self.exits.ways[row.exit as usize].block;
+            let is_alike =
+                |other: &&Row| other.call == row.call && self.exits.ways[other.exit as usize].block == block;
+            let (of_block, others) = rest.split_at(rest.iter().take_while(is_alike).count());
+            rest = others;
+            let Told { first, segments: count, .. } = told[block as usize];
             let segments = &segments[first as usize..][..usize::from(count)];
-            self.tell(row, of_row, segments, &mut stretches, &mut extras);
+            charged = self.tell(of_block, block, segments, charged, &mut telling);
         }
-        let calls = self.calls.len();
-        let stretches = united(
-            &stretches,
-            calls,
-            |stretch| stretch.call,
-            |stretch| u64::from(stretch.first) << 32 | u64::from(stretch.instructions),
-            |known, next| known.times += next.times,
-        );
-        let extras = united(
-            &extras,
-            calls,
-            |extra| extra.call,
-            |extra| u64::from(extra.instruction) << 32 | extra.event as u64,
-            |known, next| known.count += next.count,
-        );
-        let (python, calls) = (self.functions.clone(), self.calls.clone());
+        let Telling { mut stretches, mut extras, .. } = telling;
+        unite(&mut stretches, self.calls.len());
+        unite(&mut extras, self.calls.len());
+        let (numbers, calls, python) = self.calls_of(&stretches);
+        let stretch = |one: &Counted| Stretch {
+            call: numbers[one.call() as usize],
+            first: one.instruction(),
+            instructions: u32::from(one.more()),
+            times: one.count,
+        };
+        let extra = |one: &Counted| Extra {
+            call: numbers[one.call() as usize],
+            instruction: one.instruction(),
+            event: Event::ALL[usize::from(one.more())],
+            count: one.count,
+        };
+        let stretches = stretches.iter().map(stretch).collect();
+        let extras = extras.iter().map(extra).collect();
         CallPaths { maps, instructions, python, calls, stretches, extras }
+    }
+
+    /// The calls that were made or have executed something, with all that have called them, and their functions; and the number of
+    /// each call among these.
+    fn calls_of(&self, stretches: &[Counted]) -> (Vec<u32>, Vec<Call>, Vec<PythonCode>) {
+        let mut is_told: Vec<bool> = self.calls.iter().map(|call| call.calls > 0).collect();
+        stretches.iter().for_each(|stretch| is_told[stretch.call() as usize] = true);
+        for (index, call) in self.calls.iter().enumerate().rev() {
+            is_told[call.parent as usize] |= is_told[index];
+        }
+        let mut numbers = vec![0; self.calls.len()];
+        let mut functions = vec![ABSENT; self.functions.len()];
+        let (mut calls, mut python) = (Vec::with_capacity(self.calls.len()), Vec::new());
+        for (index, &call) in self.calls.iter().enumerate().filter(|&(index, _)| is_told[index]) {
+            numbers[index] = calls.len() as u32;
+            let callee = match call.callee {
+                Callee::Python(function) => {
+                    let number = &mut functions[function as usize];
+                    if *number == ABSENT {
+                        *number = python.len() as u32;
+                        python.push(self.functions[function as usize].clone());
+                    }
+                    Callee::Python(*number)
+                }
+                other => other,
+            };
+            calls.push(Call { parent: numbers[call.parent as usize], callee, ..call });
+        }
+        (numbers, calls, python)
     }
 
     /// The instructions that were executed, sorted, and the number of each step's among them.
@@ -90,8 +180,7 @@ impl Ledger {
             let steps = block.first_step..block.first_step + u32::from(told.instructions);
             used.extend(steps.map(|step| (self.exits.steps[step as usize].address, step)));
         }
-        // A key in one number is compared without branches.
-        used.sort_unstable_by_key(|&(address, step)| u128::from(address) << 32 | u128::from(step));
+        sort(&mut used, |&(address, _)| address);
         let mut instructions: Vec<Instruction> = Vec::new();
         for (address, step) in used {
             let told = &self.exits.steps[step as usize];
@@ -139,48 +228,93 @@ impl Ledger {
         segments
     }
 
-    /// Tells one row.
-    fn tell(
+    /// Tells the rows of one superblock within one call. Its charges are the first of `charged`, the others are returned.
+    fn tell<'a>(
         &mut self,
-        row: &Row,
-        charged: &[Charge],
+        rows: &[Row],
+        block: u32,
         segments: &[Segment],
-        stretches: &mut Vec<Stretch>,
-        extras: &mut Vec<Extra>,
-    ) {
-        let way = self.exits.ways[row.exit as usize];
-        let first_step = self.exits.blocks[way.block as usize].first_step as usize;
-        let mut charged = charged.iter().peekable();
+        charged: &'a [Charge],
+        telling: &mut Telling,
+    ) -> &'a [Charge] {
+        let Telling { stretches, extras, ends } = telling;
+        let Block { first_op, first_step, branching, .. } = self.exits.blocks[block as usize];
+        let (end_op, end_step) = self.exits.end_of(block);
+        let steps = first_step as usize..end_step;
+        let mut call = rows[0].call;
+        let first_payer = Payer { call, op: first_op }.number();
+        let is_of_block = |charge: &&Charge| charge.payer < first_payer + (end_op - first_op);
+        let (of_block, others) = charged.split_at(charged.iter().take_while(is_of_block).count());
+        let mut of_block = of_block.iter().peekable();
+        ends.clear();
+        ends.extend(rows.iter().map(|row| {
+            let way = &self.exits.ways[row.exit as usize];
+            End { step: way.instructions, branches: way.branches, times: row.times }
+        }));
+        ends.sort_unstable_by_key(|end| (end.step, end.branches));
+        // Executions that come as far as this.
+        let mut left: u64 = ends.iter().map(|end| end.times).sum();
+        let mut ends = ends.iter().peekable();
+        while let Some(end) = ends.next_if(|end| end.step == 0) {
+            left -= end.times;
+        }
         // Callers within the superblock, which follows so many calls at most.
-        let (mut call, mut callers) = (row.call, [0; block::CALLS_MAX + 1]);
-        let mut depth = 0;
+        let (mut callers, mut depth) = ([0; block::CALLS_MAX + 1], 0);
         let mut branches = 0;
-        for segment in segments.iter().take_while(|segment| segment.step < way.instructions) {
-            let count = segment.steps.min(way.instructions - segment.step);
-            let is_last = segment.step + count == way.instructions;
-            let first = segment.instruction;
-            stretches.push(Stretch { call, first, instructions: u32::from(count), times: row.times });
-            let steps = &self.exits.steps[first_step + usize::from(segment.step)..][..usize::from(count)];
-            for (instruction, step) in (first..).zip(steps) {
-                let is_last = is_last && instruction + 1 == first + u32::from(count);
-                let taken = if is_last { way.branches - branches } else { step.branches };
-                if taken > 0 {
+        let mut last = None;
+        for segment in segments {
+            let end = segment.step + segment.steps;
+            let instruction = |step: u8| segment.instruction + u32::from(step - segment.step);
+            let (mut at, mut reached) = (segment.step, left);
+            while at < end && left > 0 {
+                let stop = ends.peek().map_or(end, |one| one.step.min(end));
+                stretches.push(Counted::new(call, instruction(at), stop - at, left));
+                let mut branch = |step: u8, count: u64| {
+                    if count > 0 {
+                        let event = Event::BranchesTaken as u8;
+                        extras.push(Counted::new(call, instruction(step), event, count));
+                    }
+                };
+                // Whoever goes on behind a step has taken its branches, and whoever leaves there those of the way.
+                let is_last = |step: u8| step + 1 == stop;
+                let mut bits = branching >> at << at;
+                loop {
+                    let step = if bits == 0 { stop - 1 } else { (bits.trailing_zeros() as u8).min(stop - 1) };
+                    bits &= bits.wrapping_sub(1);
+                    if is_last(step) {
+                        reached = left;
+                        while let Some(one) = ends.next_if(|one| one.step == stop) {
+                            branch(step, one.times * u64::from(one.branches - branches));
+                            left -= one.times;
+                        }
+                    }
+                    let taken = self.exits.steps[steps.start + usize::from(step)].branches;
+                    branch(step, left * u64::from(taken));
                     branches += taken;
-                    let count = row.times * u64::from(taken);
-                    extras.push(Extra { call, instruction, event: Event::BranchesTaken, count });
+                    if is_last(step) {
+                        break;
+                    }
                 }
+                last = Some((call, instruction(stop - 1)));
+                at = stop;
             }
-            let end = if is_last {
-                u32::MAX
-            } else {
-                u32::from(self.exits.steps[first_step + usize::from(segment.step + count)].ops)
-            };
-            while let Some(&Charge { payer, event, count }) = charged.next_if(|charge| charge.payer.op < end)
-            {
-                let step = steps.partition_point(|step| u32::from(step.ops) <= payer.op) - 1;
-                extras.push(Extra { call, instruction: first + step as u32, event, count });
+            // Operations before the first step that nobody came to.
+            let here =
+                &self.exits.steps[steps.start + usize::from(segment.step)..steps.start + usize::from(at)];
+            let next = self.exits.steps[..steps.end].get(steps.start + usize::from(at));
+            let done = first_payer + next.map_or(end_op - first_op, |next| u64::from(next.ops));
+            while let Some(charge) = of_block.next_if(|charge| charge.payer < done) {
+                let op = charge.payer - first_payer;
+                let Some(step) = here.partition_point(|step| u64::from(step.ops) <= op).checked_sub(1) else {
+                    continue;
+                };
+                let Charge { event, count, .. } = *charge;
+                extras.push(Counted::new(call, segment.instruction + step as u32, event as u8, count));
             }
-            match segment.shift.filter(|_| count == segment.steps) {
+            if at < end {
+                break;
+            }
+            match segment.shift {
                 Some(MoveKind::Call(target)) => {
                     if let Some(caller) = callers.get_mut(depth) {
                         *caller = call;
@@ -188,7 +322,7 @@ impl Ledger {
                     depth += 1;
                     let callee = self.child(call, Callee::Address(target));
                     if callee != call {
-                        self.calls[callee as usize].calls += row.times;
+                        self.calls[callee as usize].calls += reached;
                     }
                     call = callee;
                 }
@@ -199,41 +333,40 @@ impl Ledger {
                 _ => {}
             }
         }
+        // What an instruction did that has faulted is its predecessor's.
+        if let Some((call, instruction)) = last {
+            let left_over = of_block.map(|one| Counted::new(call, instruction, one.event as u8, one.count));
+            extras.extend(left_over);
+        }
+        others
     }
 }
 
-/// What is alike in a list made one, sorted by call and key.
+/// What is alike in a list made one, sorted by key.
 ///
 /// Calls have few items each, and are told nearly in order: those of one call are brought together first.
-fn united<T: Copy>(
-    list: &[T],
-    calls: usize,
-    call: impl Fn(&T) -> u32,
-    key: impl Fn(&T) -> u64,
-    add: impl Fn(&mut T, &T),
-) -> Vec<T> {
-    let mut places = vec![0; calls + 1];
-    list.iter().for_each(|item| places[call(item) as usize + 1] += 1);
-    for index in 1..places.len() {
-        places[index] += places[index - 1];
+fn unite(list: &mut Vec<Counted>, calls: usize) {
+    let mut places = vec![0_u32; calls];
+    list.iter().for_each(|one| places[one.call() as usize] += 1);
+    let mut next = 0;
+    for place in &mut places {
+        next += core::mem::replace(place, next);
     }
-    let mut sorted = list.to_vec();
-    for item in list {
-        let place = &mut places[call(item) as usize];
-        sorted[*place] = *item;
+    let mut sorted = list.clone();
+    for one in list.iter() {
+        let place = &mut places[one.call() as usize];
+        sorted[*place as usize] = *one;
         *place += 1;
     }
-    sorted.chunk_by_mut(|one, other| call(one) == call(other)).for_each(|of_one| {
-        of_one.sort_unstable_by_key(&key);
+    sorted.chunk_by_mut(|one, other| one.call() == other.call()).for_each(|of_call| {
+        of_call.sort_unstable_by_key(|one| one.key);
     });
-    sorted.dedup_by(|next, known| {
-        let alike = call(next) == call(known) && key(next) == key(known);
-        if alike {
-            add(known, next);
-        }
-        alike
+    *list = sorted;
+    list.dedup_by(|next, known| {
+        let is_alike = next.key == known.key;
+        known.count += if is_alike { next.count } else { 0 };
+        is_alike
     });
-    sorted
 }
 
 #[cfg(test)]
@@ -492,6 +625,29 @@ mod tests {
         let paths = ledger.call_paths(String::new());
         assert_eq!(costs(&paths), [(Callee::Address(AT), 1, 4), (Callee::Address(AT + 6), 2, 4)]);
         assert_eq!(paths.total().get(Event::BranchesTaken), 6);
+    }
+
+    #[test]
+    fn calls_that_only_the_pass_before_has_made_are_not_told() {
+        // 0: call rax; 2: call rax; 4: ret
+        let _arena = arena();
+        let (mut ledger, _, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
+        let [first, second, returns] = [last[0], last[1], last[2]];
+        follow(&mut ledger, &[first, STACK, second, STACK - 8, returns, STACK - 16]);
+        assert_eq!(ledger.call_paths(String::new()).calls.len(), 3);
+        ledger.end();
+        for times in 1..3 {
+            ledger.begin(AT, true);
+            for _ in 0..times {
+                follow(&mut ledger, &[first, STACK, returns, STACK - 8]);
+            }
+            let paths = ledger.call_paths(String::new());
+            assert_eq!(
+                costs(&paths),
+                [(Callee::Address(AT), 1, times), (Callee::Address(AT + 4), times, times)]
+            );
+            ledger.end();
+        }
     }
 
     #[test]

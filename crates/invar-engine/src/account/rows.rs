@@ -1,16 +1,17 @@
 //! How often each exit was taken within each call, what each call has called, and a number for each pair of keys.
 //!
 //! Counted where thunks can count, too: in places of the arena that a call and an exit share with other pairs. A pair that
-//! finds another one at its place puts it aside, into a table that holds any number.
+//! finds another one at its place puts it aside, into a table that holds any number. Nobody else counts exits, where there is
+//! a ledger.
 //!
 //! Invariant: a pair is counted at its place, or aside, or in parts of which the sum is right.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::wire::raw::call_paths::Call;
 
 use super::counts::{Count, Counts};
+use super::sort::sort;
 use crate::host::following::{self, Child};
 use crate::host::layout::{CHILDREN_MAX, EXIT_END, ROWS_MAX};
 
@@ -44,15 +45,19 @@ pub const fn named(name: u32) -> u32 {
 /// The end of a trace is in no superblock.
 const NO_BLOCK: u32 = u32::MAX;
 
-/// A page of places that may be taken is looked through at once.
-const PAGE: usize = 512;
-
 /// Rows, and who was called.
+///
+/// Places are kept from region to region, for as long as the calls that they name are: what is known already need not be found out again.
 pub(super) struct Rows {
+    /// Rows that were driven from their places, by call and exit.
     aside: Counts,
-    /// Pages of rows, and of children, whose places may be taken.
-    taken: Vec<bool>,
-    children_taken: Vec<bool>,
+    /// Places of rows, and of children, that have a call.
+    taken: Vec<u32>,
+    children_taken: Vec<u32>,
+    /// By exits, one more than the numbers that places know them by; 0 where an exit was never taken.
+    numbers: Vec<u32>,
+    /// The exits of these numbers.
+    exits: Vec<u32>,
 }
 
 impl Rows {
@@ -60,30 +65,59 @@ impl Rows {
     pub fn new() -> Rows {
         following::discard();
         following::blocks()[EXIT_END as usize] = NO_BLOCK;
-        let (pages, children) = (ROWS_MAX / PAGE, CHILDREN_MAX / PAGE);
-        Rows { aside: Counts::default(), taken: vec![false; pages], children_taken: vec![false; children] }
+        Rows {
+            aside: Counts::default(),
+            taken: Vec::new(),
+            children_taken: Vec::new(),
+            numbers: Vec::new(),
+            exits: Vec::new(),
+        }
+    }
+
+    /// The number that places know an exit by. Exits get theirs when they are first taken, so that of those that are taken after each
+    /// other the places are neighbours, and none is kept for those that never are.
+    #[inline]
+    pub fn number(&mut self, exit: u32) -> u32 {
+        match self.numbers.get(exit as usize) {
+            Some(&number) if number > 0 => number - 1,
+            _ => self.new_number(exit),
+        }
+    }
+
+    #[cold]
+    fn new_number(&mut self, exit: u32) -> u32 {
+        if self.numbers.len() <= exit as usize {
+            self.numbers.resize((exit as usize + 1).next_power_of_two(), 0);
+        }
+        self.exits.push(exit);
+        self.numbers[exit as usize] = self.exits.len() as u32;
+        self.exits.len() as u32 - 1
     }
 
     /// Counts an exit once within `call`, at its place if it can have one.
     pub fn count(&mut self, call: u32, exit: u32, base: usize) {
-        if exit as usize >= ROWS_MAX {
+        let number = self.number(exit);
+        if number as usize >= ROWS_MAX {
             self.aside.add(key(call, base + exit as usize), 0, 1);
             return;
         }
-        let place = place(call, exit);
+        let place = place(call, number);
         let row = &mut following::rows()[place];
         if row.call != name(call) {
-            put_aside(row, place, base, &mut self.aside);
+            if row.call == 0 {
+                self.taken.push(place as u32);
+            }
+            put_aside(row, place, base, &self.exits, &mut self.aside);
             row.call = name(call);
         }
         row.times += 1;
-        self.taken[place / PAGE] = true;
     }
 
     /// The exit's row leads into `callee`, as its direct call of this number.
-    pub fn lead(&mut self, call: u32, exit: u32, number: usize, callee: u32) {
-        if (exit as usize) < ROWS_MAX
-            && let Some(lead) = following::leads()[place(call, exit)].get_mut(number)
+    pub fn lead(&mut self, call: u32, exit: u32, index: usize, callee: u32) {
+        let number = self.number(exit);
+        if (number as usize) < ROWS_MAX
+            && let Some(lead) = following::leads()[place(call, number)].get_mut(index)
         {
             *lead = name(callee);
         }
@@ -94,81 +128,132 @@ impl Rows {
     pub fn adopt(&mut self, call: u32, block: u32, child: u32, calls: &mut [Call]) {
         let place = name(call).wrapping_mul(CHILD_STRIDE).wrapping_add(block) as usize % CHILDREN_MAX;
         let known = &mut following::children()[place];
+        if known.call == 0 {
+            self.children_taken.push(place as u32);
+        }
         count_calls(known, calls);
         *known = Child { call: name(call), block, child: name(child), times: 0 };
-        self.children_taken[place / PAGE] = true;
     }
 
-    /// What is in places is counted elsewhere, and they are empty.
-    pub fn empty_places(&mut self, base: usize, calls: &mut [Call]) {
-        for page in taken_pages(&mut self.taken) {
-            let first = page * PAGE;
-            for (place, row) in following::rows()[first..][..PAGE].iter_mut().enumerate() {
-                put_aside(row, first + place, base, &mut self.aside);
-            }
+    /// Each exit from `base` on that was taken, and how often since rows were last taken. An exit is told once for each call.
+    pub fn times(&self, base: usize) -> impl Iterator<Item = (u32, u64)> {
+        let rows = following::rows();
+        let in_places = self.taken.iter().map(move |&place| {
+            let following::Row { call, times } = rows[place as usize];
+            (exit_at(place, call, &self.exits), u64::from(times))
+        });
+        let aside = self.aside.iter().filter_map(move |Count { key, count, .. }| {
+            (key as u32).checked_sub(base as u32).map(|exit| (exit, count))
+        });
+        in_places.filter(|&(_, times)| times > 0).chain(aside)
+    }
+
+    /// What is in places is counted elsewhere. Who has which place stays.
+    pub fn put_all_aside(&mut self, base: usize, calls: &mut [Call]) {
+        for &place in &self.taken {
+            put_aside(
+                &mut following::rows()[place as usize],
+                place as usize,
+                base,
+                &self.exits,
+                &mut self.aside,
+            );
         }
-        for page in taken_pages(&mut self.children_taken) {
-            for child in &mut following::children()[page * PAGE..][..PAGE] {
-                count_calls(child, calls);
-            }
+        self.count_children(calls);
+    }
+
+    fn count_children(&self, calls: &mut [Call]) {
+        for &place in &self.children_taken {
+            count_calls(&mut following::children()[place as usize], calls);
         }
     }
 
-    /// All rows, sorted by call and exit; none stay.
+    /// All rows, sorted by call and exit; none stay, but their places do.
     pub fn take(&mut self, base: usize, calls: &mut [Call]) -> Vec<Row> {
-        self.empty_places(base, calls);
+        self.count_children(calls);
+        let mut rows: Vec<Row> = Vec::with_capacity(self.taken.len());
+        for &place in &self.taken {
+            let row = &mut following::rows()[place as usize];
+            let times = core::mem::take(&mut row.times);
+            if times > 0 {
+                let exit = base as u32 + exit_at(place, row.call, &self.exits);
+                rows.push(Row { call: named(row.call), exit, times: u64::from(times) });
+            }
+        }
         let row = |Count { key, count, .. }| Row { call: (key >> 32) as u32, exit: key as u32, times: count };
-        self.aside.take().into_iter().map(row).collect()
+        rows.extend(self.aside.take().into_iter().map(row));
+        sort(&mut rows, |row| key(row.call, row.exit as usize));
+        rows.dedup_by(|next, known| {
+            let alike = (next.call, next.exit) == (known.call, known.exit);
+            known.times += if alike { next.times } else { 0 };
+            alike
+        });
+        rows
     }
 
-    /// Forgets all of them.
-    pub fn clear(&mut self) {
-        for page in taken_pages(&mut self.taken) {
-            following::rows()[page * PAGE..][..PAGE].fill(following::Row::default());
+    /// Forgets what was counted, and neither places nor calls.
+    pub fn forget_counts(&mut self) {
+        for &place in &self.taken {
+            following::rows()[place as usize].times = 0;
         }
-        for page in taken_pages(&mut self.children_taken) {
-            following::children()[page * PAGE..][..PAGE].fill(Child::default());
+        for &place in &self.children_taken {
+            following::children()[place as usize].times = 0;
         }
         self.aside.clear();
     }
-}
 
-/// Pages that may be taken, which they are not any more.
-fn taken_pages(pages: &mut [bool]) -> impl Iterator<Item = usize> {
-    pages.iter_mut().map(core::mem::take).enumerate().filter_map(|(page, taken)| taken.then_some(page))
+    /// Forgets all places. What is counted there is lost.
+    pub fn clear_places(&mut self) {
+        for place in self.taken.drain(..) {
+            following::rows()[place as usize] = following::Row::default();
+        }
+        for place in self.children_taken.drain(..) {
+            following::children()[place as usize] = Child::default();
+        }
+    }
+
+    /// Exits have no numbers any more: they are gone. Places were cleared before.
+    pub fn forget_numbers(&mut self) {
+        self.numbers.clear();
+        self.exits.clear();
+    }
 }
 
 fn key(call: u32, exit: usize) -> u64 {
     u64::from(call) << 32 | exit as u64
 }
 
-/// Where a call and an exit are counted. A place and a call have one exit between them.
-fn place(call: u32, exit: u32) -> usize {
-    name(call).wrapping_add(exit) as usize % ROWS_MAX
+/// Where a call and the exit of a number are counted. A place and a call have one number between them.
+fn place(call: u32, number: u32) -> usize {
+    name(call).wrapping_add(number) as usize % ROWS_MAX
 }
 
-fn put_aside(row: &mut following::Row, place: usize, base: usize, aside: &mut Counts) {
-    let following::Row { call, times } = core::mem::take(row);
+/// The exit that the call of this name counts at a place.
+fn exit_at(place: u32, name: u32, exits: &[u32]) -> u32 {
+    exits[place.wrapping_sub(name) as usize % ROWS_MAX]
+}
+
+fn put_aside(row: &mut following::Row, place: usize, base: usize, exits: &[u32], aside: &mut Counts) {
+    let times = core::mem::take(&mut row.times);
     if times > 0 {
-        let exit = (place as u32).wrapping_sub(call) as usize % ROWS_MAX;
-        aside.add(key(named(call), base + exit), 0, u64::from(times));
+        let exit = exit_at(place as u32, row.call, exits);
+        aside.add(key(named(row.call), base + exit as usize), 0, u64::from(times));
     }
 }
 
 fn count_calls(child: &mut Child, calls: &mut [Call]) {
-    let Child { call, child, times, .. } = core::mem::take(child);
+    let times = core::mem::take(&mut child.times);
     // Where there were too many calls, callers pay for what they call.
-    if child != call
+    if child.child != child.call
         && times > 0
-        && let Some(called) = calls.get_mut(named(child) as usize)
+        && let Some(called) = calls.get_mut(named(child.child) as usize)
     {
         called.calls += u64::from(times);
     }
 }
 
 const _: () = assert!(CALL_STRIDE.wrapping_mul(CALL_INVERSE) == 1);
-const _: () = assert!(ROWS_MAX.is_power_of_two() && ROWS_MAX.is_multiple_of(PAGE));
-const _: () = assert!(CHILDREN_MAX.is_power_of_two() && CHILDREN_MAX.is_multiple_of(PAGE));
+const _: () = assert!(ROWS_MAX.is_power_of_two() && CHILDREN_MAX.is_power_of_two());
 
 /// A number for each pair of keys: a hash table that only grows, with open addressing.
 #[derive(Default)]
@@ -192,7 +277,9 @@ const PLACES_MIN: usize = 1 << 12;
 impl Numbers {
     /// Forgets all of them.
     pub fn clear(&mut self) {
-        self.places.clear();
+        if self.taken > 0 {
+            self.places.fill(FREE);
+        }
         self.taken = 0;
     }
 

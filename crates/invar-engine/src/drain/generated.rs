@@ -1,7 +1,7 @@
 //! The generated drain: the reference drain's counts, from code made for the paths that were taken.
 //!
 //! Holds the caches and what is known about settled lines; [`super::thunk`] makes the code, `host::thunks` runs it. Counts of
-//! paths are kept by the thunks and turned into events by [`Generated::take_events`].
+//! paths are kept by the thunks, or within each call by the ledger, and turned into events by [`Generated::take_events`].
 //!
 //! Invariant: a line that a place or byte in the arena calls settled is settled in `caches`.
 
@@ -10,7 +10,7 @@ use invar_core::machine::{LINE_BYTES, Machine};
 use invar_sim::{Hierarchy, Settling};
 
 use super::code_lines::CodeWords;
-use super::reference::{self, Exactness, Meanings};
+use super::reference::{self, Exactness, Meanings, Path};
 use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
 use crate::account::ledger::Ledger;
 use crate::host::following::Position;
@@ -35,6 +35,8 @@ pub struct Generated {
     /// Bytes and iterations of repeats.
     events: Events,
     thunk_next: u64,
+    /// What thunks have in common stands in front of them.
+    has_stubs: bool,
     /// Some path's counter may not be zero.
     counted: bool,
     bmi1: bool,
@@ -71,6 +73,7 @@ impl Generated {
             code: CodeWords::new(),
             events: Events::default(),
             thunk_next: THUNKS_START,
+            has_stubs: false,
             counted: true,
             bmi1,
         };
@@ -93,6 +96,7 @@ impl Generated {
     /// Forgets every thunk; the exits are gone.
     pub fn drop_thunks(&mut self) {
         self.thunk_next = THUNKS_START;
+        self.has_stubs = false;
         self.code.clear();
     }
 
@@ -128,21 +132,28 @@ impl Generated {
         self.counted
     }
 
-    /// What was counted since the last call. The paths' counters are cleared.
-    pub fn take_events(&mut self, meanings: &Meanings) -> (Events, Exactness) {
+    /// What was counted since the last call. The paths' counters are cleared. Where there is a `ledger` it has counted paths in their
+    /// place: this is to be called once for what it has counted.
+    pub fn take_events(&mut self, meanings: &Meanings, ledger: Option<&Ledger>) -> (Events, Exactness) {
         let mut exactness = Exactness::Exact;
         let mut events = core::mem::take(&mut self.events);
         if core::mem::take(&mut self.counted) {
-            let counters = memory::counters(meanings.paths.len());
-            for (path, &times) in meanings.paths.iter().zip(counters) {
-                if times != 0 {
-                    reference::count_only(&path.exit, times, &mut events);
-                    if path.exit.approximate {
-                        exactness = Exactness::Approximate;
-                    }
+            let mut count = |path: &Path, times: u64| {
+                reference::count_only(&path.exit, times, &mut events);
+                if path.exit.approximate {
+                    exactness = Exactness::Approximate;
                 }
+            };
+            if let Some(ledger) = ledger {
+                for (exit, times) in ledger.times() {
+                    count(&meanings.paths[exit as usize], times);
+                }
+            } else {
+                let counters = memory::counters(meanings.paths.len());
+                let counted = meanings.paths.iter().zip(counters).filter(|(_, times)| **times != 0);
+                counted.for_each(|(path, &times)| count(path, times));
+                memory::clear_counters(meanings.paths.len());
             }
-            memory::clear_counters(meanings.paths.len());
         }
         let mut misses = self.caches.take_events();
         // The caches have seen but the accesses that were not settled; the paths know them all.
@@ -171,12 +182,16 @@ impl Draining<'_> {
             let exit = &self.meanings.paths[head as usize].exit;
             let (slots, next) = tail.split_at(usize::from(exit.slots));
             rest = next;
-            reference::count_only(exit, 1, &mut self.drain.events);
-            if exit.approximate {
-                exactness = Exactness::Approximate;
+            if self.ledger.is_none() {
+                reference::count_only(exit, 1, &mut self.drain.events);
+                if exit.approximate {
+                    exactness = Exactness::Approximate;
+                }
             }
             self.step(head as u32, slots);
         }
+        // With a ledger rows count.
+        self.drain.counted |= self.ledger.is_some();
         exactness
     }
 
@@ -220,7 +235,7 @@ impl Draining<'_> {
         let path = &self.meanings.paths[exit as usize];
         let ops = path.first_op + start..path.first_op + path.exit.ops;
         let Generated { caches, data, code, events, .. } = &mut *self.drain;
-        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, exit).number());
+        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, path.first_op).number());
         for (op, number) in self.meanings.ops[ops.start as usize..ops.end as usize].iter().zip(start..) {
             let payer = first.map(|first| first + u64::from(number));
             if let Some(payer) = payer {
@@ -276,10 +291,14 @@ impl Draining<'_> {
             drain.drop_thunks();
             drain.add_exits(0..self.meanings.paths.len());
         }
+        if !core::mem::replace(&mut drain.has_stubs, true) {
+            code.write_thunk(THUNKS_START, &thunk::stubs());
+            drain.thunk_next = THUNKS_START + thunk::STUBS_BYTES;
+        }
         let path = &self.meanings.paths[number as usize];
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
-        let follow = self.ledger.as_ref().map(|ledger| ledger.follow(number));
+        let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number)));
         let thunk = thunk::thunk(origin, number, &path.exit, ops, follow, &mut drain.code, drain.bmi1);
         assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
         code.write_thunk(origin, &thunk);
@@ -446,7 +465,7 @@ mod tests {
                         short_exactness = fast.drain(&meanings, fs_base, memory::write_trace(short), None);
                     }
                     let long_exactness = fast.drain(&meanings, fs_base, memory::write_trace(long), None);
-                    let (events, mut fast_exactness) = fast.take_events(&meanings);
+                    let (events, mut fast_exactness) = fast.take_events(&meanings, None);
                     if [short_exactness, long_exactness].contains(&Exactness::Approximate) {
                         fast_exactness = Exactness::Approximate;
                     }

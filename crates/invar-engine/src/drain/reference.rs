@@ -59,7 +59,7 @@ pub fn drain(
         let ops = &meanings.ops[first_op as usize..(first_op + exit.ops) as usize];
         let first = ledger.as_mut().map(|ledger| {
             let call = ledger.step(head as u32, slots, fs_base);
-            ledger.payer(call, head as u32).number()
+            ledger.payer(call, first_op).number()
         });
         for (op, number) in ops.iter().zip(0..) {
             let payer = first.map(|first| first + number);

@@ -5,13 +5,16 @@
 //! asked about: neighbouring operands are asked about at once, and each line once. If not, nothing has changed so far,
 //! and the record is handed to a callback that goes through it in program order.
 //!
-//! Where calls are followed ([`follow`]) it also counts the exit within the call at work, and changes that call.
+//! Where calls are followed ([`follow`]) it counts the exit within the call at work instead, and changes that call.
 //!
-//! What holds at every thunk's entry: `r12` is the record, `r13` what callbacks are given, `r14` the arena's start, `r15`
-//! the places of data lines, `ebp` [`PLACE_BITS`], `ebx` the call at work, the stack is aligned. A thunk uses `rax`, `rdx`,
-//! `rsi`, `rdi`, and ends by a jump to the next record's thunk.
+//! What holds at every thunk's entry: `r12` is the record, `r13` the address behind the innermost open call, `r14` the arena's start,
+//! `r15` the places of data lines, `ebp` [`PLACE_BITS`], `ebx` the call at work, the stack is aligned. A thunk uses `rax`, `rdx`,
+//! `rsi`, `rdi`, `r8`, and ends by a jump to the next record's thunk. What all of them would have to the same end is there once
+//! ([`stubs`]): thunks are code that is executed once for much data, and compete with that for the host's caches.
 
 mod follow;
+
+pub use follow::{CALL, TOP};
 
 use alloc::vec::Vec;
 
@@ -19,7 +22,7 @@ use invar_core::machine::LINE_BYTES;
 
 use crate::account::exits::Follow;
 use crate::host::context::at;
-use crate::host::layout;
+use crate::host::layout::{self, ARENA};
 use crate::translate::assemble::Assembler;
 use crate::translate::{Exit, NO_SLOT, Op, Reference};
 
@@ -88,28 +91,31 @@ struct Aside {
     again: Option<(i32, i32, u32)>,
 }
 
-/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations.
+/// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations. `follow` is how calls are followed, if they are, and
+/// the number that rows know the exit by.
 pub fn thunk(
     origin: u64,
     number: u32,
     exit: &Exit,
     ops: &[Op],
-    follow: Option<Follow>,
+    follow: Option<(Follow, u32)>,
     lines: &mut impl CodeLines,
     bmi1: bool,
 ) -> Vec<u8> {
     let mut thunk = Thunk { code: Assembler::new(origin), asides: Vec::new(), bmi1 };
-    thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
-    thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
     let bytes = 8 + 8 * u32::from(exit.slots);
-    let follow = match follow {
-        Some(follow) if !follow::is_usual(&follow, number) => {
-            thunk.code.step(bytes);
+    let changes = match follow {
+        None => {
+            thunk.code.raw(&[0x49, 0xff, 0x86]); // inc qword ptr [r14 + ...]
+            thunk.code.raw(&(layout::COUNTERS + 8 * number).to_le_bytes());
+            false
+        }
+        Some((follow, row)) if follow::is_usual(&follow, row) => thunk.code.follow_call(&follow, row),
+        Some(_) => {
+            thunk.code.jump_to(STEP);
             return thunk.code.bytes;
         }
-        other => other,
     };
-    let unusual = follow.map_or_else(Vec::new, |follow| thunk.code.count_row(&follow, number));
     let mut always = None;
     let bits = match spans(ops) {
         Some(spans) => {
@@ -129,14 +135,43 @@ pub fn thunk(
         }
     };
     let end = thunk.code.here();
-    let asides = follow.map(|follow| thunk.code.change_call(&follow, number, bytes));
-    let next = thunk.code.here();
-    thunk.code.next_record(bytes);
-    thunk.finish(always, end, &bits);
-    if let Some(asides) = asides {
-        thunk.code.finish_following(unusual, &asides, bytes, next);
+    match follow {
+        Some((follow, _)) => thunk.code.follow_on(&follow, bytes),
+        None => thunk.code.next_record(bytes),
     }
+    thunk.finish(always, end, &bits, changes);
     thunk.code.bytes
+}
+
+const STUBS: u64 = ARENA + layout::THUNKS as u64;
+/// Calls back for a record that may change something; what was found out is in `edx`, the call in `ecx`.
+const RECORD: u64 = STUBS;
+/// Leaves all that there is to do for a record to the ledger, and goes on with the next.
+const STEP: u64 = STUBS + STUB_BYTES;
+/// The same for a record of an indirect call, whose callee the ledger is to find.
+const ENTER: u64 = STUBS + 2 * STUB_BYTES;
+/// The same for a record that has stored a Python frame, or a position whose line is not known.
+const LOOK: u64 = STUBS + 3 * STUB_BYTES;
+const STUB_BYTES: u64 = 64;
+/// Where the first thunk may stand, behind [`stubs`].
+pub const STUBS_BYTES: u64 = 4 * STUB_BYTES;
+
+/// What thunks have in common, to stand in front of them all.
+pub fn stubs() -> Vec<u8> {
+    let mut code = Assembler::new(STUBS);
+    code.raw(&[0x48, 0x83, 0xec, 8]); // sub rsp, 8
+    code.call_back(at::DRAIN_RECORD);
+    code.raw(&[0x48, 0x83, 0xc4, 8, 0xc3]); // add rsp, 8; ret
+    for (stub, callback) in [(STEP, at::DRAIN_STEP), (ENTER, at::DRAIN_ENTER), (LOOK, at::DRAIN_LOOK)] {
+        while code.address() < stub {
+            code.raw(&[0xcc]); // int3
+        }
+        code.leave_to_ledger(callback);
+        code.raw(&[0x49, 0x01, 0xc4]); // add r12, rax
+        code.raw(&next());
+    }
+    assert!(code.bytes.len() as u64 <= STUBS_BYTES);
+    code.bytes
 }
 
 /// To the thunk of the record at `r12`.
@@ -366,7 +401,8 @@ impl Thunk {
     }
 
     /// What stands behind the straight line, whose end goes on to the next record.
-    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits]) {
+    /// Where the call was changed, the one that was at work is in `r8d`.
+    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits], changes: bool) {
         let (mut data, mut call, mut all): (Vec<u32>, Vec<u32>, Vec<u32>) =
             (Vec::new(), Vec::new(), Vec::from_iter(always));
         for Aside { from, told, again } in core::mem::take(&mut self.asides) {
@@ -404,11 +440,12 @@ impl Thunk {
             self.code.load_immediate(RDX, 0);
         }
         call.into_iter().for_each(|from| self.code.bind(from));
-        self.code.raw(&[0x89, 0xd9]); // mov ecx, ebx
-        self.code.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
-        self.code.raw(&[0x4c, 0x89, 0xef]); // mov rdi, r13
-        self.code.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
-        self.code.raw(&at::DRAIN_RECORD.to_le_bytes());
+        if changes {
+            self.code.raw(&[0x44, 0x89, 0xc1]); // mov ecx, r8d
+        } else {
+            self.code.raw(&[0x89, 0xd9]); // mov ecx, ebx
+        }
+        self.code.call(RECORD);
         self.code.jump_to(self.code.origin + u64::from(end));
     }
 }
@@ -442,6 +479,15 @@ impl Assembler {
             self.raw(&[0x48, 0x8d, 0x86 | register << 3]);
             self.raw(&offset.to_le_bytes());
         }
+    }
+
+    /// Calls back for the record.
+    fn call_back(&mut self, callback: u32) {
+        self.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
+        self.raw(&[0x49, 0x8b, 0xbe]); // mov rdi, [r14 + ...]
+        self.raw(&at::DRAIN_DRAINING.to_le_bytes());
+        self.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]
+        self.raw(&callback.to_le_bytes());
     }
 
     /// Goes on with the record behind one of so many bytes.

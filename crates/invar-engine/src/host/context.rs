@@ -91,6 +91,8 @@ pub struct Context {
     pub position: Position,
     /// For thunks: the guest's `fs` base while the trace was written.
     pub drain_fs_base: u64,
+    /// What callbacks of thunks are given.
+    pub drain_draining: u64,
     /// The guest's `gs` base, which it gets back where it goes on natively.
     pub guest_gs_base: u64,
     /// The guest has gone on natively: generated code is not executed any more.
@@ -181,6 +183,8 @@ pub mod at {
         POSITION = position;
         /// [`Context::drain_fs_base`].
         DRAIN_FS_BASE = drain_fs_base;
+        /// [`Context::drain_draining`].
+        DRAIN_DRAINING = drain_draining;
         /// [`Context::guest_gs_base`].
         GUEST_GS_BASE = guest_gs_base;
         /// [`Context::left`].

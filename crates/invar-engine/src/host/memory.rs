@@ -138,14 +138,14 @@ pub fn counters(count: usize) -> &'static [u64] {
     unsafe { core::slice::from_raw_parts((ARENA + u64::from(layout::COUNTERS)) as *const u64, count) }
 }
 
-/// Adds one to a path counter.
-pub fn count_path(number: usize) {
+/// Adds to a path counter.
+pub fn count_paths(number: usize, times: u64) {
     assert!(number < layout::COUNTERS_MAX);
     let counter = (ARENA + u64::from(layout::COUNTERS)) as *mut u64;
     // SAFETY: within the mapped counters.
     let counter = unsafe { counter.add(number) };
     // SAFETY: as above; generated code does not write while the runtime runs.
-    unsafe { *counter += 1 };
+    unsafe { *counter += times };
 }
 
 /// Clears the first `count` path counters.

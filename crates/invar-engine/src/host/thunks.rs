@@ -25,7 +25,8 @@ pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     }
     memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
     memory::end_trace(end, layout::EXIT_END);
-    drain(draining, ARENA + u64::from(layout::TRACE));
+    context.drain_draining = &raw mut *draining as u64;
+    drain(ARENA + u64::from(layout::TRACE));
     draining.resume(&memory::context().position);
 }
 
@@ -36,22 +37,23 @@ pub fn generate_address() -> u64 {
 
 /// Saves what the caller wants back and goes to the first record's thunk.
 #[unsafe(naked)]
-extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
+extern "C" fn drain(record: u64) {
     naked_asm!(
         "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
         "sub rsp, 8", // aligned for calls
-        "mov r12, rsi",
-        "mov r13, rdi",
+        "mov r12, rdi",
         "mov r14, {arena}",
         "lea r15, [r14 + {data_lines}]",
         "mov ebp, {place_bits}",
-        "mov ebx, [r14 + {position}]",
+        "mov ebx, [r14 + {call}]",
+        "mov r13, [r14 + {top}]",
         "mov eax, [r12]",
         "jmp [r14 + rax * 8 + {table}]",
         arena = const ARENA,
         data_lines = const layout::DATA_LINES,
         place_bits = const thunk::PLACE_BITS,
-        position = const at::POSITION,
+        call = const thunk::CALL,
+        top = const thunk::TOP,
         table = const layout::THUNK_TABLE,
     )
 }
@@ -60,9 +62,11 @@ extern "C" fn drain(draining: *mut Draining<'_>, record: u64) {
 #[unsafe(naked)]
 extern "C" fn end_of_trace() {
     naked_asm!(
-        "mov [r14 + {position}], rbx",
+        "mov [r14 + {call}], rbx",
+        "mov [r14 + {top}], r13",
         "add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret",
-        position = const at::POSITION,
+        call = const thunk::CALL,
+        top = const thunk::TOP,
     )
 }
 
@@ -70,10 +74,11 @@ extern "C" fn end_of_trace() {
 #[unsafe(naked)]
 extern "C" fn generate() {
     naked_asm!(
-        "mov rdi, r13",
+        "mov rdi, [r14 + {draining}]",
         "mov esi, eax",
         "call {make}",
         "jmp rax",
+        draining = const at::DRAIN_DRAINING,
         make = sym make,
     )
 }
@@ -92,31 +97,42 @@ extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32,
     draining.record(exit, slots, told, rows::named(call));
 }
 
-/// A record whose call is not usual.
-extern "C" fn step(draining: *mut Draining<'_>, record: *const u64) {
+/// A record whose call is not usual. Returns its length in bytes, as [`enter`] and [`look`] do.
+extern "C" fn step(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
     let (exit, slots) = unsafe { read(draining, record) };
     follow(draining, |draining| draining.step(exit, slots));
+    bytes(slots)
 }
 
-/// An indirect call that is not usual, and the record that follows it.
-extern "C" fn enter(draining: *mut Draining<'_>, next: *const u64) {
+/// A record of an indirect call that is not usual.
+extern "C" fn enter(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
+    // SAFETY: thunks are given records.
+    let (_, slots) = unsafe { read(draining, record) };
+    let next = slots.as_ptr_range().end;
     // SAFETY: behind a record is another one, or the trace's end, which has a number, too.
     let exit = unsafe { next.read() } as u32;
     follow(draining, |draining| draining.enter(exit));
+    bytes(slots)
 }
 
 /// A record that has stored a Python frame.
-extern "C" fn look(draining: *mut Draining<'_>, record: *const u64) {
+extern "C" fn look(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
     let (exit, slots) = unsafe { read(draining, record) };
     follow(draining, |draining| draining.look(exit, slots));
+    bytes(slots)
+}
+
+/// The length of a record with these slots.
+fn bytes(slots: &[u64]) -> u64 {
+    8 + size_of_val(slots) as u64
 }
 
 /// From where thunks have come to, to where they go on.

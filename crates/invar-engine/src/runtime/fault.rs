@@ -119,7 +119,7 @@ impl Engine {
             drain.add_exits(number..number + 1);
         }
         match self.options.mode {
-            Mode::Counts => memory::count_path(number),
+            Mode::Counts => memory::count_paths(number, 1),
             Mode::Simulation => {
                 memory::end_trace(context.trace_pointer, number as u32);
                 context.trace_pointer += 8 + 8 * u64::from(before.slots);

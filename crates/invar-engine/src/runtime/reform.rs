@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::host::memory;
-use crate::runtime::{BLOCK_BYTES_MAX, Block, CODE_END, Engine, Way};
+use crate::runtime::{BLOCK_BYTES_MAX, Block, CODE_END, Drain, Engine, Way};
 use crate::translate::block::{LONG, SHORT, trace_path};
 use crate::translate::{Turn, emit};
 
@@ -24,6 +24,18 @@ impl Engine {
             // A handler of the guest will go back into a block.
             return;
         }
+        // Where there is a ledger it has counted in the counters' place, but for the plain drain, which counts nothing.
+        let ledger = self.ledger.as_ref().filter(|_| matches!(self.drain, Drain::Generated(_)));
+        let Some(ledger) = ledger else {
+            self.reform_counted();
+            return;
+        };
+        ledger.times().for_each(|(exit, times)| memory::count_paths(exit as usize, times));
+        self.reform_counted();
+        memory::clear_counters(self.meanings.paths.len());
+    }
+
+    fn reform_counted(&mut self) {
         let hot = self.hot_blocks();
         if hot.is_empty() {
             return;

@@ -236,6 +236,22 @@ impl Assembler {
         self.here() - 4
     }
 
+    /// `jcc` to a host address.
+    pub fn jump_to_if(&mut self, condition: u8, host: u64) {
+        let displacement = host.wrapping_sub(self.address() + 6) as i64;
+        let displacement = i32::try_from(displacement).expect("the code cache is smaller than 2 GiB");
+        self.raw(&[0x0f, 0x80 | condition]);
+        self.raw(&displacement.to_le_bytes());
+    }
+
+    /// `call` of a host address.
+    pub fn call(&mut self, host: u64) {
+        let displacement = host.wrapping_sub(self.address() + 5) as i64;
+        let displacement = i32::try_from(displacement).expect("the code cache is smaller than 2 GiB");
+        self.raw(&[0xe8]);
+        self.raw(&displacement.to_le_bytes());
+    }
+
     /// Lets the displacement at `patch` point to the next byte.
     pub fn bind(&mut self, patch: u32) {
         let displacement = self.here() - (patch + 4);

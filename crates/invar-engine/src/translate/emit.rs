@@ -31,7 +31,6 @@ use crate::host::gate::Gate;
 use crate::host::layout;
 
 use copies::replace_r11;
-pub use watched::NO_FRAME;
 
 pub use stubs::{
     branch_scratch, indirect_check, indirect_miss, jump, native_exit, system_call_with_child, thread_exit,
@@ -81,8 +80,7 @@ pub fn translate(
             return emitter.out;
         }
         let next = emitter.step(step);
-        if emitter.out.watched.is_some()
-            || emitter.out.placed.is_some()
+        if emitter.out.placed.is_some()
             || emitter.progress.slots > SLOTS_MAX
             || emitter.out.ops.len() > OPS_MAX
         {
@@ -157,6 +155,8 @@ enum Tail {
     Astray { from: u32, exit: u32, expected: u64, slots: u8 },
     /// The instruction at `at` would switch alignment checks on: to the runtime before it.
     Unknown { from: u32, exit: u32, at: u64, slots: u8 },
+    /// What is watched has changed, by the store in front of `next`.
+    Watched { from: u32, exit: u32, next: u64, before: Progress, is_stored: bool },
     /// The trace buffer is full.
     Full { from: u32, flags_saved: bool },
 }
@@ -540,6 +540,10 @@ impl Emitter {
                     self.code.bind(from);
                     self.record(exit, slots);
                     self.ask(Site { special: Special::Unknown, at, next: at });
+                }
+                Tail::Watched { from, exit, next, before, is_stored } => {
+                    self.code.bind(from);
+                    self.leave_with_frame(exit, next, before, is_stored);
                 }
                 Tail::Full { from, flags_saved } => {
                     self.code.bind(from);

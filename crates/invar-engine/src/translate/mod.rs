@@ -242,8 +242,9 @@ pub struct Translation {
     pub sources: Vec<(u64, u32)>,
     /// Where its instructions start, in order.
     pub boundaries: Vec<Boundary>,
-    /// Slot of the frame that its last instruction may have stored, where that was looked at; the next is what it executes.
-    pub watched: Option<u8>,
+    /// The exits, by their places in the list, whose last instruction has stored a Python frame, and the slot of that; the next is
+    /// what it executes.
+    pub watched: Vec<(u32, u8)>,
     /// What its last instruction has stored, if that may be a frame's position.
     pub placed: Option<Placed>,
 }

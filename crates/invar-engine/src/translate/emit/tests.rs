@@ -212,6 +212,31 @@ fn a_path_ends_where_a_position_is_stored_and_tells_whose_it_is() {
 }
 
 #[test]
+fn a_path_goes_on_behind_a_store_unless_that_has_changed_what_is_watched() {
+    // mov [rbp + 0x38], rsi; nop; ret
+    let code = [0x48, 0x89, 0x75, 0x38, 0x90, 0xc3];
+    let path = trace_path(&Bytes(&code), AT, block::SHORT, |_, _| false).expect("there is code");
+    let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
+    let code = (AT, AT + 0x1000);
+    let watch = Watch {
+        code,
+        word: 0x5000,
+        offset: 0x38,
+        through: None,
+        executed: 0x20,
+        owner: Some(0x48),
+        position: None,
+    };
+    let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+    let translation = translate(&path, ORIGIN, numbers, options, Some(watch));
+    let ways: Vec<(u8, u8)> = translation.exits.iter().map(|exit| (exit.instructions, exit.slots)).collect();
+    // Whose frame, code and owner are in the record, and the address of the store; and that of the return's.
+    assert_eq!(ways, [(1, 4), (3, 2)]);
+    assert_eq!(translation.watched, [(0, 1)]);
+    assert_eq!(translation.links[0].target, AT + 4, "where it goes on");
+}
+
+#[test]
 fn the_address_of_a_jump_is_no_position_where_code_is_executed() {
     // lea rdx, [rax + rdx * 2]; mov rax, rcx; mov [rbp + 0x38], rdx; ret
     let resumes = [0x48, 0x8d, 0x14, 0x50, 0x48, 0x89, 0xc8, 0x48, 0x89, 0x55, 0x38, 0xc3];

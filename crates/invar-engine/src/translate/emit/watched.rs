@@ -4,15 +4,12 @@
 use super::*;
 use crate::translate::watch::{Store, Watch};
 
-/// What a record holds in place of a frame where none was stored.
-pub const NO_FRAME: u64 = u64::MAX;
-
 impl Emitter {
-    /// Adds slots to the record: the current frame, what it executes and, where there is such a byte, who owns it; or
-    /// [`NO_FRAME`] if the store was another. The path is cut behind it.
+    /// If the store has changed what is watched the path is left behind it, as by a branch: by an exit whose record has the current
+    /// frame, what that executes and, where there is such a byte, who owns it.
     ///
-    /// The frame is read only where this very store has put it, so that it is one. Where the thread state was made to point to
-    /// another place, what is there is recorded and not followed. No flag is changed.
+    /// Most stores of the form are others (in CPython 3.11 every byte code has one), and the path goes on behind them. No flag is
+    /// changed.
     pub(super) fn look_at_store(&mut self, instruction: &Instruction) {
         if !self.simulates() {
             return;
@@ -22,40 +19,60 @@ impl Emitter {
             return;
         };
         let base = registers::number(instruction.memory_base()).expect("a store of this form has a base");
-        let other = if base == RAX { RDX } else { RAX };
-        self.code.store_gs(at::WATCH_HOMES, RCX);
-        self.code.store_gs(at::WATCH_HOMES + 8, other);
         let displacement = (instruction.memory_displacement64() as u32).wrapping_add(store.bias);
-        if base == R11 {
-            self.code.load_gs(RCX, at::R11);
-            self.code.lea_rcx(RCX, displacement);
-        } else {
-            self.code.lea_rcx(base, displacement);
+        self.code.store_gs(at::WATCH_HOMES, RCX);
+        // What the base is in: it must be neither `rcx` nor the trace's `r11`.
+        let holder = match base {
+            RCX | R11 => {
+                self.code.store_gs(at::WATCH_HOMES + 8, RAX);
+                self.code.copy_rcx_to_rax();
+                if base == R11 {
+                    self.code.load_gs(RAX, at::R11);
+                }
+                RAX
+            }
+            other => other,
+        };
+        self.load_watched(RCX, &watch, store);
+        self.code.subtract_rcx_from(holder, displacement);
+        if holder != base {
+            self.code.load_gs(RAX, at::WATCH_HOMES + 8);
         }
-        self.load_watched(other, &watch, store);
-        self.code.subtract_from_rcx(other);
-        self.code.skip_if_rcx_zero(5);
-        let elsewhere = self.code.jump();
+        self.code.skip_if_rcx_zero(2);
+        self.code.skip_a_jump();
+        let from = self.code.jump();
+        self.code.load_gs(RCX, at::WATCH_HOMES);
 
-        // The frame is wherever the thread state says that it is.
-        self.load_watched(other, &watch, Store { bias: 0, through: watch.through.is_some() });
-        self.code.load_through(other);
-        self.code.copy_to_rcx(other);
-        let slot = self.store_slot(RCX);
+        let before = self.progress;
+        let slots = 2 + u8::from(watch.owner.is_some());
+        let exit = self.push_exit(Progress { slots: before.slots + slots, ..before }, 0);
+        self.out.watched.push((self.out.exits.len() as u32 - 1, before.slots));
         let is_stored = store.through || watch.through.is_none();
+        self.tails.push(Tail::Watched { from, exit, next: instruction.next_ip(), before, is_stored });
+    }
+
+    /// The way out behind a store that has changed what is watched. `rcx` is in its home.
+    ///
+    /// The frame is read only where this very store has put it, so that it is one. Where the thread state was made to point to
+    /// another place, what is there is recorded and not followed.
+    pub(super) fn leave_with_frame(&mut self, exit: u32, next: u64, before: Progress, is_stored: bool) {
+        let watch = self.watch.expect("something is watched");
+        self.progress = before;
+        self.code.store_gs(at::WATCH_HOMES + 8, RAX);
+        // The frame is wherever the thread state says that it is.
+        self.load_watched(RAX, &watch, Store { bias: 0, through: watch.through.is_some() });
+        self.code.load_through(RAX);
+        self.code.copy_to_rcx(RAX);
+        self.store_slot(RCX);
         self.store_of_frame(&[0x48, 0x8b, 0x89], watch.executed, is_stored); // mov rcx, [rcx + ...]
         if let Some(owner) = watch.owner {
-            self.code.copy_to_rcx(other);
+            self.code.copy_to_rcx(RAX);
             self.store_of_frame(&[0x0f, 0xb6, 0x89], owner, is_stored); // movzx ecx, byte ptr [rcx + ...]
         }
-        let done = self.code.jump();
-        self.code.bind(elsewhere);
-        self.code.store_trace_minus_one(8 + 8 * u32::from(slot));
-        self.code.bind(done);
-
         self.code.load_gs(RCX, at::WATCH_HOMES);
-        self.code.load_gs(other, at::WATCH_HOMES + 8);
-        self.out.watched = Some(slot);
+        self.code.load_gs(RAX, at::WATCH_HOMES + 8);
+        self.record(exit, self.progress.slots);
+        self.link(next);
     }
 
     /// Adds slots to the record, where they are not there yet: the frame whose position was stored, if it was one's, and the
@@ -134,32 +151,27 @@ impl Emitter {
 
 /// What only this needs.
 impl Assembler {
-    /// `lea rcx, [base + displacement]`
-    fn lea_rcx(&mut self, base: u8, displacement: u32) {
-        let (high, low) = (base >> 3, base & 7);
-        self.raw(&[0x48 | high, 0x8d, 0x88 | low]);
-        if low == 4 {
-            self.raw(&[0x24]);
-        }
-        self.raw(&displacement.to_le_bytes());
-    }
-
     /// `lea register, [register + offset]`; the register is one of the first eight and not `rsp`.
     fn advance_register(&mut self, register: u8, offset: u32) {
         self.raw(&[0x48, 0x8d, 0x80 | register << 3 | register]);
         self.raw(&offset.to_le_bytes());
     }
 
-    /// `not register; lea rcx, [rcx + register + 1]`: `rcx` without it.
-    fn subtract_from_rcx(&mut self, register: u8) {
-        self.raw(&[0x48, 0xf7, 0xd0 | register]);
-        self.raw(&[0x48, 0x8d, 0x4c, register << 3 | 1, 1]);
+    /// `not rcx; lea rcx, [base + rcx + displacement + 1]`: the base and the displacement without `rcx`.
+    fn subtract_rcx_from(&mut self, base: u8, displacement: u32) {
+        self.raw(&[0x48, 0xf7, 0xd1]);
+        let (high, low) = (base >> 3, base & 7);
+        self.raw(&[0x48 | high, 0x8d, 0x8c, 0x08 | low]);
+        self.raw(&displacement.wrapping_add(1).to_le_bytes());
     }
 
-    /// `mov qword ptr [r11 + offset], -1`
-    fn store_trace_minus_one(&mut self, offset: u32) {
-        self.raw(&[0x49, 0xc7, 0x83]);
-        self.raw(&offset.to_le_bytes());
-        self.raw(&u32::MAX.to_le_bytes());
+    /// `mov rax, rcx`
+    fn copy_rcx_to_rax(&mut self) {
+        self.raw(&[0x48, 0x89, 0xc8]);
+    }
+
+    /// `jmp` over one to a host address.
+    fn skip_a_jump(&mut self) {
+        self.raw(&[0xeb, 5]);
     }
 }
