@@ -96,6 +96,7 @@ guests! {
 
     // Threads from before the region.
     a_thread_from_before_serves_those_of_the_region: "threads_before.c", REPEATABLE;
+    a_thread_from_before_gets_its_turn_from_one_that_spins: "threads_before_awaited.c", REPEATABLE_BY_MODE;
     a_thread_from_before_waits_until_a_deadline: "threads_before_timed.c", REPEATABLE.with(&[ReadClock]);
     a_thread_from_before_that_spins_runs_natively: "threads_before_spinning.c", VARYING.with(&[OtherThreadsRan]);
     threads_from_before_that_do_nothing_are_not_mentioned: "threads_before_idle.c", REPEATABLE;

@@ -145,6 +145,10 @@ impl Engine {
                 self.threads.left_alone.push(task);
             }
         }
+        if self.threads.active {
+            // It is not alone any more.
+            self.renew_quantum(context);
+        }
     }
 
     /// Threads ran natively beside the region: they are not where they were when it began, or were executed since, or there are more.
