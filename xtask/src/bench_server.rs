@@ -271,7 +271,7 @@ impl Bench<'_> {
     fn administrator(&self) -> Result<()> {
         let mut command = Command::new(self.invar);
         command.arg("admin").args(self.store()).args(["user", ADMINISTRATOR, "--admin"]);
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         child.stdin.take().context("it has an input")?.write_all(PASSWORD.as_bytes())?;
         ensure!(child.wait()?.success(), "no administrator could be made");
         Ok(())
