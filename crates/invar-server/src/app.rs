@@ -50,7 +50,7 @@ const BRIEFS_KEPT: usize = 20_000;
 const OF_A_RUN: usize = 20;
 /// How many rows of reports, some thirty megabytes.
 const ROWS_KEPT: usize = 20_000;
-/// How much a result of a run, and a row of a report, take in memory, as was seen of many.
+/// How much a result of a run, and a row of a report, are reckoned to take in memory: as the limits beside them say it.
 const RESULT_BYTES: usize = 500;
 const ROW_BYTES: usize = 1500;
 /// For how many changes of benchmarks it is kept who pays.

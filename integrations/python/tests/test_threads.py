@@ -64,16 +64,21 @@ def _both_cpus_busy() -> Iterator[None]:
             process.wait()
 
 
+def _repeats(simulated, first, **options) -> None:
+    """Nine more processes count what the first one has."""
+    for _ in range(9):
+        again = simulated(**options)
+        assert again.exit == 0, again.output
+        assert again.passes == first.passes
+
+
 def test_threads_count_the_same_in_every_process(pytester, simulated):
     pytester.makepyfile(test_suite=SUITE)
     first = simulated()
     assert first.exit == 0, first.output
     assert len(first.measured) == 4
     with _both_cpus_busy():
-        for _ in range(9):
-            again = simulated()
-            assert again.exit == 0, again.output
-            assert again.passes == first.passes
+        _repeats(simulated, first)
 
 
 def test_work_of_threads_is_counted(pytester, simulated):
@@ -156,10 +161,7 @@ def test_pools_from_before_count_the_same_in_every_process(pytester, simulated):
         first = simulated()
         assert first.exit == 0, first.output
         assert [diagnostics for _, diagnostics in first.passes.values()] == [0] * 4
-        for _ in range(9):
-            again = simulated()
-            assert again.exit == 0, again.output
-            assert again.passes == first.passes
+        _repeats(simulated, first)
 
 
 def test_python_functions_of_a_pool_are_in_profiles(pytester, simulated):
@@ -180,7 +182,4 @@ def test_linear_algebra_of_four_threads_counts_the_same_in_every_process(pyteste
             first.passes["test_suite.py::test_product", "warm"][1] & (OTHER_THREADS_RAN | OUTSIDE_ORDER) == 0
         )
         assert first.passes["test_suite.py::test_idle", "warm"][1] == 0
-        for _ in range(9):
-            again = simulated(request=request)
-            assert again.exit == 0, again.output
-            assert again.passes == first.passes
+        _repeats(simulated, first, request=request)
