@@ -151,11 +151,13 @@ impl Engine {
         }
     }
 
-    /// Threads ran natively beside the region: they are not where they were when it began, or were executed since, or there are more.
+    /// Threads ran natively beside the region: they did so when it began, or are not where they were, or were executed since, or
+    /// there are more.
     pub fn others_ran(&self) -> bool {
         let Threads { left_alone, several, .. } = &self.threads;
-        left_alone.iter().any(|task| Task::of(task.thread).as_ref() != Some(task))
-            || !several && syscall::thread_count() > 1 + left_alone.len() as u64
+        // Whoever has a processor for itself is never switched, so nothing in its status tells that it was executed.
+        let ran = |task: &Task| task.doing == Doing::Runs || Task::of(task.thread).as_ref() != Some(task);
+        left_alone.iter().any(ran) || !several && syscall::thread_count() > 1 + left_alone.len() as u64
     }
 
     /// Takes a thread over that waits in `call`. Says whether it has come.
