@@ -205,7 +205,7 @@ fn execute(
         engine.abandon(context);
     }
     // Those that were taken over or started were measured, unless they were let go.
-    if others_ran || context.released.load(Ordering::Relaxed) != 0 {
+    if others_ran || several_threads && context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);

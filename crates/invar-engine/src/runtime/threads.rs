@@ -27,7 +27,7 @@ use crate::host::context::{Context, register::*};
 use crate::host::layout::{self, ARENA};
 use crate::host::syscall::{self, number};
 use crate::host::threads::{self as gates, Block, RELEASE, WAIT, block};
-use crate::host::{memory, words};
+use crate::host::{gate, memory, words};
 use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
@@ -97,7 +97,10 @@ enum Holder {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Threads {
+    /// There are turns.
     active: bool,
+    /// There were turns.
+    was_scheduled: bool,
     /// There was more than one.
     several: bool,
     /// The process that they are of: not a child of it.
@@ -140,6 +143,7 @@ impl Threads {
     pub fn new() -> Threads {
         Threads {
             active: false,
+            was_scheduled: false,
             several: false,
             process: 0,
             all: Vec::new(),
@@ -162,14 +166,14 @@ impl Threads {
         }
     }
 
-    /// There are several threads, and the region has not ended yet.
+    /// There are turns, and the region has not ended yet.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// There were several threads.
-    pub fn were_several(&self) -> bool {
-        self.several
+    /// There were turns, in the region that is or was the last.
+    pub fn was_scheduled(&self) -> bool {
+        self.was_scheduled
     }
 
     fn current(&self) -> usize {
@@ -295,12 +299,12 @@ fn returns_to(block: &Block, next: u64) {
 }
 
 impl Engine {
-    /// There is a second thread: from here on there are turns.
+    /// There is a second thread, or the time is told: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
         let (process, on_words) = (syscall::process_id(), self.threads.on_words);
         let left_alone = core::mem::take(&mut self.threads.left_alone);
         self.threads =
-            Threads { active: true, several: true, process, on_words, left_alone, ..Threads::new() };
+            Threads { active: true, was_scheduled: true, process, on_words, left_alone, ..Threads::new() };
         context.released.store(0, SeqCst);
         context.pending = 0;
         self.threads.clock = Clock::start();
@@ -311,15 +315,29 @@ impl Engine {
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
         self.watch_first_thread(context);
-        if !self.options.threads {
-            // What was translated so far gives nobody a turn and tells the host's time.
-            self.options.threads = true;
+        if !self.options.scheduled {
+            // What was translated so far gives nobody a turn.
+            self.options.scheduled = true;
             self.forget_all(context);
-            if self.tellers.is_none() {
-                self.tellers = Some(self.find_tellers());
-            }
         }
         self.renew_quantum(context);
+    }
+
+    /// The time is asked for: from here on the region's clock tells it. Says whether it does.
+    pub(super) fn has_clock(&mut self, context: &mut Context) -> bool {
+        // Once everybody was let go there are no more turns.
+        if !self.threads.was_scheduled && words::are_readable() {
+            self.activate(context);
+        }
+        self.threads.active
+    }
+
+    /// The guest is let go natively, with the other threads if there are any.
+    pub(super) fn note_let_go(&mut self) {
+        self.diagnostics.insert(Diagnostic::LeftTranslation);
+        if self.threads.several {
+            self.diagnostics.insert(Diagnostic::OtherThreadsRan);
+        }
     }
 
     /// One more, whose block is free.
@@ -337,6 +355,7 @@ impl Engine {
         block.interrupted.store(0, Relaxed);
         block.thread.store(kernel, Relaxed);
         self.threads.all.push(thread);
+        self.threads.several |= number != 0;
     }
 
     /// Puts what was executed since the last time on the clock.
@@ -491,8 +510,7 @@ impl Engine {
         self.collect(context);
         self.threads.active = false;
         context.budget = i64::MAX;
-        self.diagnostics.insert(Diagnostic::LeftTranslation);
-        self.diagnostics.insert(Diagnostic::OtherThreadsRan);
+        self.note_let_go();
     }
 
     /// A thread has the baton.
@@ -591,7 +609,7 @@ impl Engine {
     }
 
     /// Answers a call with a result.
-    fn answer_call(&mut self, context: &mut Context, site: Site, result: i64) -> u64 {
+    pub(super) fn answer_call(&mut self, context: &mut Context, site: Site, result: i64) -> u64 {
         context.registers[usize::from(RAX)] = result as u64;
         context.registers[usize::from(RCX)] = site.next;
         context.registers[usize::from(R11)] = context.flags;
@@ -624,10 +642,6 @@ impl Engine {
                 self.threads.all[current].cleared = first;
                 return None;
             }
-            number::CLOCK_GETTIME | number::GETTIMEOFDAY | number::TIME => {
-                let result = self.tell_time(context, call, first, second)?;
-                return Some(self.answer_call(context, site, result));
-            }
             number::NANOSLEEP => return self.sleep(context, site, MONOTONIC, 0, first, second),
             number::CLOCK_NANOSLEEP => return self.sleep(context, site, first, second, third, fourth),
             _ => {}
@@ -653,7 +667,16 @@ impl Engine {
         let current = self.threads.current();
         returns_to(self.threads.block(current), site.next);
         self.threads.all[current].state = State::Outside(self.threads.turns);
-        self.pass(context, gates::outside_address())
+        let (call, arguments) = self.system_call;
+        let gate = self.pass(context, gates::outside_address());
+        if let Holder::Nobody(_) = self.threads.holder
+            && let Some(time) = waits::timeout(call, arguments)
+        {
+            // Whoever waits in vain has waited exactly so long.
+            let Threads { since, clock, deadline, .. } = &mut self.threads;
+            *deadline = Some((since.saturating_add(time), clock.elapsed().saturating_add(time)));
+        }
+        gate
     }
 
     /// The current thread ends.
@@ -750,13 +773,13 @@ impl Engine {
 
     /// Other threads than the one that has entered the region were measured.
     pub fn measured_threads(&self) -> bool {
-        self.threads.were_several()
+        self.threads.several
     }
 
     /// After a region: nobody of its threads is in the engine any more, or will be.
     /// Says whether somebody is all the same, as everybody was let go.
     pub fn stop_threads(&mut self, context: &mut Context) -> bool {
-        if !self.threads.several || self.threads.process != syscall::process_id() {
+        if !self.threads.was_scheduled || self.threads.process != syscall::process_id() {
             // A forked child has none.
             self.threads = Threads::new();
             return false;
