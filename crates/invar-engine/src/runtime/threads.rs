@@ -771,6 +771,11 @@ impl Engine {
         gates::release_address()
     }
 
+    /// There were turns: for several threads, or for a clock.
+    pub fn was_scheduled(&self) -> bool {
+        self.threads.was_scheduled
+    }
+
     /// Other threads than the one that has entered the region were measured.
     pub fn measured_threads(&self) -> bool {
         self.threads.several
