@@ -1,6 +1,5 @@
 """What a benchmark reads of clocks takes the same course in every process, as does what it waits for until a time is over."""
 
-
 # Each does as much as the clock says, so that a microsecond more is some instructions more. (Integers of nanoseconds have two digits
 # of 30 bits, and the difference of two has another digit in one run of many.)
 SUITE = """
