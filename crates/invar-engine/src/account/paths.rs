@@ -395,7 +395,7 @@ mod tests {
             let path =
                 trace_path(&Bytes(code), AT + head, block::SHORT, |_, _| false).expect("there is code");
             let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
-            let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+            let options = Options { mode: Mode::Simulation, rorx: true, scheduled: false };
             let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, watch);
             ledger.add_block(AT + head, &path, &translation);
             let first_op = meanings.ops.len() as u32;
