@@ -89,17 +89,33 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let is_scheduled = call_uncounted(py, function, args, kwargs)?;
+    let is_scheduled = rehearse(py, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
         if is_scheduled {
-            call_uncounted(py, function, args, kwargs)?;
+            rehearse(py, function, args, kwargs)?;
         } else {
             function.call(args, Some(kwargs))?;
         }
     }
     Ok(())
+}
+
+/// Calls `function` once as a region of which nothing is counted. Says whether it had other threads or a clock: natively it would
+/// leave something else each time.
+#[pyfunction]
+pub fn rehearse(
+    py: Python<'_>,
+    function: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: &Bound<'_, PyDict>,
+) -> PyResult<bool> {
+    let_others_settle(py);
+    let mut call = Call::new(function, args, kwargs);
+    let scheduled = region::run_uncounted(stack(py), make, (&raw mut call).cast());
+    call.result(py)?;
+    scheduled.map_err(failure)
 }
 
 fn calls(outcome: &Outcome, clock_reads: u64) -> u64 {
@@ -201,20 +217,6 @@ fn let_others_settle(py: Python<'_>) {
     if thread_count() > 1 {
         py.detach(region::let_others_settle);
     }
-}
-
-/// The same without a count; says whether it had other threads or a clock.
-fn call_uncounted(
-    py: Python<'_>,
-    function: &Bound<'_, PyAny>,
-    args: &Bound<'_, PyTuple>,
-    kwargs: &Bound<'_, PyDict>,
-) -> PyResult<bool> {
-    let_others_settle(py);
-    let mut call = Call::new(function, args, kwargs);
-    let scheduled = region::run_uncounted(stack(py), make, (&raw mut call).cast());
-    call.result(py)?;
-    scheduled.map_err(failure)
 }
 
 /// CPython 3.14 compares the stack pointer with the bounds of the thread's stack.

@@ -1,5 +1,7 @@
 """What a benchmark reads of clocks takes the same course in every process, as does what it waits for until a time is over."""
 
+import pytest
+
 # Each does as much as the clock says, so that a microsecond more is some instructions more. (Integers of nanoseconds have two digits
 # of 30 bits, and the difference of two has another digit in one run of many.)
 SUITE = """
@@ -43,14 +45,36 @@ SUITE = """
         benchmark(lambda: asyncio.run(several()))
 """
 
+ROUNDS = """
+    import threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    def wait_in_vain(lock):
+        before = time.monotonic()
+        assert not lock.acquire(timeout=0.002)
+        for _ in range(int((time.monotonic() - before) * 1e6) % 1000):
+            pass
+    def squares():
+        with ThreadPoolExecutor(3) as threads:
+            return list(threads.map(lambda number: number * number, range(100)))
+    def set_up():
+        lock = threading.Lock()
+        lock.acquire()
+        return (lock,), {}
+    def test_waits(benchmark):
+        benchmark.pedantic(wait_in_vain, setup=set_up, rounds=3)
+    def test_threads(benchmark):
+        assert benchmark.pedantic(squares, rounds=3)[9] == 81
+"""
+
 READ_CLOCK = 1 << 6
 
 
-def test_time_takes_the_same_course_in_every_process(pytester, simulated):
-    pytester.makepyfile(test_suite=SUITE)
+@pytest.mark.parametrize(("suite", "benchmarks"), [(SUITE, 4), (ROUNDS, 2)], ids=["calls", "rounds"])
+def test_time_takes_the_same_course_in_every_process(pytester, simulated, suite, benchmarks):
+    pytester.makepyfile(test_suite=suite)
     first = simulated()
     assert first.exit == 0, first.output
-    assert len(first.measured) == 4
+    assert len(first.measured) == benchmarks
     for _ in range(5):
         again = simulated()
         assert again.exit == 0, again.output
