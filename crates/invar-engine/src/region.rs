@@ -22,7 +22,7 @@ use crate::host::syscall::{Access, File, process_id};
 use crate::host::{gate, memory};
 use crate::runtime::Engine;
 pub use crate::runtime::{DrainKind, Setup, let_others_settle};
-use crate::translate;
+pub use crate::translate::build_tables;
 
 /// On which stack the callback runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,6 @@ pub fn attach(setup: &Setup) -> Result<(), EngineError> {
             _ => EngineError::Unsupported { why: "the kernel refuses writable and executable memory" },
         })?;
     }
-    translate::build_tables();
     let code = memory::code_memory();
     let engine = Engine::new(setup.clone(), code);
     ENGINE.put(Box::new(Attached { engine, kept: Vec::new(), announced: 0 }));

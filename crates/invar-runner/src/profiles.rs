@@ -116,7 +116,7 @@ fn call_paths(records: &[Record]) -> impl Iterator<Item = (usize, &str, &CallPat
 /// It moves no count: what is measured is executed by itself, and sees nothing of the processor that this takes.
 pub(crate) struct Ahead {
     stop: Sender<()>,
-    /// `None` where no thread could be started.
+    /// `None` where it would be of no use, or could not be started.
     thread: Option<JoinHandle<Names>>,
     root: PathBuf,
 }
@@ -126,8 +126,11 @@ impl Ahead {
     pub(crate) fn start(directory: &Path, root: PathBuf) -> Ahead {
         let (stop, stopped) = channel();
         let (directory, names) = (directory.to_path_buf(), Names::new(root.clone()));
+        // With one processor nothing is won, and every file is read twice.
+        let several = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
         let thread = std::thread::Builder::new().name("names".to_string());
-        let thread = thread.spawn(move || follow(names, &directory, &stopped)).ok();
+        let thread =
+            several.then(|| thread.spawn(move || follow(names, &directory, &stopped)).ok()).flatten();
         Ahead { stop, thread, root }
     }
 
