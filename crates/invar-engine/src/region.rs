@@ -40,8 +40,9 @@ pub struct Outcome {
     pub events: Events,
     /// What went wrong.
     pub diagnostics: Diagnostics,
-    /// Other threads than the one that has entered it were measured: from before, or started by it.
-    pub several_threads: bool,
+    /// It had other threads than the one that has entered it, from before or started by it, or a clock of its own: natively it would
+    /// take another course each time.
+    pub scheduled: bool,
     /// The same by call path, of a warm pass, if that was asked for.
     pub call_paths: Option<CallPaths>,
 }
@@ -162,13 +163,13 @@ pub fn run_only(
 }
 
 /// Calls `function(argument)` as a region of which nothing is counted, which takes a fraction of the time: for its threads to
-/// take turns, or to know whether it has several. Says that.
+/// take turns and its clock to go with instructions, or to know whether it has either. Says that.
 pub fn run_uncounted(
     stack: Stack,
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
 ) -> Result<bool, EngineError> {
-    Ok(execute(None, stack, function, argument)?.several_threads)
+    Ok(execute(None, stack, function, argument)?.scheduled)
 }
 
 /// One region; without a pass nothing of it is counted.
@@ -193,27 +194,28 @@ fn execute(
         engine.count_nothing();
     }
     gate::run(context, engine, entry, argument as u64, stack);
-    let (several_threads, others_ran) = (engine.measured_threads(), engine.others_ran());
+    let (scheduled, several, others_ran) =
+        (engine.was_scheduled(), engine.measured_threads(), engine.others_ran());
     if engine.stop_threads(context) {
         // A thread of the region may execute it for ever, so it is never used again.
         let diagnostics = engine.give_up(context);
         LOST.store(process_id(), Ordering::Release);
         RUNNING.store(0, Ordering::Release);
         core::mem::forget(attached);
-        return Ok(Outcome { events: Events::default(), diagnostics, several_threads, call_paths: None });
+        return Ok(Outcome { events: Events::default(), diagnostics, scheduled, call_paths: None });
     }
     if context.in_runtime != 0 {
         engine.abandon(context);
     }
     // Those that were taken over or started were measured, unless they were let go.
-    if others_ran || context.released.load(Ordering::Relaxed) != 0 {
+    if others_ran || several && context.released.load(Ordering::Relaxed) != 0 {
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
     let call_paths = engine.call_paths();
     RUNNING.store(0, Ordering::Release);
     ENGINE.put(attached);
-    Ok(Outcome { events, diagnostics, several_threads, call_paths })
+    Ok(Outcome { events, diagnostics, scheduled, call_paths })
 }
 
 fn mode() -> Option<Mode> {

@@ -9,6 +9,7 @@
 
 mod clock;
 mod fault;
+mod random;
 mod reform;
 mod special;
 mod threads;
@@ -28,6 +29,7 @@ use invar_core::wire::raw::call_paths::CallPaths;
 use invar_sim::Hierarchy;
 
 use self::fault::Fault;
+use self::random::Random;
 use self::special::Births;
 use self::threads::Threads;
 use crate::account::ledger::Ledger;
@@ -175,8 +177,9 @@ pub struct Engine {
     entered_min: u64,
     /// The threads that are measured.
     threads: Threads,
-    /// Functions of the vdso that tell the time, once they were looked for: the runtime answers them where there are several
-    /// threads.
+    /// Random numbers of the region.
+    random: Random,
+    /// Functions of the vdso that tell the time, which the runtime answers; once they were looked for.
     tellers: Option<Vec<(u64, Teller)>>,
     /// Their own code, for what cannot be answered, by address.
     plain: BTreeMap<u64, u32>,
@@ -195,7 +198,7 @@ impl Engine {
             },
             ledger: (*call_paths && *mode == Mode::Simulation).then(|| Box::new(Ledger::new(*python))),
             watch: None,
-            options: Options { mode: *mode, rorx: bmi2, threads: false },
+            options: Options { mode: *mode, rorx: bmi2, scheduled: false },
             setup,
             code,
             code_next: CODE_START,
@@ -220,6 +223,7 @@ impl Engine {
             fault: None,
             entered_min: reform::ENTERED_MIN,
             threads: Threads::new(),
+            random: Random::default(),
             tellers: None,
             plain: BTreeMap::new(),
         };
@@ -275,9 +279,9 @@ impl Engine {
     pub fn begin(&mut self, context: &mut Context, entry: u64, cold: bool) -> u64 {
         self.take_drained();
         self.uncounted = false;
-        if self.options.threads && !self.threads.were_several() {
-            // Code for several threads is kept for as long as each region starts some.
-            self.options.threads = false;
+        if self.options.scheduled && !self.threads.was_scheduled() {
+            // Code with turns is kept for as long as each region has them.
+            self.options.scheduled = false;
             self.drop_translations();
         }
         self.events = Events::default();
@@ -294,13 +298,15 @@ impl Engine {
         context.trace_limit =
             TRACE_START + u64::from(layout::TRACE_BYTES) - u64::from(layout::RECORD_BYTES_MAX);
         self.fillings = 0;
-        context.read_clock = 0;
-        context.read_random = 0;
         context.ended_natively = 0;
         context.left = 0;
         context.budget = i64::MAX;
         context.released.store(0, Relaxed);
         self.threads = Threads::new();
+        self.random = Random::default();
+        if self.tellers.is_none() {
+            self.tellers = Some(self.find_tellers());
+        }
         context.repeats_before = [0; 4];
         context.repeats_after = [0; 4];
         gate::install(context);
@@ -347,12 +353,6 @@ impl Engine {
             self.diagnostics.insert(Diagnostic::LeftTranslation);
         }
         self.look_at_branches(context);
-        if context.read_clock != 0 {
-            self.diagnostics.insert(Diagnostic::ReadClock);
-        }
-        if context.read_random != 0 {
-            self.diagnostics.insert(Diagnostic::ReadRandom);
-        }
         self.take_drained();
         (self.events, self.diagnostics)
     }
@@ -557,7 +557,7 @@ impl Engine {
         context.target = target;
         context.left = 1;
         if self.threads.is_active() {
-            self.diagnostics.insert(Diagnostic::OtherThreadsRan);
+            self.note_let_go();
             return self.release(context, target, None);
         }
         NATIVE_EXIT
@@ -587,7 +587,7 @@ impl Engine {
             self.collect(context);
             self.drop_translations();
         }
-        if self.options.threads && self.tellers.iter().flatten().any(|&(at, _)| at == head) {
+        if self.tellers.iter().flatten().any(|&(at, _)| at == head) {
             let path = Path { steps: Vec::new(), end: End::Clock { at: head }, taken: 0 };
             // It is not to be formed again.
             return Some(self.translate(head, &path, block::LONG, range, way));
@@ -596,7 +596,7 @@ impl Engine {
         Some(self.translate(head, &path, block::SHORT, range, way))
     }
 
-    /// The block of a function that tells the time, of its own code. It has one of code for several threads already.
+    /// The block of a function that tells the time, of its own code. It has one that leaves for the runtime already.
     fn plain_block_at(&mut self, context: &mut Context, head: u64) -> Option<usize> {
         if let Some(&number) = self.plain.get(&head) {
             return Some(number as usize);

@@ -112,7 +112,13 @@ guests! {
     a_handler_jumps_out_of_whatever_it_interrupted: "handler_jumps.c", VARYING.with(&[LeftTranslation]);
     interrupted_system_calls_fail_or_start_again: "interrupted_call.c", VARYING;
     the_stack_overflows_and_the_handler_jumps_back: "overflows.c", REPEATABLE.with(&[LeftTranslation]);
-    clocks_and_random_numbers_are_noted: "clocks.c", VARYING.with(&[ReadClock, ReadRandom]);
+    clocks_go_with_instructions: "clocks.c", REPEATABLE.with(&[ReadClock]);
+    waits_for_the_outside_in_vain_last_as_long_as_they_say: "clocks_and_waits.c", REPEATABLE;
+    handlers_interrupt_whoever_waits_by_the_regions_clock:
+        "clocks_and_signals.c", VARYING.with(&[LeftTranslation]);
+    processes_start_from_a_region_that_tells_the_time:
+        "clocks_and_processes.c", REPEATABLE.with(&[StartedProcess, ReadClock]);
+    random_numbers_are_the_regions: "random_numbers.c", REPEATABLE.with(&[ReadRandom]);
 
     // Ends.
     exit_within_the_region_ends_the_program: "exits.c", REPEATABLE;

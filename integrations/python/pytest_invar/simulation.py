@@ -1,6 +1,6 @@
 """The simulation instrument: what `invar run` measures with.
 
-Every benchmark takes the same steps in every run: native warm-up, garbage collected and the collector off, a cold pass,
+Every benchmark takes the same steps in every run: warm-up, garbage collected and the collector off, a cold pass,
 a warm pass. No step looks at a clock, and no count comes back to Python: an `int` that varies is an object that varies.
 """
 
@@ -48,9 +48,13 @@ class Simulation:
         __tracebackhide__ = True
         name = benchmark.fullname
         _native.started(name)
+        natively = False
         for _ in range(max(pedantic.warmup_rounds, _WARM_UP_ROUNDS)):
             args, kwargs = pedantic.set_up()
-            pedantic.function(*args, **kwargs)
+            if natively:
+                pedantic.function(*args, **kwargs)
+            else:
+                natively = not _native.rehearse(pedantic.function, args, kwargs)
             pedantic.tear_down(args, kwargs)
         result = None
         for which in ("cold", "warm"):

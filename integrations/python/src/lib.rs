@@ -37,7 +37,7 @@ mod _native {
     #[pymodule_export]
     use crate::reexecute::{environment, is_repeatable, kept, replace_process};
     #[pymodule_export]
-    use crate::region::{attach, describe, flush, measure, warm_up};
+    use crate::region::{attach, describe, flush, measure, rehearse, warm_up};
     #[pymodule_export]
     use crate::run_directory::{scratch_directory, state};
 }

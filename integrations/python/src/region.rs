@@ -79,8 +79,8 @@ fn missing(python: Option<&python::Python>, request: &Request) -> Option<&'stati
 }
 
 /// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the
-/// first, which is not counted and tells whether it has several threads: if so none is native, as threads that race each other leave
-/// another heap and other stacks each time.
+/// first, which is not counted and tells whether it has several threads or reads a clock: if so none is native, as threads that race
+/// each other, or what is done until a time is over, leave another heap and other stacks each time.
 ///
 /// The rule holds no clock: another number of calls would leave another heap. The number is a power of two between 8
 /// and 1024, so that a function that varies a little is still called equally often.
@@ -91,17 +91,33 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let has_threads = call_uncounted(py, function, args, kwargs)?;
+    let is_scheduled = rehearse(py, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
-        if has_threads {
-            call_uncounted(py, function, args, kwargs)?;
+        if is_scheduled {
+            rehearse(py, function, args, kwargs)?;
         } else {
             function.call(args, Some(kwargs))?;
         }
     }
     Ok(())
+}
+
+/// Calls `function` once as a region of which nothing is counted. Says whether it had other threads or a clock: natively it would
+/// leave something else each time.
+#[pyfunction]
+pub fn rehearse(
+    py: Python<'_>,
+    function: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: &Bound<'_, PyDict>,
+) -> PyResult<bool> {
+    let_others_settle(py);
+    let mut call = Call::new(function, args, kwargs);
+    let scheduled = region::run_uncounted(stack(py), make, (&raw mut call).cast());
+    call.result(py)?;
+    scheduled.map_err(failure)
 }
 
 fn calls(outcome: &Outcome, clock_reads: u64) -> u64 {
@@ -203,20 +219,6 @@ fn let_others_settle(py: Python<'_>) {
     if thread_count() > 1 {
         py.detach(region::let_others_settle);
     }
-}
-
-/// The same without a count; says whether there were other threads.
-fn call_uncounted(
-    py: Python<'_>,
-    function: &Bound<'_, PyAny>,
-    args: &Bound<'_, PyTuple>,
-    kwargs: &Bound<'_, PyDict>,
-) -> PyResult<bool> {
-    let_others_settle(py);
-    let mut call = Call::new(function, args, kwargs);
-    let several = region::run_uncounted(stack(py), make, (&raw mut call).cast());
-    call.result(py)?;
-    several.map_err(failure)
 }
 
 /// CPython 3.14 compares the stack pointer with the bounds of the thread's stack.

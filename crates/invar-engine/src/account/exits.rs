@@ -6,7 +6,10 @@
 use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
+use invar_core::wire::raw::call_paths::Instruction;
 
+use super::rows::Numbers;
+use super::sort::sort;
 use crate::host::following::{self, LEADS_PER_ROW};
 use crate::translate::block::{LONG, Path};
 use crate::translate::{Exit, NO_SLOT, Op, Placed, Reference, Told, Touch, Translation};
@@ -14,14 +17,12 @@ use crate::translate::{Exit, NO_SLOT, Op, Placed, Reference, Told, Touch, Transl
 /// An instruction of a superblock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    pub address: u64,
+    /// Its number: the same in all superblocks, which overlap.
+    pub instruction: u32,
     /// Operations of the superblock before it.
     pub ops: u16,
-    pub reads: u8,
-    pub writes: u8,
     /// Branches taken where the path goes on behind it.
     pub branches: u8,
-    pub system_call: bool,
 }
 
 /// What a superblock does to the stack of calls.
@@ -124,10 +125,49 @@ impl Shift {
     }
 }
 
+/// The instructions of superblocks, each once. Where code has changed an address may have had several.
+#[derive(Default)]
+pub(super) struct Instructions {
+    list: Vec<Instruction>,
+    numbers: Numbers,
+    /// Their numbers by address, of those that there were when it was last asked for.
+    sorted: Vec<u32>,
+}
+
+impl Instructions {
+    fn number(&mut self, instruction: Instruction) -> u32 {
+        let Instruction { address, reads, writes, system_call } = instruction;
+        let does = u32::from(reads) | u32::from(writes) << 8 | u32::from(system_call) << 16;
+        let new = self.list.len() as u32;
+        let number = self.numbers.number(does, address, new);
+        if number == new {
+            self.list.push(instruction);
+        }
+        number
+    }
+
+    /// How many there are: their numbers are below.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All of them with their numbers, sorted by address.
+    pub fn sorted(&mut self) -> impl Iterator<Item = (u32, Instruction)> {
+        let Instructions { list, sorted, .. } = self;
+        if sorted.len() != list.len() {
+            sorted.clear();
+            sorted.extend(0..list.len() as u32);
+            sort(sorted, |&number| list[number as usize].address);
+        }
+        sorted.iter().map(|&number| (number, list[number as usize]))
+    }
+}
+
 /// Everything that was translated.
 #[derive(Default)]
 pub(super) struct Exits {
     pub steps: Vec<Step>,
+    pub instructions: Instructions,
     moves: Vec<Move>,
     pub blocks: Vec<Block>,
     pub ways: Vec<Way>,
@@ -170,14 +210,14 @@ impl Exits {
             let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
             let instruction = &path.steps[number].instruction;
             block.branching |= u128::from(after.branches != before.branches) << number;
-            self.steps.push(Step {
+            let instruction_number = self.instructions.number(Instruction {
                 address: boundary.at,
-                ops: before.ops as u16,
                 reads: (after.reads - before.reads) as u8,
                 writes: (after.writes - before.writes) as u8,
-                branches: after.branches - before.branches,
                 system_call: instruction.mnemonic() == Mnemonic::Syscall,
             });
+            let branches = after.branches - before.branches;
+            self.steps.push(Step { instruction: instruction_number, ops: before.ops as u16, branches });
             let kind = match instruction.flow_control() {
                 FlowControl::Call if instruction.mnemonic() != Mnemonic::Syscall => {
                     MoveKind::Call(instruction.near_branch_target())

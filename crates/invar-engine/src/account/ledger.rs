@@ -70,6 +70,7 @@ impl Ledger {
         let (name, file) = Default::default();
         self.functions.push(PythonCode { name, file, line: 1 });
         self.lines.push(Some(Lines { start, unit: 1, table }));
+        self.tells_lines = true;
         let function = self.functions.len() as u32 - 1;
         let (below, depth) = (self.stack.call, self.depth);
         let call = self.child(below, Callee::Python(function));
@@ -107,6 +108,8 @@ pub struct Ledger {
     pub(super) functions: Vec<PythonCode>,
     /// The lines of each of them, where they are asked for and known.
     lines: Vec<Option<Lines>>,
+    /// Some function has lines.
+    tells_lines: bool,
 }
 
 /// Python code that was executed.
@@ -152,6 +155,7 @@ impl Ledger {
             python_calls: Calls::default(),
             functions: Vec::new(),
             lines: Vec::new(),
+            tells_lines: false,
         }
     }
 
@@ -175,6 +179,7 @@ impl Ledger {
             self.by_code.clear();
             self.functions.clear();
             self.lines.clear();
+            self.tells_lines = false;
         }
         self.stack.python.clear();
         self.stack.frames.clear();
@@ -295,23 +300,20 @@ impl Ledger {
         self.stack.frames.clear();
     }
 
-    /// Where the trace was followed to, for thunks to go on.
-    pub fn position(&self) -> Position {
+    /// Where the trace was followed to, for thunks to go on. Word by word: who returned it would have it copied by loads that are wider
+    /// than the stores, for which processors wait.
+    #[inline]
+    pub fn write_position(&self, position: &mut Position) {
         let python = self.stack.python.last();
         let inner = python.map_or(0, |python| python.depth);
+        position.call = if self.called { CALLED } else { u64::from(name(self.stack.call)) };
+        position.top = following::top(self.depth);
+        position.floor = following::top(inner);
+        position.pointer = self.stack.pointer;
         let with_lines =
             python.and_then(|python| Some((python, self.lines[python.lines? as usize].as_ref()?)));
-        let (frame, function, code) = with_lines
+        (position.frame, position.function, position.code) = with_lines
             .map_or((0, 0, 0), |(python, lines)| (python.frame, u64::from(name(python.call)), lines.start));
-        Position {
-            frame,
-            function,
-            code,
-            call: if self.called { CALLED } else { u64::from(name(self.stack.call)) },
-            top: following::top(self.depth),
-            floor: following::top(inner),
-            pointer: self.stack.pointer,
-        }
     }
 
     /// Goes on where thunks have come to.
@@ -510,7 +512,7 @@ impl Ledger {
                 self.leave_python(depth);
             }
             // The line that it has come to goes on.
-            if known.depth == depth && !self.is_line_of(self.stack.call, known.call) {
+            if known.depth == depth && !(self.tells_lines && self.is_line_of(self.stack.call, known.call)) {
                 self.stack.call = known.call;
             }
             return;
@@ -584,6 +586,7 @@ impl Ledger {
                 |&known: &u32| self.functions[known as usize] == named && self.lines[known as usize] == lines;
             let known = before.and_then(|before| before.function).filter(is_the_same);
             known.unwrap_or_else(|| {
+                self.tells_lines |= lines.is_some();
                 self.lines.push(lines);
                 self.functions.push(named);
                 self.functions.len() as u32 - 1

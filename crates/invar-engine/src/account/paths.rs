@@ -8,10 +8,9 @@ use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
 
 use super::charges::{Charge, Payer};
-use super::exits::{Block, MoveKind};
+use super::exits::{Block, MoveKind, Step};
 use super::ledger::{CALLS_MAX, Ledger};
 use super::rows::Row;
-use super::sort::sort;
 use crate::translate::block;
 
 /// An instruction that is not in the list.
@@ -102,8 +101,8 @@ impl Ledger {
             let known = &mut told[way.block as usize].instructions;
             *known = way.instructions.max(*known);
         }
-        let (instructions, numbers) = self.instructions(&told);
-        let segments = self.segments(&mut told, &numbers);
+        let (instructions, places) = self.instructions(&told);
+        let segments = self.segments(&mut told, &places);
         let charged = self.charged();
         let mut charged = charged.as_slice();
         let mut telling = Telling {
@@ -172,42 +171,34 @@ impl Ledger {
         (numbers, calls, python)
     }
 
-    /// The instructions that were executed, sorted, and the number of each step's among them.
-    fn instructions(&self, told: &[Told]) -> (Vec<Instruction>, Vec<u32>) {
-        let mut numbers = vec![ABSENT; self.exits.steps.len()];
-        let mut used: Vec<(u64, u32)> = Vec::new();
+    /// The instructions that were executed, sorted, and by the number of each instruction its place among them.
+    fn instructions(&mut self, told: &[Told]) -> (Vec<Instruction>, Vec<u32>) {
+        let mut places = vec![ABSENT; self.exits.instructions.count()];
         for (block, told) in self.exits.blocks.iter().zip(told) {
-            let steps = block.first_step..block.first_step + u32::from(told.instructions);
-            used.extend(steps.map(|step| (self.exits.steps[step as usize].address, step)));
+            let steps = &self.exits.steps[block.first_step as usize..][..usize::from(told.instructions)];
+            steps.iter().for_each(|step| places[step.instruction as usize] = 0);
         }
-        sort(&mut used, |&(address, _)| address);
-        let mut instructions: Vec<Instruction> = Vec::new();
-        for (address, step) in used {
-            let told = &self.exits.steps[step as usize];
-            let instruction = Instruction {
-                address,
-                reads: told.reads,
-                writes: told.writes,
-                system_call: told.system_call,
-            };
-            // Where code has changed an address may have had several: each is told.
-            if instructions.last() != Some(&instruction) {
-                instructions.push(instruction);
+        let mut executed = Vec::with_capacity(places.len());
+        for (number, instruction) in self.exits.instructions.sorted() {
+            let place = &mut places[number as usize];
+            if *place != ABSENT {
+                *place = executed.len() as u32;
+                executed.push(instruction);
             }
-            numbers[step as usize] = instructions.len() as u32 - 1;
         }
-        (instructions, numbers)
+        (executed, places)
     }
 
     /// The segments of all superblocks that have rows.
-    fn segments(&self, told: &mut [Told], numbers: &[u32]) -> Vec<Segment> {
+    fn segments(&self, told: &mut [Told], places: &[u32]) -> Vec<Segment> {
         let mut segments: Vec<Segment> = Vec::new();
         for (number, told) in (0..).zip(told) {
             let Block { first_step, .. } = self.exits.blocks[number as usize];
+            let steps = &self.exits.steps[first_step as usize..][..usize::from(told.instructions)];
             let mut moves = self.exits.moves_until(number, told.instructions).iter().peekable();
             told.first = segments.len() as u32;
-            for step in 0..told.instructions {
-                let instruction = numbers[first_step as usize + usize::from(step)];
+            for (step, &Step { instruction, .. }) in (0..).zip(steps) {
+                let instruction = places[instruction as usize];
                 let shift = moves.next_if(|one| one.step == step).map(|one| one.kind);
                 let shift = shift.filter(|&kind| kind != MoveKind::IndirectCall);
                 let is_first = segments.len() == told.first as usize;
@@ -404,7 +395,7 @@ mod tests {
             let path =
                 trace_path(&Bytes(code), AT + head, block::SHORT, |_, _| false).expect("there is code");
             let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
-            let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+            let options = Options { mode: Mode::Simulation, rorx: true, scheduled: false };
             let translation = emit::translate(&path, 0x1000_2000_0000, numbers, options, watch);
             ledger.add_block(AT + head, &path, &translation);
             let first_op = meanings.ops.len() as u32;

@@ -195,9 +195,12 @@ impl Draining<'_> {
         exactness
     }
 
-    /// Where thunks go on following calls; `None` if nobody wants to know.
-    pub fn position(&self) -> Option<Position> {
-        self.ledger.as_ref().map(|ledger| ledger.position())
+    /// Says where thunks go on following calls, if somebody wants to know.
+    #[inline]
+    pub fn write_position(&self, position: &mut Position) {
+        if let Some(ledger) = &self.ledger {
+            ledger.write_position(position);
+        }
     }
 
     /// Thunks have followed calls to here.

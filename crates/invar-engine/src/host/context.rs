@@ -63,10 +63,6 @@ pub struct Context {
     pub native_stack: u64,
     /// Addresses of the gates, for generated code, by [`super::gate::Gate`].
     pub gates: [u64; super::gate::GATES],
-    /// Set by generated code: the guest read the time-stamp counter.
-    pub read_clock: u64,
-    /// Set by generated code: the guest read hardware random numbers.
-    pub read_random: u64,
     /// Set when the region's end was reached natively.
     pub ended_natively: u64,
     /// Counts-only mode: sums of `rcx` before repeated string instructions, by the logarithm of the element size.
@@ -157,10 +153,6 @@ pub mod at {
         NATIVE_STACK = native_stack;
         /// [`Context::gates`].
         GATES = gates;
-        /// [`Context::read_clock`].
-        READ_CLOCK = read_clock;
-        /// [`Context::read_random`].
-        READ_RANDOM = read_random;
         /// [`Context::ended_natively`].
         ENDED_NATIVELY = ended_natively;
         /// [`Context::repeats_before`].

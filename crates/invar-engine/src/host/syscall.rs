@@ -15,6 +15,7 @@ pub mod number {
     pub const OPEN: u64 = 2;
     pub const CLOSE: u64 = 3;
     pub const STAT: u64 = 4;
+    pub const POLL: u64 = 7;
     pub const MMAP: u64 = 9;
     pub const MPROTECT: u64 = 10;
     pub const MUNMAP: u64 = 11;
@@ -22,9 +23,10 @@ pub mod number {
     pub const RT_SIGPROCMASK: u64 = 14;
     pub const RT_SIGRETURN: u64 = 15;
     pub const IOCTL: u64 = 16;
+    pub const SELECT: u64 = 23;
+    pub const SCHED_YIELD: u64 = 24;
     pub const MREMAP: u64 = 25;
     pub const MADVISE: u64 = 28;
-    pub const SCHED_YIELD: u64 = 24;
     pub const SHMAT: u64 = 30;
     pub const NANOSLEEP: u64 = 35;
     pub const GETPID: u64 = 39;
@@ -35,16 +37,22 @@ pub mod number {
     pub const EXIT: u64 = 60;
     pub const SHMDT: u64 = 67;
     pub const GETTIMEOFDAY: u64 = 96;
+    pub const RT_SIGTIMEDWAIT: u64 = 128;
     pub const ARCH_PRCTL: u64 = 158;
     pub const TIME: u64 = 201;
     pub const FUTEX: u64 = 202;
     pub const SET_TID_ADDRESS: u64 = 218;
     pub const CLOCK_GETTIME: u64 = 228;
     pub const CLOCK_NANOSLEEP: u64 = 230;
+    pub const EPOLL_WAIT: u64 = 232;
+    pub const PSELECT6: u64 = 270;
+    pub const PPOLL: u64 = 271;
+    pub const EPOLL_PWAIT: u64 = 281;
     pub const GETRANDOM: u64 = 318;
     pub const EXECVEAT: u64 = 322;
     pub const PKEY_MPROTECT: u64 = 329;
     pub const CLONE3: u64 = 435;
+    pub const EPOLL_PWAIT2: u64 = 441;
     pub const FUTEX_WAITV: u64 = 449;
 }
 

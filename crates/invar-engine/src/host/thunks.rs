@@ -20,9 +20,7 @@ pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     context.drain_enter = enter as *const () as u64;
     context.drain_look = look as *const () as u64;
     context.drain_fs_base = fs_base;
-    if let Some(position) = draining.position() {
-        context.position = position;
-    }
+    draining.write_position(&mut context.position);
     memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
     memory::end_trace(end, layout::EXIT_END);
     context.drain_draining = &raw mut *draining as u64;
@@ -139,9 +137,7 @@ fn bytes(slots: &[u64]) -> u64 {
 fn follow<'a>(draining: &mut Draining<'a>, act: impl FnOnce(&mut Draining<'a>)) {
     draining.resume(&memory::context().position);
     act(draining);
-    if let Some(position) = draining.position() {
-        memory::context().position = position;
-    }
+    draining.write_position(&mut memory::context().position);
 }
 
 /// The number of a record's exit, and its slots.

@@ -43,13 +43,20 @@ pub fn pair(address: u64) -> Option<[u64; 2]> {
 
 /// Writes words to memory of the guest's, as it asked for; says whether all of it is there.
 pub fn write(address: u64, words: &[u64]) -> bool {
+    // SAFETY: eight times as many bytes, which may be anything.
+    let bytes = unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) };
+    write_bytes(address, bytes) == bytes.len()
+}
+
+/// Writes memory of the guest's, as it asked for, as far as it is there; says how much.
+pub fn write_bytes(address: u64, bytes: &[u8]) -> usize {
     const PROCESS_VM_WRITEV: u64 = 311;
-    let local = [words.as_ptr() as u64, size_of_val(words) as u64];
-    let remote = [address, size_of_val(words) as u64];
+    let local = [bytes.as_ptr() as u64, bytes.len() as u64];
+    let remote = [address, bytes.len() as u64];
     let arguments = [u64::from(process_id()), local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0];
     // SAFETY: where the guest has asked for an answer, and nowhere else; the kernel answers for the rest.
     let count = unsafe { syscall(PROCESS_VM_WRITEV, arguments) };
-    count as usize == size_of_val(words)
+    usize::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]

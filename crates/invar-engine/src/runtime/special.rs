@@ -1,4 +1,4 @@
-//! What the runtime answers for the guest: `cpuid`, `xgetbv`, and what system calls mean for translation.
+//! What the runtime answers for the guest: `cpuid`, `xgetbv`, the time, random numbers, and what system calls mean for translation.
 
 use alloc::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use crate::guest::vdso::Teller;
 use crate::host::context::{Context, register::*};
 use crate::host::layout::ARENA;
 use crate::host::memory::CodeMemory;
+use crate::host::syscall::number;
 use crate::host::{faults, gate, layout, syscall, words};
 use crate::runtime::{CODE_END, Engine, NATIVE_EXIT_BYTES, PAGE};
 use crate::translate::{Site, Special, emit};
@@ -44,6 +45,9 @@ impl Births {
     }
 }
 
+/// CF, PF, AF, ZF, SF, OF.
+const ARITHMETIC_FLAGS: u64 = 0x8d5;
+
 impl Engine {
     /// Answers an instruction that the runtime answers; says where the guest goes on.
     pub(super) fn special(&mut self, context: &mut Context, site: Site) -> u64 {
@@ -61,6 +65,27 @@ impl Engine {
             Special::Xgetbv => {
                 context.registers[usize::from(RAX)] = processor::STATE_COMPONENTS;
                 context.registers[usize::from(RDX)] = 0;
+                self.go_to(context, site.next)
+            }
+            Special::TimeStamp { processor } => {
+                let ticks = self.time_stamp(context);
+                context.registers[usize::from(RAX)] = ticks & 0xffff_ffff;
+                context.registers[usize::from(RDX)] = ticks >> 32;
+                if processor {
+                    context.registers[usize::from(RCX)] = 0;
+                }
+                self.go_to(context, site.next)
+            }
+            Special::Random { register, bytes } => {
+                let number = self.random.next();
+                let home = &mut context.registers[usize::from(register)];
+                *home = match bytes {
+                    2 => *home & !0xffff | number & 0xffff,
+                    4 => number & 0xffff_ffff,
+                    _ => number,
+                };
+                // There is one (carry); the other flags of arithmetic are cleared.
+                context.flags = context.flags & !ARITHMETIC_FLAGS | 1;
                 self.go_to(context, site.next)
             }
             Special::FsBaseChanged => {
@@ -83,6 +108,16 @@ impl Engine {
         let call = register(0);
         let arguments = [register(7), register(6), register(2), register(10), register(8), register(9)];
         self.system_call = (call, arguments);
+        let answer = match call {
+            number::CLOCK_GETTIME | number::GETTIMEOFDAY | number::TIME => {
+                self.tell_time(context, call, arguments[0], arguments[1])
+            }
+            number::GETRANDOM => self.tell_random(arguments),
+            _ => None,
+        };
+        if let Some(result) = answer {
+            return self.answer_call(context, site, result);
+        }
         if self.threads.is_active()
             && let Some(answered) = self.call_of_several(context, site, call, arguments)
         {
@@ -108,10 +143,33 @@ impl Engine {
         }
     }
 
+    /// What `getrandom` says, if it can be answered: as many bytes as a buffer has room for.
+    fn tell_random(&mut self, [buffer, bytes, flags, ..]: [u64; 6]) -> Option<i64> {
+        const FLAGS: u64 = 7;
+        const CHUNK: usize = 4096;
+        const BYTES_MAX: u64 = 0x1ff_ffff;
+        if flags & !FLAGS != 0 || !words::are_readable() {
+            return None;
+        }
+        let (mut chunk, bytes) = ([0; CHUNK], bytes.min(BYTES_MAX));
+        let mut told = 0;
+        while told < bytes {
+            let part = &mut chunk[..CHUNK.min((bytes - told) as usize)];
+            self.random.fill(part);
+            let written = words::write_bytes(buffer.wrapping_add(told), part);
+            told += written as u64;
+            if written < part.len() {
+                break;
+            }
+        }
+        // The kernel says what is wrong with the buffer.
+        (told > 0 || bytes == 0).then_some(told as i64)
+    }
+
     /// The flags of the present call, which is one that starts something.
     fn clone_flags(&self) -> u64 {
         let (call, [first, ..]) = self.system_call;
-        if call == syscall::number::CLONE3 { words::word(first).unwrap_or(0) } else { first }
+        if call == number::CLONE3 { words::word(first).unwrap_or(0) } else { first }
     }
 
     /// A function of the vdso that tells the time was called. It is answered, as what it executes depends on the time itself.
@@ -120,13 +178,11 @@ impl Engine {
         let (first, second, stack) = (register(RDI), register(RSI), register(RSP));
         let teller = self.tellers.iter().flatten().find(|&&(one, _)| one == at).map(|&(_, teller)| teller);
         let call = match teller {
-            Some(Teller::ClockGettime) => syscall::number::CLOCK_GETTIME,
-            Some(Teller::Gettimeofday) => syscall::number::GETTIMEOFDAY,
-            _ => syscall::number::TIME,
+            Some(Teller::ClockGettime) => number::CLOCK_GETTIME,
+            Some(Teller::Gettimeofday) => number::GETTIMEOFDAY,
+            _ => number::TIME,
         };
-        // With one thread it executes its own code and shows the host's time, as if nobody had looked.
-        if self.threads.is_active()
-            && let Some(caller) = words::word(stack)
+        if let Some(caller) = words::word(stack)
             && let Some(result) = self.tell_time(context, call, first, second)
         {
             context.registers[usize::from(RAX)] = result as u64;
@@ -161,10 +217,10 @@ impl Engine {
                 }
             }
         }
-        if call == syscall::number::RT_SIGACTION && result == 0 {
+        if call == number::RT_SIGACTION && result == 0 {
             faults::action_changed(context, arguments[0], arguments[2]);
         }
-        if call == syscall::number::ARCH_PRCTL {
+        if call == number::ARCH_PRCTL {
             self.collect(context);
             self.fs_base = syscall::fs_base();
         }

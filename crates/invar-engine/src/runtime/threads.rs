@@ -1,8 +1,8 @@
 //! Which of a region's threads executes, and what it waits for: one after the other, in an order that the guest alone decides.
 //!
-//! From the first thread that a region takes over or starts until its end. A thread goes on until it waits for another (`futex`), for the
-//! outside, or for a time, until it ends or says that others may (`sched_yield`), or until its quantum of instructions is over; then
-//! the next in the queue goes on. What is waited for inside is answered here; deadlines are those of [`Clock`]. The gates are
+//! From the first thread that a region takes over or starts, or the first time that it asks for the time, until its end. A thread
+//! goes on until it waits for another (`futex`), for the outside, or for a time, until it ends or says that others may
+//! (`sched_yield`), or until its quantum of instructions is over; then the next in the queue goes on. What is waited for inside is answered here; deadlines are those of [`Clock`]. The gates are
 //! in `host::threads`.
 //!
 //! Threads that were there before and could not be taken over run natively beside all this, as do handlers of signals on threads that have no baton. They wake
@@ -12,6 +12,7 @@
 //! Invariant: what a thread that does not execute needs to go on natively is in its block.
 
 mod before;
+mod ending;
 mod waits;
 mod watched;
 
@@ -27,7 +28,7 @@ use crate::host::context::{Context, register::*};
 use crate::host::layout::{self, ARENA};
 use crate::host::syscall::{self, number};
 use crate::host::threads::{self as gates, Block, RELEASE, WAIT, block};
-use crate::host::{memory, words};
+use crate::host::{gate, memory, words};
 use crate::runtime::clock::{self, Clock, MONOTONIC, REALTIME, SECOND};
 use crate::runtime::{Engine, TRACE_START};
 use crate::translate::{Mode, Site, emit};
@@ -97,7 +98,10 @@ enum Holder {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Threads {
+    /// There are turns.
     active: bool,
+    /// There were turns.
+    was_scheduled: bool,
     /// There was more than one.
     several: bool,
     /// The process that they are of: not a child of it.
@@ -140,6 +144,7 @@ impl Threads {
     pub fn new() -> Threads {
         Threads {
             active: false,
+            was_scheduled: false,
             several: false,
             process: 0,
             all: Vec::new(),
@@ -162,14 +167,14 @@ impl Threads {
         }
     }
 
-    /// There are several threads, and the region has not ended yet.
+    /// There are turns, and the region has not ended yet.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// There were several threads.
-    pub fn were_several(&self) -> bool {
-        self.several
+    /// There were turns, in the region that is or was the last.
+    pub fn was_scheduled(&self) -> bool {
+        self.was_scheduled
     }
 
     fn current(&self) -> usize {
@@ -295,12 +300,12 @@ fn returns_to(block: &Block, next: u64) {
 }
 
 impl Engine {
-    /// There is a second thread: from here on there are turns.
+    /// There is a second thread, or the time is told: from here on there are turns.
     fn activate(&mut self, context: &mut Context) {
         let (process, on_words) = (syscall::process_id(), self.threads.on_words);
         let left_alone = core::mem::take(&mut self.threads.left_alone);
         self.threads =
-            Threads { active: true, several: true, process, on_words, left_alone, ..Threads::new() };
+            Threads { active: true, was_scheduled: true, process, on_words, left_alone, ..Threads::new() };
         context.released.store(0, SeqCst);
         context.pending = 0;
         self.threads.clock = Clock::start();
@@ -311,15 +316,21 @@ impl Engine {
         context.baton.store(epoch << gates::EPOCH_SHIFT, SeqCst);
         self.add_thread(context, 0, syscall::thread_id());
         self.watch_first_thread(context);
-        if !self.options.threads {
-            // What was translated so far gives nobody a turn and tells the host's time.
-            self.options.threads = true;
+        if !self.options.scheduled {
+            // What was translated so far gives nobody a turn.
+            self.options.scheduled = true;
             self.forget_all(context);
-            if self.tellers.is_none() {
-                self.tellers = Some(self.find_tellers());
-            }
         }
         self.renew_quantum(context);
+    }
+
+    /// The time is asked for: from here on the region's clock tells it. Says whether it does.
+    pub(super) fn has_clock(&mut self, context: &mut Context) -> bool {
+        // Once everybody was let go there are no more turns.
+        if !self.threads.was_scheduled && words::are_readable() {
+            self.activate(context);
+        }
+        self.threads.active
     }
 
     /// One more, whose block is free.
@@ -337,6 +348,7 @@ impl Engine {
         block.interrupted.store(0, Relaxed);
         block.thread.store(kernel, Relaxed);
         self.threads.all.push(thread);
+        self.threads.several |= number != 0;
     }
 
     /// Puts what was executed since the last time on the clock.
@@ -486,15 +498,6 @@ impl Engine {
         self.turn(context, thread)
     }
 
-    /// Nobody went on for so long that everybody was let go: the current thread goes on alone.
-    pub(super) fn note_release(&mut self, context: &mut Context) {
-        self.collect(context);
-        self.threads.active = false;
-        context.budget = i64::MAX;
-        self.diagnostics.insert(Diagnostic::LeftTranslation);
-        self.diagnostics.insert(Diagnostic::OtherThreadsRan);
-    }
-
     /// A thread has the baton.
     pub(super) fn turn(&mut self, context: &mut Context, thread: usize) -> u64 {
         context.pending = 0;
@@ -591,7 +594,7 @@ impl Engine {
     }
 
     /// Answers a call with a result.
-    fn answer_call(&mut self, context: &mut Context, site: Site, result: i64) -> u64 {
+    pub(super) fn answer_call(&mut self, context: &mut Context, site: Site, result: i64) -> u64 {
         context.registers[usize::from(RAX)] = result as u64;
         context.registers[usize::from(RCX)] = site.next;
         context.registers[usize::from(R11)] = context.flags;
@@ -624,10 +627,6 @@ impl Engine {
                 self.threads.all[current].cleared = first;
                 return None;
             }
-            number::CLOCK_GETTIME | number::GETTIMEOFDAY | number::TIME => {
-                let result = self.tell_time(context, call, first, second)?;
-                return Some(self.answer_call(context, site, result));
-            }
             number::NANOSLEEP => return self.sleep(context, site, MONOTONIC, 0, first, second),
             number::CLOCK_NANOSLEEP => return self.sleep(context, site, first, second, third, fourth),
             _ => {}
@@ -653,7 +652,16 @@ impl Engine {
         let current = self.threads.current();
         returns_to(self.threads.block(current), site.next);
         self.threads.all[current].state = State::Outside(self.threads.turns);
-        self.pass(context, gates::outside_address())
+        let (call, arguments) = self.system_call;
+        let gate = self.pass(context, gates::outside_address());
+        if let Holder::Nobody(_) = self.threads.holder
+            && let Some(time) = waits::timeout(call, arguments)
+        {
+            // Whoever waits in vain has waited exactly so long.
+            let Threads { since, clock, deadline, .. } = &mut self.threads;
+            *deadline = Some((since.saturating_add(time), clock.elapsed().saturating_add(time)));
+        }
+        gate
     }
 
     /// The current thread ends.
@@ -733,68 +741,5 @@ impl Engine {
         }
         self.count_instructions(context);
         self.restore(context)
-    }
-
-    /// All other threads go on natively, and then the current one by the code at `exit`, or at `target` if there is none.
-    pub(super) fn release(&mut self, context: &mut Context, target: u64, exit: Option<u64>) -> u64 {
-        self.collect(context);
-        self.save(context, target);
-        let block = self.threads.block(self.threads.current());
-        if let Some(exit) = exit {
-            block.exit.store(exit, Relaxed);
-        }
-        context.registers[usize::from(R14)] = self.threads.address(self.threads.current());
-        self.threads.active = false;
-        gates::release_address()
-    }
-
-    /// Other threads than the one that has entered the region were measured.
-    pub fn measured_threads(&self) -> bool {
-        self.threads.were_several()
-    }
-
-    /// After a region: nobody of its threads is in the engine any more, or will be.
-    /// Says whether somebody is all the same, as everybody was let go.
-    pub fn stop_threads(&mut self, context: &mut Context) -> bool {
-        if !self.threads.several || self.threads.process != syscall::process_id() {
-            // A forked child has none.
-            self.threads = Threads::new();
-            return false;
-        }
-        let holds = |engine: &Engine| engine.threads.holder == Holder::Thread(0);
-        if self.threads.active || context.released.load(SeqCst) != 0 {
-            // The end was reached natively, perhaps without the baton.
-            if !holds(self) && !gates::wait_for_baton(&context.baton, &context.released) {
-                return true;
-            }
-            let others = (1..layout::THREADS_MAX).filter(|&index| block(index).thread.load(Relaxed) != 0);
-            others.for_each(|index| gates::tell(index, RELEASE));
-            self.threads.active = false;
-        }
-        self.note_absent();
-        self.wait_for_ended();
-        false
-    }
-
-    /// A thread that has ended, and not here: a handler has jumped away with it, or it was cancelled where it waited.
-    fn note_absent(&mut self) {
-        let is_gone = |thread: &Thread| {
-            let kernel = block(thread.block).thread.load(Relaxed);
-            !matches!(thread.state, State::Ended) && !syscall::thread_exists(kernel)
-        };
-        if self.threads.all.iter().any(is_gone) {
-            self.diagnostics.insert(Diagnostic::LeftTranslation);
-        }
-    }
-
-    /// Those who have ended are counted by the kernel until they are gone.
-    fn wait_for_ended(&mut self) {
-        const PATIENCE: u64 = SECOND / 10;
-        let end = syscall::clock(MONOTONIC).unwrap_or(0) + PATIENCE;
-        for thread in core::mem::take(&mut self.threads.ended) {
-            while syscall::thread_exists(thread) && syscall::clock(MONOTONIC).is_some_and(|now| now < end) {
-                syscall::yield_processor();
-            }
-        }
     }
 }

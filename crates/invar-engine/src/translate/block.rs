@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess, Register};
 
-use super::Special;
+use super::{Special, registers};
 
 /// Calls are followed so deep.
 pub const CALLS_MAX: usize = 4;
@@ -217,6 +217,12 @@ fn special(instruction: &Instruction) -> Option<Special> {
         Mnemonic::Cpuid => Some(Special::Cpuid),
         Mnemonic::Xgetbv => Some(Special::Xgetbv),
         Mnemonic::Wrfsbase => Some(Special::FsBaseChanged),
+        Mnemonic::Rdtsc => Some(Special::TimeStamp { processor: false }),
+        Mnemonic::Rdtscp => Some(Special::TimeStamp { processor: true }),
+        Mnemonic::Rdrand | Mnemonic::Rdseed => {
+            let register = instruction.op0_register();
+            Some(Special::Random { register: registers::number(register)?, bytes: register.size() as u8 })
+        }
         _ => None,
     }
 }

@@ -191,7 +191,7 @@ impl Emitter {
 
     /// Leaves for the runtime when a record might not fit, or when others might go on.
     fn head(&mut self, path: &Path) {
-        if !self.simulates() && !self.options.threads {
+        if !self.simulates() && !self.options.scheduled {
             return;
         }
         let flags_saved = !flags_are_dead(path);
@@ -358,7 +358,7 @@ impl Emitter {
             self.code.load_gs(R11, counter);
             self.code.advance_r11(1);
             self.code.store_gs(counter, R11);
-            if self.options.threads {
+            if self.options.scheduled {
                 let exit = &self.out.exits[(exit - self.numbers.exit) as usize];
                 let instructions = exit.instructions;
                 self.code.load_gs(R11, at::BUDGET);

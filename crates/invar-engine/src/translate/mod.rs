@@ -47,9 +47,9 @@ pub struct Options {
     pub mode: Mode,
     /// The host has `rorx` (BMI2): a better hash of indirect targets that keeps the flags.
     pub rorx: bool,
-    /// There is more than one thread: counts-only code leaves for the runtime when its budget is used up, and clocks of the vdso
-    /// are the runtime's. Without, code is what it would be if there were no threads.
-    pub threads: bool,
+    /// There is more than one thread, or the time is told: counts-only code leaves for the runtime when its budget is used up.
+    /// Without, code is what it would be if there were neither.
+    pub scheduled: bool,
 }
 
 /// Numbers that the next superblock's parts get.
@@ -185,6 +185,18 @@ pub enum Special {
     Cpuid,
     /// `xgetbv`, answered by the Machine.
     Xgetbv,
+    /// `rdtsc`, or `rdtscp`, which says as well which processor it is: the time by the region's clock.
+    TimeStamp {
+        /// Is it `rdtscp`?
+        processor: bool,
+    },
+    /// `rdrand` or `rdseed`: the region's random numbers.
+    Random {
+        /// Where the number goes to.
+        register: u8,
+        /// How many bytes it has: 2, 4 or 8.
+        bytes: u8,
+    },
     /// The `fs` base has changed.
     FsBaseChanged,
     /// A function of the vdso that tells the time is about to be executed.

@@ -22,6 +22,24 @@ pub(super) mod operation {
 /// The flag of `clock_nanosleep` for a time that is a point in time.
 pub(super) const ABSOLUTE: u64 = 1;
 
+/// How many nanoseconds a call waits for the outside at most, where it says that.
+pub(super) fn timeout(call: u64, [_, _, third, fourth, fifth, _]: [u64; 6]) -> Option<u64> {
+    let of_milliseconds = |time: u64| Some(u64::try_from(time as i32).ok()? * 1_000_000);
+    let pair = |address: u64, unit: u64| {
+        let [seconds, rest] = words::pair(address).filter(|_| address != 0)?;
+        Some(seconds.saturating_mul(SECOND).saturating_add(rest.saturating_mul(unit)))
+    };
+    match call {
+        number::POLL => of_milliseconds(third),
+        number::EPOLL_WAIT | number::EPOLL_PWAIT => of_milliseconds(fourth),
+        number::EPOLL_PWAIT2 => pair(fourth, 1),
+        number::SELECT => pair(fifth, 1000),
+        number::PSELECT6 => pair(fifth, 1),
+        number::PPOLL | number::RT_SIGTIMEDWAIT => pair(third, 1),
+        _ => None,
+    }
+}
+
 impl Engine {
     /// Sleeps until a time: `flags`, `time` and `left` are those of `clock_nanosleep`.
     pub(super) fn sleep(
@@ -155,11 +173,25 @@ impl Engine {
         Ok(clock.when(number, time))
     }
 
+    /// What the time-stamp counter shows.
+    pub(in crate::runtime) fn time_stamp(&mut self, context: &mut Context) -> u64 {
+        if !self.has_clock(context) {
+            self.diagnostics.insert(Diagnostic::ReadClock);
+            return gate::time_stamp();
+        }
+        self.count_instructions(context);
+        if self.threads.clock.is_outsides {
+            self.diagnostics.insert(Diagnostic::ReadClock);
+        }
+        self.threads.clock.time_stamp()
+    }
+
     /// The baton lay there, and was taken: what has passed meanwhile is what the host's clock says, and not past a deadline.
     pub(super) fn nobody_went_on(&mut self) {
         let Threads { clock, since, deadline, .. } = &mut self.threads;
         let now = syscall::clock(MONOTONIC).unwrap_or(0);
         let left = |deadline: u64, clock: &Clock| deadline.saturating_sub(clock.elapsed());
+        clock.is_outsides |= deadline.is_none_or(|(host, _)| now < host);
         clock.idle += match *deadline {
             Some((host, deadline)) if now >= host => left(deadline, clock),
             Some((_, deadline)) => now.saturating_sub(*since).min(left(deadline, clock).saturating_sub(1)),
@@ -167,11 +199,11 @@ impl Engine {
         };
     }
 
-    /// What a call or a function of the vdso says about the time: by the region's clock if it has several threads, by the
-    /// host's if not. `None` if the guest asks for what there is not.
+    /// What a call or a function of the vdso says about the time: by the region's clock, or by the host's if there is none. `None`
+    /// if the guest asks for what there is not, or for somebody's processor time.
     pub(in crate::runtime) fn tell_time(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         call: u64,
         first: u64,
         second: u64,
@@ -182,7 +214,7 @@ impl Engine {
             number::TIME => (REALTIME, first),
             _ => return None,
         };
-        let by_region = if self.threads.active {
+        let by_region = if clock::is_of_a_region(number) && self.has_clock(context) {
             self.count_instructions(context);
             self.threads.clock.now(number)
         } else {
@@ -190,7 +222,7 @@ impl Engine {
         };
         let now = by_region.or_else(|| syscall::clock(number))?;
         let (seconds, rest) = (now / SECOND, now % SECOND);
-        if by_region.is_none() || clock::is_of_the_day(number) {
+        if by_region.is_none() || clock::is_of_the_day(number) || self.threads.clock.is_outsides {
             self.diagnostics.insert(Diagnostic::ReadClock);
         }
         let (words, result): (&[u64], i64) = match call {

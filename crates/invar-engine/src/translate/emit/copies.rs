@@ -10,11 +10,8 @@ impl Emitter {
     /// Copies an instruction, with what its operands need.
     pub(super) fn copy(&mut self, step: &Step) {
         let instruction = &step.instruction;
-        match instruction.mnemonic() {
-            Mnemonic::Rdtsc | Mnemonic::Rdtscp => self.code.store_gs_u32(at::READ_CLOCK, 1),
-            Mnemonic::Rdrand | Mnemonic::Rdseed => self.code.store_gs_u32(at::READ_RANDOM, 1),
-            Mnemonic::Popfq => self.leave_before_alignment_checks(instruction),
-            _ => {}
+        if instruction.mnemonic() == Mnemonic::Popfq {
+            self.leave_before_alignment_checks(instruction);
         }
         if instruction.is_string_instruction()
             && (instruction.has_rep_prefix() || instruction.has_repne_prefix())

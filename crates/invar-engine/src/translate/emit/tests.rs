@@ -14,7 +14,7 @@ const FS_BASE: u64 = 0x7000_0000;
 fn translated(bytes: &[u8], mode: Mode) -> Translation {
     let path = trace_path(&Bytes(bytes), AT, block::SHORT, |_, _| false).expect("there is code");
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
-    translate(&path, ORIGIN, numbers, Options { mode, rorx: true, threads: false }, None)
+    translate(&path, ORIGIN, numbers, Options { mode, rorx: true, scheduled: false }, None)
 }
 
 /// The one instruction with `mnemonic` in the host code of `bytes`.
@@ -158,7 +158,7 @@ fn looped(is_taken: impl Fn(usize, u64) -> bool) -> (block::Path, Translation) {
     let path = trace_path(&Bytes(&LOOP), AT, block::LONG, is_taken).expect("there is code");
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
     let translation =
-        translate(&path, ORIGIN, numbers, Options { mode: Mode::Counts, rorx: true, threads: false }, None);
+        translate(&path, ORIGIN, numbers, Options { mode: Mode::Counts, rorx: true, scheduled: false }, None);
     (path, translation)
 }
 
@@ -196,7 +196,7 @@ fn placed(bytes: &[u8]) -> (Option<Placed>, u8) {
     let numbers = Numbers { block: 0, exit: 0, link: 0, site: 0 };
     let (position, code) = (Some(Member { offset: 0x38, bytes: 8 }), (AT, AT + 0x1000));
     let watch = Watch { code, word: 0, offset: 0x100, through: None, executed: 0, owner: None, position };
-    let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+    let options = Options { mode: Mode::Simulation, rorx: true, scheduled: false };
     let translation = translate(&path, ORIGIN, numbers, options, Some(watch));
     (translation.placed, translation.exits.last().expect("there is a way out").instructions)
 }
@@ -227,7 +227,7 @@ fn a_path_goes_on_behind_a_store_unless_that_has_changed_what_is_watched() {
         owner: Some(0x48),
         position: None,
     };
-    let options = Options { mode: Mode::Simulation, rorx: true, threads: false };
+    let options = Options { mode: Mode::Simulation, rorx: true, scheduled: false };
     let translation = translate(&path, ORIGIN, numbers, options, Some(watch));
     let ways: Vec<(u8, u8)> = translation.exits.iter().map(|exit| (exit.instructions, exit.slots)).collect();
     // Whose frame, code and owner are in the record, and the address of the store; and that of the return's.

@@ -136,7 +136,7 @@ impl Emitter {
 
     /// `register` = the watched address.
     fn load_watched(&mut self, register: u8, watch: &Watch, store: Store) {
-        if self.options.threads {
+        if self.options.scheduled {
             // Each has a word of its own.
             self.code.load_gs(register, at::WATCH_WORD);
         } else {
