@@ -22,6 +22,7 @@ use crate::host::syscall::{Access, File, process_id};
 use crate::host::{gate, memory};
 use crate::runtime::Engine;
 pub use crate::runtime::{DrainKind, Setup, let_others_settle};
+pub use crate::translate::build_tables;
 
 /// On which stack the callback runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

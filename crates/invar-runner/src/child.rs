@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use invar_core::nearest::nearest;
 use invar_core::run::Exit;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::relay::Relay;
 use crate::run_directory::{MARK, VARIABLE};
@@ -67,6 +69,7 @@ pub(crate) fn wait(child: &mut Child, watch: &Watch, mut meanwhile: impl FnMut()
     const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_millis(50);
     let (mut pause, mut interrupted_by) = (SHORTEST, None);
+    let end = End::of(child);
     loop {
         let status = child.try_wait()?;
         if let Some(signal) = watch.take() {
@@ -75,18 +78,33 @@ pub(crate) fn wait(child: &mut Child, watch: &Watch, mut meanwhile: impl FnMut()
             interrupted_by = Some(signal);
             if status.is_none() && !heard {
                 // It may have ended since; then there is nothing to tell it.
-                let _ = rustix::process::kill_process(
-                    rustix::process::Pid::from_child(child),
-                    signals::typed(signal),
-                );
+                let _ = rustix::process::kill_process(Pid::from_child(child), signals::typed(signal));
             }
         }
         meanwhile();
         if let Some(status) = status {
             return Ok(Ended { exit: exit(status), interrupted_by });
         }
-        std::thread::sleep(pause);
+        end.wait_for(pause);
         pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// The end of a child, to be waited for.
+struct End(Option<OwnedFd>);
+
+impl End {
+    fn of(child: &Child) -> End {
+        // A kernel before 5.3, and some sandboxes, know of no such descriptor.
+        End(pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok())
+    }
+
+    /// Waits no longer than so long, nor longer than until the child ends or a signal comes.
+    fn wait_for(&self, longest: Duration) {
+        let Some(child) = &self.0 else { return std::thread::sleep(longest) };
+        let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
+        // Whatever comes of it, whoever waits looks again.
+        let _ = poll(&mut [PollFd::new(child, PollFlags::IN)], Some(&longest));
     }
 }
 

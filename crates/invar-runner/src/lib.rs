@@ -36,12 +36,13 @@ use invar_core::machine::Machine;
 use invar_core::profile::Profile;
 use invar_core::run::{Run, Timestamp};
 use invar_core::wire::collect::{self, CollectError};
-use invar_core::wire::raw::{self, ReadRawError, Record};
+use invar_core::wire::raw::{self, ReadRawError};
 
 use crate::disturbance::{Disturbance, Load, OneCpu};
 use crate::elsewhere::Elsewhere;
 pub use crate::event::Event;
 pub use crate::layouts::{in_layout, run_in_layouts};
+use crate::profiles::Ahead;
 use crate::progress::Progress;
 use crate::run_directory::RunDirectory;
 
@@ -233,6 +234,7 @@ pub fn run_disturbed(
         &disturbance.variables,
     )?;
     drop(one_cpu);
+    let ahead = Ahead::start(directory.path(), root);
     let ended = child::wait(&mut child, &watch, || {
         if let Some(relay) = &mut relay {
             relay.follow(&mut |line| on_event(Event::Output { line }));
@@ -248,12 +250,12 @@ pub fn run_disturbed(
     progress.follow(directory.path(), on_event);
 
     let (files, mut warnings) = raw_files(directory.path())?;
-    let collected = collect::collect(&files)?;
+    let collected = collect::collect(&files.records)?;
     let processes: Vec<_> = progress.processes().collect();
     warnings.extend(progress.warnings.iter().cloned());
     warnings.extend(collected.warnings);
     let took = clock.elapsed();
-    let (profiles, unnamed) = profiles::profiles(&files, since, root);
+    let (profiles, unnamed) = ahead.end().profiles(&files, since);
     warnings.extend(unnamed);
     warnings.extend(facts::mixture(&processes));
     if source.is_none() {
@@ -294,8 +296,8 @@ fn counted(benchmarks: usize) -> String {
 }
 
 /// The records of all raw files, and what is to be said about them.
-fn raw_files(directory: &Path) -> Result<(Vec<Vec<Record>>, Vec<String>), RunError> {
-    let (mut files, mut warnings) = (Vec::new(), Vec::new());
+fn raw_files(directory: &Path) -> Result<(profiles::Files, Vec<String>), RunError> {
+    let (mut files, mut warnings) = (profiles::Files::default(), Vec::new());
     for name in progress::files(directory, "raw-", ".invar") {
         let path = directory.join(&name);
         let bytes =
@@ -308,7 +310,8 @@ fn raw_files(directory: &Path) -> Result<(Vec<Vec<Record>>, Vec<String>), RunErr
         warnings.extend(damage.map(|damage| {
             format!("some results were not written whole (is the disk full?) and are lost: {name}, {damage}")
         }));
-        files.push(records);
+        files.names.push(name);
+        files.records.push(records);
     }
     Ok((files, warnings))
 }

@@ -54,6 +54,8 @@ pub fn attach(py: Python<'_>) -> PyResult<()> {
     let python = python.map(|found| python::Python { lines: found.lines.filter(|_| *python_lines), ..found });
     region::attach(&Setup { machine, mode, drain: DrainKind::Generated, call_paths, python })
         .map_err(failure)?;
+    // Each benchmark's process is forked from this one.
+    region::build_tables();
     steady::make();
     heap::take_arenas();
     let _ = MODE.set(py, request.mode);

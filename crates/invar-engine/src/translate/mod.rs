@@ -28,7 +28,17 @@ pub mod watch;
 
 use alloc::vec::Vec;
 
+use iced_x86::{Decoder, DecoderOptions, Encoder};
 pub use invar_core::wire::raw::Mode;
+
+/// Builds the tables by which instructions are decoded and encoded. Otherwise the first of them does, in each process anew: of those
+/// that are forked from one where nothing was translated yet, each.
+pub fn build_tables() {
+    const NOP: [u8; 1] = [0x90];
+    let instruction = Decoder::with_ip(64, &NOP, 0, DecoderOptions::NONE).decode();
+    // It can be encoded, and what becomes of it is of no interest.
+    let _ = Encoder::new(64).encode(&instruction, 0);
+}
 
 /// What translation depends on besides the guest's bytes.
 #[derive(Debug, Clone, Copy)]
