@@ -2,8 +2,8 @@
 //!
 //! From the first thread that a region takes over or starts, or the first time that it asks for the time, until its end. A thread
 //! goes on until it waits for another (`futex`), for the outside, or for a time, until it ends or says that others may
-//! (`sched_yield`), or until its quantum of instructions is over; then the next in the queue goes on. What is waited for inside is answered here; deadlines are those of [`Clock`]. The gates are
-//! in `host::threads`.
+//! (`sched_yield`), or until its quantum of instructions is over; then the next in the queue goes on. What is waited for inside is
+//! answered here; deadlines are those of [`Clock`]. The gates are in `host::threads`.
 //!
 //! Threads that were there before and could not be taken over run natively beside all this, as do handlers of signals on threads that have no baton. They wake
 //! nobody who waits here, so words that are waited on are looked at again at each hand-over; and while nobody can go on, one thread

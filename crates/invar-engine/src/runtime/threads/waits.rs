@@ -199,8 +199,8 @@ impl Engine {
         };
     }
 
-    /// What a call or a function of the vdso says about the time: by the region's clock, or by the host's if there is none. `None`
-    /// if the guest asks for what there is not, or for somebody's processor time.
+    /// What a call or a function of the vdso says about the time: by the region's clock, or by the host's if there is none, or
+    /// for processor times. `None` if the guest asks for what there is not.
     pub(in crate::runtime) fn tell_time(
         &mut self,
         context: &mut Context,
