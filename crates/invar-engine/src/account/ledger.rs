@@ -243,9 +243,29 @@ impl Ledger {
         self.exits.follows[self.exits.base + exit as usize]
     }
 
-    /// The number that places of rows know an exit by.
-    pub fn number(&mut self, exit: u32) -> u32 {
-        self.rows.number(exit)
+    /// The number that places of rows know an exit by, which is taken within the call of a name, or within one that is not known yet.
+    pub fn number(&mut self, exit: u32, name: u32) -> u32 {
+        self.number_within(exit, named(name))
+    }
+
+    fn number_within(&mut self, exit: u32, call: u32) -> u32 {
+        self.rows.number(exit).unwrap_or_else(|| {
+            let function = self.function_of(exit, call);
+            self.rows.new_number(exit, function)
+        })
+    }
+
+    /// Whose an exit is, that is first taken within a call.
+    fn function_of(&self, exit: u32, call: u32) -> u64 {
+        match self.calls.get(call as usize) {
+            Some(&Call { callee: Callee::Line(_), parent, .. }) => self.function_of(exit, parent),
+            Some(&Call { callee: Callee::Python(function), .. }) => u64::MAX - u64::from(function),
+            Some(&Call { callee: Callee::Address(address), .. }) => address,
+            None => {
+                let block = self.exits.ways[self.exits.base + exit as usize].block;
+                self.exits.blocks[block as usize].head
+            }
+        }
     }
 
     /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
@@ -372,7 +392,8 @@ impl Ledger {
                     let target = match kind {
                         MoveKind::Call(target) => {
                             let callee = self.child(self.stack.call, Callee::Address(target));
-                            self.rows.lead(call, exit, number, callee);
+                            let row = self.number_within(exit, call);
+                            self.rows.lead(call, row, number, callee);
                             Some(callee)
                         }
                         _ => None,
@@ -411,8 +432,10 @@ impl Ledger {
 
     /// Counts an exit within the present call.
     fn count(&mut self, exit: u32) -> u32 {
-        self.rows.count(self.stack.call, exit, self.exits.base);
-        self.stack.call
+        let call = self.stack.call;
+        let number = self.number_within(exit, call);
+        self.rows.count(call, exit, number, self.exits.base);
+        call
     }
 
     /// A call is open: of `callee`, or of whatever comes next.
