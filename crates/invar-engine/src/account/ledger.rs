@@ -21,7 +21,7 @@ use invar_sim::Hierarchy;
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
 use super::python::{Called, Calls, PythonFrame, PythonFrames};
-use super::rows::{Numbers, Rows, name, named};
+use super::rows::{Numbers, Row, Rows, name, named};
 use crate::drain::reference;
 use crate::guest::lines::LineTable;
 use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
@@ -100,6 +100,8 @@ pub struct Ledger {
     threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
+    /// The region was told, so that nothing is counted in rows any more.
+    is_told: bool,
     charges: Charges,
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
@@ -149,6 +151,7 @@ impl Ledger {
             thread: 0,
             threads: BTreeMap::new(),
             active: false,
+            is_told: false,
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
@@ -165,16 +168,17 @@ impl Ledger {
     /// What is known of calls is kept from the region before, which most often was the cold pass of the same benchmark, where the
     /// region is `active`: then little is new. Calls that it does not make are not told.
     pub fn begin(&mut self, entry: u64, active: bool) {
+        if !core::mem::take(&mut self.is_told) {
+            self.rows.forget_counts();
+        }
         let is_known = self.calls.first().is_some_and(|call| call.callee == Callee::Address(entry));
         if active && is_known && self.calls.len() < CALLS_MAX / 2 {
             self.calls.iter_mut().for_each(|call| call.calls = 0);
             self.calls[0].calls = 1;
-            self.rows.forget_counts();
         } else {
             self.calls.clear();
             self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
             self.by_callee.clear();
-            self.rows.forget_counts();
             self.rows.clear_places();
             self.by_code.clear();
             self.functions.clear();
@@ -203,7 +207,6 @@ impl Ledger {
     /// A region was told.
     pub fn end(&mut self) {
         self.active = false;
-        self.rows.forget_counts();
     }
 
     /// A region is being charged.
@@ -671,8 +674,9 @@ impl Ledger {
         }
     }
 
-    /// Everything that was charged, sorted by payer.
-    pub(super) fn charged(&mut self) -> Vec<Charge> {
-        self.charges.take()
+    /// Everything that was counted and charged. Neither stays.
+    pub(super) fn take(&mut self) -> (Vec<Row>, Vec<Charge>) {
+        self.is_told = true;
+        (self.rows.take(self.exits.base, &mut self.calls), self.charges.take())
     }
 }

@@ -58,8 +58,10 @@ const NO_EXIT: u32 = u32::MAX;
 pub(super) struct Rows {
     /// Rows that were driven from their places, by call and exit.
     aside: Counts,
-    /// Places of rows, and of children, that have a call.
+    /// Places of rows, and of children, that have a call. The first so many of rows are sorted: whoever goes through them all finds what
+    /// is near in memory one after the other.
     taken: Vec<u32>,
+    sorted: usize,
     children_taken: Vec<u32>,
     /// By exits, one more than the numbers that places know them by; 0 where an exit was never taken.
     numbers: Vec<u32>,
@@ -77,6 +79,7 @@ impl Rows {
         Rows {
             aside: Counts::default(),
             taken: Vec::new(),
+            sorted: 0,
             children_taken: Vec::new(),
             numbers: Vec::new(),
             exits: Vec::new(),
@@ -98,7 +101,7 @@ impl Rows {
             self.numbers.resize((exit as usize + 1).next_power_of_two(), 0);
         }
         let next = self.next.entry(function).or_default();
-        if *next % ROWS_PER_LINE == 0 {
+        if next.is_multiple_of(ROWS_PER_LINE) {
             *next = self.exits.len() as u32;
             self.exits.resize(self.exits.len() + ROWS_PER_LINE as usize, NO_EXIT);
         }
@@ -179,7 +182,7 @@ impl Rows {
         }
     }
 
-    /// All rows, sorted by call and exit; none stay, but their places do.
+    /// All rows; none stay, but their places do. What was counted partly at its place and partly aside has several.
     pub fn take(&mut self, base: usize, calls: &mut [Call]) -> Vec<Row> {
         self.count_children(calls);
         let mut rows: Vec<Row> = Vec::with_capacity(self.taken.len());
@@ -193,17 +196,15 @@ impl Rows {
         }
         let row = |Count { key, count, .. }| Row { call: (key >> 32) as u32, exit: key as u32, times: count };
         rows.extend(self.aside.take().into_iter().map(row));
-        sort(&mut rows, |row| key(row.call, row.exit as usize));
-        rows.dedup_by(|next, known| {
-            let alike = (next.call, next.exit) == (known.call, known.exit);
-            known.times += if alike { next.times } else { 0 };
-            alike
-        });
         rows
     }
 
     /// Forgets what was counted, and neither places nor calls.
     pub fn forget_counts(&mut self) {
+        if self.sorted < self.taken.len() {
+            sort(&mut self.taken, |&place| u64::from(place));
+            self.sorted = self.taken.len();
+        }
         for &place in &self.taken {
             following::rows()[place as usize].times = 0;
         }
@@ -215,6 +216,7 @@ impl Rows {
 
     /// Forgets all places. What is counted there is lost.
     pub fn clear_places(&mut self) {
+        self.sorted = 0;
         for place in self.taken.drain(..) {
             following::rows()[place as usize] = following::Row::default();
         }
