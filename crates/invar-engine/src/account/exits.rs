@@ -151,15 +151,15 @@ impl Instructions {
         self.list.len()
     }
 
-    /// All of them with their numbers, sorted by address.
-    pub fn sorted(&mut self) -> impl Iterator<Item = (u32, Instruction)> {
+    /// All of them, and their numbers sorted by address.
+    pub fn sorted(&mut self) -> (&[Instruction], &[u32]) {
         let Instructions { list, sorted, .. } = self;
         if sorted.len() != list.len() {
             sorted.clear();
             sorted.extend(0..list.len() as u32);
             sort(sorted, |&number| list[number as usize].address);
         }
-        sorted.iter().map(|&number| (number, list[number as usize]))
+        (list, sorted)
     }
 }
 

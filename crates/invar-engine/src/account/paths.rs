@@ -179,11 +179,12 @@ impl Ledger {
             steps.iter().for_each(|step| places[step.instruction as usize] = 0);
         }
         let mut executed = Vec::with_capacity(places.len());
-        for (number, instruction) in self.exits.instructions.sorted() {
+        let (instructions, sorted) = self.exits.instructions.sorted();
+        for &number in sorted {
             let place = &mut places[number as usize];
             if *place != ABSENT {
                 *place = executed.len() as u32;
-                executed.push(instruction);
+                executed.push(instructions[number as usize]);
             }
         }
         (executed, places)
