@@ -5,6 +5,8 @@
 //!
 //! Invariant: a line that a place or byte in the arena calls settled is settled in `caches`.
 
+use core::ops::Range;
+
 use invar_core::event::{Event, Events};
 use invar_core::machine::{LINE_BYTES, Machine};
 use invar_sim::{Hierarchy, Settling};
@@ -12,7 +14,7 @@ use invar_sim::{Hierarchy, Settling};
 use super::code_lines::{Bit, CodeWords, Fetching};
 use super::operations::{Access, Fetch, Kind, Operations};
 use super::reference::{self, Exactness, Meanings, Path};
-use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
+use super::thunk::{self, CODE_IS_SETTLED, DATA_PLACES};
 use crate::account::ledger::Ledger;
 use crate::host::following::Position;
 use crate::host::layout::{self, ARENA};
@@ -246,38 +248,52 @@ impl Draining<'_> {
         }
     }
 
+    /// Fetches of these numbers, within `call`, may change something, and nothing else of their record does.
+    pub fn fetch(&mut self, start: u32, end: u32, call: u32) {
+        let payer = self.payer(call);
+        let Generated { caches, code, operations, .. } = &mut *self.drain;
+        for fetch in &mut operations.fetches[start as usize..end as usize] {
+            fetch_line(fetch, payer, code, caches);
+        }
+    }
+
+    /// Who pays for the first operation of all within `call`; the others follow. Without a ledger nobody asks.
+    fn payer(&self, call: u32) -> u64 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.payer(call, 0).number())
+    }
+
     /// A record that may change something, within `call`. `told` is the first operation to go through, as those before it change
-    /// nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
+    /// nothing, and perhaps [`CODE_IS_SETTLED`].
     pub fn record(&mut self, record: &[u64], told: u32, call: u32) {
-        let start = told & !(CODE_IS_SETTLED | DATA_IS_SETTLED);
+        let payer = self.payer(call);
         let exit = record[0] as usize;
         let first_op = self.meanings.paths[exit].first_op;
-        // Without a ledger nobody asks who pays.
-        let payer = self.ledger.as_ref().map_or(0, |ledger| ledger.payer(call, first_op).number());
+        let start = first_op + (told & !CODE_IS_SETTLED);
         let Draining { drain, meanings, fs_base, ledger, .. } = self;
         let Generated { caches, data, code, events, operations, .. } = &mut **drain;
         let Operations { exits, fetches, accesses } = operations;
         let extent = &exits[exit];
-        let is_ahead = |op: u16| u32::from(op) < start;
         let fetches = match told & CODE_IS_SETTLED {
-            0 => &mut fetches[extent.fetches()],
+            0 => {
+                let Range { start, end } = extent.fetches();
+                &mut fetches[start as usize..end as usize]
+            }
             _ => &mut [],
         };
-        let accesses = match told & DATA_IS_SETTLED {
-            0 => &accesses[extent.accesses()],
-            _ => &[],
-        };
-        let mut fetches = fetches.iter_mut().skip_while(|fetch| is_ahead(fetch.op)).peekable();
-        for access in accesses.iter().skip_while(|access| is_ahead(access.op)) {
-            while let Some(fetch) = fetches.next_if(|fetch| fetch.op < access.op) {
+        let accesses = &accesses[extent.accesses()];
+        let op = |access: &Access| first_op + u32::from(access.op);
+        let mut fetches = fetches.iter_mut().skip_while(|fetch| fetch.op < start).peekable();
+        for access in accesses.iter().skip_while(|access| op(access) < start) {
+            let number = op(access);
+            while let Some(fetch) = fetches.next_if(|fetch| fetch.op < number) {
                 fetch_line(fetch, payer, code, caches);
             }
+            let payer = payer + u64::from(number);
             match access.kind {
                 Kind::Plain(touch) => touch_line(access, touch, record, payer, data, caches),
                 Kind::Rare => {
-                    let payer = payer + u64::from(access.op);
                     caches.set_payer(payer);
-                    match &meanings.ops[first_op as usize + usize::from(access.op)] {
+                    match &meanings.ops[number as usize] {
                         Op::Fetch { .. } => {}
                         Op::Touch(reference) => {
                             let address = reference::address(reference, &record[1..], *fs_base);
@@ -320,7 +336,9 @@ impl Draining<'_> {
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
         let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number)));
-        let thunk = thunk::thunk(origin, number, &path.exit, ops, follow, &mut drain.code, drain.bmi1);
+        let fetches = drain.operations.exits[number as usize].fetches();
+        let thunk =
+            thunk::thunk(origin, number, &path.exit, ops, follow, fetches, &mut drain.code, drain.bmi1);
         assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
         code.write_thunk(origin, &thunk);
         drain.thunk_next = (origin + thunk.len() as u64).next_multiple_of(16);
@@ -329,7 +347,7 @@ impl Draining<'_> {
     }
 }
 
-/// `payer` is who pays for the superblock's first operation; the others follow.
+/// `payer` is who pays for the first operation of all; the others follow.
 #[inline]
 fn fetch_line(fetch: &mut Fetch, payer: u64, code: &mut CodeWords, caches: &mut Hierarchy) {
     let &mut Fetch { line, straddles, op, .. } = fetch;
@@ -359,7 +377,7 @@ fn touch_line(
     if data.is_settled(first) & data.is_settled(last) {
         return;
     }
-    caches.set_payer(payer + u64::from(access.op));
+    caches.set_payer(payer);
     touch_memory(touch, address, u32::from(access.bytes), data, caches);
 }
 

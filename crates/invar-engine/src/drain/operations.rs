@@ -21,8 +21,8 @@ pub struct Fetch {
     pub line: u64,
     /// Bits of that line and of the next; [`Bit::NONE`] until somebody has looked them up.
     pub bits: [Bit; 2],
-    /// Number of the operation within its superblock.
-    pub op: u16,
+    /// Number of the operation among those of all superblocks.
+    pub op: u32,
     /// Its last byte is in the next line.
     pub straddles: bool,
 }
@@ -97,9 +97,8 @@ pub struct Extent {
 
 impl Extent {
     /// Its fetches.
-    pub fn fetches(&self) -> Range<usize> {
-        let first = self.first_fetch as usize;
-        first..first + usize::from(self.fetches)
+    pub fn fetches(&self) -> Range<u32> {
+        self.first_fetch..self.first_fetch + u32::from(self.fetches)
     }
 
     /// Its accesses.
@@ -148,7 +147,12 @@ impl Operations {
                         let last = address.saturating_add(u64::from(bytes.max(1)) - 1);
                         let line = address / LINE_BYTES;
                         let straddles = last / LINE_BYTES != line;
-                        self.fetches.push(Fetch { line, bits: [Bit::NONE; 2], op: number, straddles });
+                        self.fetches.push(Fetch {
+                            line,
+                            bits: [Bit::NONE; 2],
+                            op: first_op + u32::from(number),
+                            straddles,
+                        });
                     }
                     Op::Touch(reference) => self.accesses.push(Access::of(reference, number)),
                     Op::Repeat(_) => self.accesses.push(Access::rare(number)),
@@ -156,7 +160,7 @@ impl Operations {
             }
             for _ in 0..count {
                 let ops = meanings.paths[self.exits.len()].exit.ops;
-                let fetches = self.fetches[first_fetch..].partition_point(|fetch| u32::from(fetch.op) < ops);
+                let fetches = self.fetches[first_fetch..].partition_point(|fetch| fetch.op < first_op + ops);
                 let accesses =
                     self.accesses[first_access..].partition_point(|access| u32::from(access.op) < ops);
                 self.exits.push(Extent {

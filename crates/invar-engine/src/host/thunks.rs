@@ -16,6 +16,7 @@ use crate::drain::thunk;
 pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     let context = memory::context();
     context.drain_record = record as *const () as u64;
+    context.drain_fetch = fetch as *const () as u64;
     context.drain_step = step as *const () as u64;
     context.drain_enter = enter as *const () as u64;
     context.drain_look = look as *const () as u64;
@@ -93,6 +94,12 @@ extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32,
     // SAFETY: thunks are given records.
     let record = unsafe { read(draining, record) };
     draining.record(record, told, rows::named(call));
+}
+
+extern "C" fn fetch(draining: *mut Draining<'_>, end: u32, start: u32, call: u32) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    draining.fetch(start, end, rows::named(call));
 }
 
 /// A record whose call is not usual. Returns its length in bytes, as [`enter`] and [`look`] do.
