@@ -396,8 +396,7 @@ mod tests {
             ledger.add_block(AT + head, &path, &translation);
             let first_op = meanings.ops.len() as u32;
             meanings.ops.extend(translation.ops);
-            let paths = translation.exits.into_iter().map(|exit| reference::Path { first_op, exit });
-            meanings.paths.extend(paths);
+            translation.exits.into_iter().for_each(|exit| meanings.add(first_op, exit));
             last.push(meanings.paths.len() as u64 - 1);
         }
         ledger.begin(AT, true);
@@ -478,7 +477,7 @@ mod tests {
 
             let (mut followed, meanings, _) = translated(FUNCTIONS, &HEADS);
             let mut drain = Generated::new(&machine, true);
-            drain.add_exits(0..meanings.paths.len());
+            drain.add_exits(&meanings);
             drain.caches().note_payers(true);
             for trace in &traces {
                 drain.drain(&meanings, 0, memory::write_trace(trace), Some(&mut followed));
@@ -577,7 +576,7 @@ mod tests {
 
         let (mut followed, meanings, _) = interpreting();
         let mut drain = Generated::new(&machine, true);
-        drain.add_exits(0..meanings.paths.len());
+        drain.add_exits(&meanings);
         drain.caches().note_payers(true);
         drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
         followed.charge_misses(drain.caches());
