@@ -45,14 +45,21 @@ class Engine:
 
     def region(self, call: Callable[[], object], which: int) -> tuple[float, int]:
         """Seconds and instructions of one pass."""
+        seconds, instructions, diagnostics = self.diagnosed_region(call, which)
+        if diagnostics & ~HARMLESS != 0:
+            raise RuntimeError(f"diagnostics {diagnostics}")
+        return seconds, instructions
+
+    def diagnosed_region(self, call: Callable[[], object], which: int) -> tuple[float, int, int]:
+        """Seconds, instructions and diagnostics of one pass."""
         callback = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(lambda _: call() and None)
         result = Result(size=ctypes.sizeof(Result))
         start = time.thread_time()
         status = self._library.invar_region(b"ratio", which, 0, callback, None, ctypes.byref(result))
         seconds = time.thread_time() - start
-        if status != 0 or result.diagnostics & ~HARMLESS != 0:
-            raise RuntimeError(f"status {status}, diagnostics {result.diagnostics}")
-        return seconds, result.events[0]
+        if status != 0:
+            raise RuntimeError(f"status {status}: {self._library.invar_error().decode()}")
+        return seconds, result.events[0], result.diagnostics
 
 
 def native(call: Callable[[], object]) -> float:

@@ -141,11 +141,16 @@ fn suite(python: &Path) -> Result<BTreeMap<String, f64>> {
 
 /// Python with address-space randomisation off and fixed hashes.
 pub fn fixed_layout(python: &std::path::Path) -> Command {
-    let mut command = Command::new("setarch");
-    command.arg("--addr-no-randomize").arg(python).env("PYTHONHASHSEED", "0");
+    let mut command = Command::new("env");
+    with_fixed_layout(&mut command, python);
+    command
+}
+
+/// The same, to be started by a command.
+pub fn with_fixed_layout(command: &mut Command, python: &std::path::Path) {
+    command.args(["setarch", "--addr-no-randomize"]).arg(python).env("PYTHONHASHSEED", "0");
     command.env(
         "GLIBC_TUNABLES",
         "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512CD,-AVX512DQ,-ERMS,-FSRM",
     );
-    command
 }

@@ -6,6 +6,7 @@
 
 mod bench;
 mod bench_paths;
+mod bench_pyperformance;
 mod bench_server;
 mod demo;
 mod demo_server;
@@ -90,12 +91,12 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
-    /// Measure what measuring costs (`engine`), what profiles cost beside that (`paths`), how far numbers move that should not, beside pytest-codspeed's (`noise`),
+    /// Measure what measuring costs (`engine`), what profiles cost beside that (`paths`), what measuring costs over pyperformance's benchmarks (`pyperformance`), how far numbers move that should not, beside pytest-codspeed's (`noise`),
     /// whether counts are equal on other hosts (`hosts`), what the gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
     /// the clock does (`model`), or how fast a server answers that keeps millions of measurements (`server`).
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["engine", "paths", "noise", "hosts", "gate", "model", "server"])]
+        #[arg(value_parser = ["engine", "paths", "pyperformance", "noise", "hosts", "gate", "model", "server"])]
         what: String,
         /// Print JSON.
         #[arg(long)]
@@ -181,6 +182,7 @@ fn run() -> anyhow::Result<()> {
         Command::Exactness => exactness::exactness()?,
         Command::Bench { what, json, runs, quick, measurements, invar } => match what.as_str() {
             "paths" => bench_paths::paths(json)?,
+            "pyperformance" => bench_pyperformance::pyperformance(json)?,
             "noise" => noise::noise(json)?,
             "hosts" => hosts::hosts(json)?,
             "gate" => gate::gate(runs, quick, json)?,

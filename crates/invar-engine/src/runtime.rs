@@ -635,14 +635,14 @@ impl Engine {
         self.append_code(&code);
         let first_op = self.meanings.ops.len() as u32;
         self.meanings.ops.extend_from_slice(&translation.ops);
-        self.meanings.paths.extend(translation.exits.iter().map(|&exit| reference::Path { first_op, exit }));
+        translation.exits.iter().for_each(|&exit| self.meanings.add(first_op, exit));
         self.turns.extend_from_slice(&translation.turns);
         if let Some(ledger) = &mut self.ledger {
             ledger.add_block(head, path, &translation);
         }
         let exits = (numbers.exit, translation.exits.len() as u32);
         if let Drain::Generated(drain) = &mut self.drain {
-            drain.add_exits(numbers.exit as usize..self.meanings.paths.len());
+            drain.add_exits(&self.meanings);
         }
         self.links.extend(translation.links.iter().map(|link| (entry + u64::from(link.patch), link.target)));
         self.sites.extend_from_slice(&translation.sites);
@@ -694,7 +694,7 @@ impl Engine {
     fn drop_translations(&mut self) {
         self.take_drained();
         if let Drain::Generated(drain) = &mut self.drain {
-            drain.drop_thunks();
+            drain.drop_exits();
         }
         if let Some(ledger) = &mut self.ledger {
             ledger.drop_exits();

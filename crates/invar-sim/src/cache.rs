@@ -7,7 +7,7 @@
 //! bit is set. Whoever is told which lines are ([`Settling`]) need not ask about them again; that is what makes a fast
 //! drain fast, and exact.
 //!
-//! Searches compare all ways of a set without a branch: which way has a line is as good as random, and a branch that is
+//! A touch has no branch on which way has the line, or on whether one has: both are as good as random, and a branch that is
 //! mispredicted costs more than all comparisons.
 //!
 //! Invariant: a line is in at most one way of its set. Before a set is full its empty ways are the next to be taken.
@@ -20,17 +20,18 @@ use invar_core::machine::{self, Policy};
 /// No line. The number of a line is an address divided by a line's size, so it is never this large.
 const EMPTY: u64 = u64::MAX;
 
-/// Is told which lines are settled. `()` does not listen.
+/// Is told which lines are settled, and at which place of the cache: below [`Level::places`], the same for as long as a line stays
+/// settled. `()` does not listen.
 pub trait Settling {
     /// This line is settled from now on.
-    fn settled(&mut self, line: u64);
+    fn settled(&mut self, line: u64, place: usize);
     /// This line, if it was settled, no longer is.
-    fn unsettled(&mut self, line: u64);
+    fn unsettled(&mut self, line: u64, place: usize);
 }
 
 impl Settling for () {
-    fn settled(&mut self, _line: u64) {}
-    fn unsettled(&mut self, _line: u64) {}
+    fn settled(&mut self, _line: u64, _place: usize) {}
+    fn unsettled(&mut self, _line: u64, _place: usize) {}
 }
 
 /// The lines that a cache holds.
@@ -83,17 +84,23 @@ impl Level {
         }
     }
 
+    /// How many lines it has room for.
+    pub fn places(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Touches a line: is it there? Afterwards it is, and settled.
     #[inline]
     pub fn touch(&mut self, line: u64, told: &mut impl Settling) -> bool {
         let set = (line & self.set_mask) as usize;
         self.used[set / CHUNK_SETS] = true;
-        let lines = &mut self.lines[set * self.ways..][..self.ways];
+        let first = set * self.ways;
+        let of_set = Set { first, lines: &mut self.lines[first..][..self.ways] };
         match &mut self.replacement {
-            Replacement::Lru { orders } => touch_lru(lines, &mut orders[set], line, told),
-            Replacement::WideLru => touch_wide_lru(lines, line, told),
+            Replacement::Lru { orders } => of_set.touch_lru(&mut orders[set], line, told),
+            Replacement::WideLru => of_set.touch_wide_lru(line, told),
             Replacement::BitPlru { touched, all } => {
-                touch_bit_plru(lines, &mut touched[set], *all, line, told)
+                of_set.touch_bit_plru(&mut touched[set], *all, line, told)
             }
         }
     }
@@ -131,9 +138,9 @@ fn made_recent(order: u64, way: usize) -> u64 {
     order & !moved | (order << 4) & moved | way as u64
 }
 
-/// The way that has a line, if one has.
+/// The ways that have a line, a bit each: none or one.
 #[inline(always)]
-fn find(lines: &[u64], line: u64) -> Option<usize> {
+fn find(lines: &[u64], line: u64) -> u64 {
     fn bits<const WAYS: usize>(lines: &[u64; WAYS], line: u64) -> u64 {
         let mut bits = 0;
         for (way, &other) in lines.iter().enumerate() {
@@ -141,70 +148,78 @@ fn find(lines: &[u64], line: u64) -> Option<usize> {
         }
         bits
     }
-    let bits = if let Ok(lines) = lines.try_into() {
+    if let Ok(lines) = lines.try_into() {
         bits::<8>(lines, line)
     } else if let Ok(lines) = lines.try_into() {
         bits::<16>(lines, line)
     } else {
-        return lines.iter().position(|&other| other == line);
-    };
-    (bits != 0).then(|| bits.trailing_zeros() as usize)
-}
-
-#[inline]
-fn touch_lru(lines: &mut [u64], order: &mut u64, line: u64, told: &mut impl Settling) -> bool {
-    // The search needs nothing that the order says, so that the host's cache may be slow with both at once.
-    let found = find(lines, line);
-    let recent = *order as usize % ORDER_WAYS;
-    let last = (*order >> (4 * (lines.len() - 1))) as usize % ORDER_WAYS;
-    let way = found.unwrap_or(last);
-    told.unsettled(lines[recent]);
-    told.settled(line);
-    lines[way] = line;
-    *order = made_recent(*order, way);
-    found.is_some()
-}
-
-fn touch_wide_lru(lines: &mut [u64], line: u64, told: &mut impl Settling) -> bool {
-    if lines[0] == line {
-        told.settled(line);
-        return true;
+        lines.iter().position(|&other| other == line).map_or(0, |way| 1 << way)
     }
-    told.unsettled(lines[0]);
-    told.settled(line);
-    // Every line in front of it moves one back, until it is met; what falls off the end is empty or least recently used.
-    let mut moved = line;
-    for way in lines {
-        moved = core::mem::replace(way, moved);
-        if moved == line {
+}
+
+/// The lines of a set, and the place of the first.
+struct Set<'a> {
+    first: usize,
+    lines: &'a mut [u64],
+}
+
+impl Set<'_> {
+    #[inline]
+    fn touch_lru(self, order: &mut u64, line: u64, told: &mut impl Settling) -> bool {
+        let Set { first, lines } = self;
+        // The search needs nothing that the order says, so that the host's cache may be slow with both at once.
+        let found = find(lines, line);
+        let recent = *order as usize % ORDER_WAYS;
+        let last = (*order >> (4 * (lines.len() - 1))) as usize % ORDER_WAYS;
+        let way = if found == 0 { last } else { found.trailing_zeros() as usize };
+        told.unsettled(lines[recent], first + recent);
+        told.settled(line, first + way);
+        lines[way] = line;
+        *order = made_recent(*order, way);
+        found != 0
+    }
+
+    /// The line that is settled is always at the first place.
+    fn touch_wide_lru(self, line: u64, told: &mut impl Settling) -> bool {
+        let Set { first, lines } = self;
+        if lines[0] == line {
+            told.settled(line, first);
             return true;
         }
+        told.unsettled(lines[0], first);
+        told.settled(line, first);
+        // Every line in front of it moves one back, until it is met; what falls off the end is empty or least recently used.
+        let mut moved = line;
+        for way in lines {
+            moved = core::mem::replace(way, moved);
+            if moved == line {
+                return true;
+            }
+        }
+        false
     }
-    false
-}
 
-fn touch_bit_plru(
-    lines: &mut [u64],
-    touched: &mut u64,
-    all: u64,
-    line: u64,
-    told: &mut impl Settling,
-) -> bool {
-    let found = find(lines, line);
-    // Only a cache of one way has all bits set at this point.
-    let victim = || if *touched == all { 0 } else { (!*touched).trailing_zeros() as usize };
-    let way = found.unwrap_or_else(victim);
-    if found.is_none() {
-        told.unsettled(lines[way]);
+    #[inline]
+    fn touch_bit_plru(self, touched: &mut u64, all: u64, line: u64, told: &mut impl Settling) -> bool {
+        let Set { first, lines } = self;
+        let found = find(lines, line);
+        let ways = if found == 0 { !*touched } else { found };
+        // Only a cache of one way has all bits set at this point. Otherwise what is evicted was not settled.
+        let way = if all == 1 { 0 } else { ways.trailing_zeros() as usize };
+        if all == 1 {
+            told.unsettled(lines[way], first + way);
+        }
+        lines[way] = line;
+        *touched |= 1 << way;
+        if *touched == all {
+            *touched = 1 << way;
+            for (place, &other) in (first..).zip(lines.iter()) {
+                told.unsettled(other, place);
+            }
+        }
+        told.settled(line, first + way);
+        found != 0
     }
-    lines[way] = line;
-    *touched |= 1 << way;
-    if *touched == all {
-        *touched = 1 << way;
-        lines.iter().filter(|&&other| other != line).for_each(|&other| told.unsettled(other));
-    }
-    told.settled(line);
-    found.is_some()
 }
 
 #[cfg(test)]
@@ -267,16 +282,18 @@ mod tests {
         assert_eq!([2, 3, 2, 3].map(|line| level.touch(line, &mut ())), [false, false, true, true]);
     }
 
-    /// Keeps the lines that it was told are settled.
+    /// Keeps the lines that it was told are settled, and where.
     #[derive(Default)]
-    struct Told(std::collections::BTreeSet<u64>);
+    struct Told(std::collections::BTreeMap<u64, usize>);
 
     impl Settling for Told {
-        fn settled(&mut self, line: u64) {
-            self.0.insert(line);
+        fn settled(&mut self, line: u64, place: usize) {
+            self.0.insert(line, place);
         }
-        fn unsettled(&mut self, line: u64) {
-            self.0.remove(&line);
+        fn unsettled(&mut self, line: u64, place: usize) {
+            if let Some(settled_at) = self.0.remove(&line) {
+                assert_eq!(place, settled_at);
+            }
         }
     }
 
@@ -290,7 +307,7 @@ mod tests {
             for _ in 0..2000 {
                 line = line.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 level.touch(line >> 60, &mut told);
-                for &settled in &told.0 {
+                for &settled in told.0.keys() {
                     let mut again = level.clone();
                     assert!(
                         again.touch(settled, &mut ()),

@@ -12,6 +12,7 @@
 //!
 //! `told` learns about settled lines of the first level, of instructions or of data, whichever is asked.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use invar_core::event::{Event, Events};
@@ -27,8 +28,9 @@ pub struct Hierarchy {
     l2: Option<Level>,
     l3: Level,
     events: Events,
-    /// What has missed the first level and was not asked for behind it yet.
-    missed: Vec<Missed>,
+    /// What has missed the first level and was not asked for behind it yet, so many of them. What is behind these says nothing.
+    missed: Box<[Missed; MISSED_MAX]>,
+    missed_count: usize,
     /// Who asks, as a number of the caller's.
     payer: u64,
     /// Misses are noted with who pays for them.
@@ -74,7 +76,11 @@ impl Hierarchy {
             l2: machine.l2.as_ref().map(Level::new),
             l3: Level::new(&machine.l3),
             events: Events::default(),
-            missed: Vec::with_capacity(MISSED_MAX),
+            missed: Box::new(
+                [Missed { lines: Lines { first: 0, last: 0 }, payer: 0, event: Event::L1iMisses };
+                    MISSED_MAX],
+            ),
+            missed_count: 0,
             payer: 0,
             notes_payers: false,
             paid: Vec::new(),
@@ -100,13 +106,17 @@ impl Hierarchy {
         self.paid.drain(..)
     }
 
-    /// An instruction of `bytes` bytes at `address` is fetched. Counts misses only: instructions are the caller's.
+    /// An instruction in `line`, and in the next if it `straddles`, is fetched. Counts misses only: instructions are the caller's.
     #[inline]
-    pub fn fetch(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
-        let lines = Lines::of(address, u64::from(bytes));
-        if !lines.touch(&mut self.l1i, told) {
-            self.miss(lines, Event::L1iMisses);
-        }
+    pub fn fetch(&mut self, line: u64, straddles: bool, told: &mut impl Settling) {
+        let lines = Lines { first: line, last: line + u64::from(straddles) };
+        let hit = lines.touch(&mut self.l1i, told);
+        self.note(lines, Event::L1iMisses, hit);
+    }
+
+    /// How many lines of instructions the first level has room for: [`Settling`]'s places of them.
+    pub fn instruction_places(&self) -> usize {
+        self.l1i.places()
     }
 
     /// Data at `address` is read. One access, whatever lines it straddles.
@@ -164,37 +174,43 @@ impl Hierarchy {
 
     #[inline]
     fn data(&mut self, lines: Lines, miss: Event, told: &mut impl Settling) {
-        if !lines.touch(&mut self.l1d, told) {
-            self.miss(lines, miss);
-        }
+        let hit = lines.touch(&mut self.l1d, told);
+        self.note(lines, miss, hit);
     }
 
-    /// Will ask the levels behind the first.
+    /// Unless the first level had them, the levels behind it will be asked for these lines. Written in any case, and counted or not: a
+    /// branch on that would be mispredicted.
     #[inline]
-    fn miss(&mut self, lines: Lines, event: Event) {
-        self.events.add(event, 1);
-        self.missed.push(Missed { lines, payer: self.payer, event });
-        if self.missed.len() == MISSED_MAX {
+    fn note(&mut self, lines: Lines, event: Event, hit: bool) {
+        self.events.add(event, u64::from(!hit));
+        self.missed[self.missed_count] = Missed { lines, payer: self.payer, event };
+        self.missed_count += usize::from(!hit);
+        if self.missed_count == MISSED_MAX {
             self.answer_misses();
         }
     }
 
     /// Asks the levels behind the first.
+    #[inline(never)]
     fn answer_misses(&mut self) {
-        let Hierarchy { l2, l3, events, missed, notes_payers, paid, .. } = self;
+        let Hierarchy { l2, l3, events, missed, missed_count, notes_payers, paid, .. } = self;
         let has_l2 = u8::from(l2.is_some());
+        let mut count = core::mem::take(missed_count);
         if let Some(l2) = l2 {
-            missed.retain(|&Missed { lines, payer, event }| {
-                let hit = lines.touch(l2, &mut ());
-                if !hit {
-                    events.add(Event::L2Misses, 1);
-                } else if *notes_payers {
-                    paid.push(Paid { payer, event, l2: 0, l3: 0, memory: 0 });
+            let asked = count;
+            count = 0;
+            for index in 0..asked {
+                let one = missed[index];
+                let hit = one.lines.touch(l2, &mut ());
+                if hit && *notes_payers {
+                    paid.push(Paid { payer: one.payer, event: one.event, l2: 0, l3: 0, memory: 0 });
                 }
-                !hit
-            });
+                missed[count] = one;
+                count += usize::from(!hit);
+            }
+            events.add(Event::L2Misses, count as u64);
         }
-        for Missed { lines, payer, event } in missed.drain(..) {
+        for &Missed { lines, payer, event } in &missed[..count] {
             let memory = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u32;
             let l3 = u8::from(memory > 0);
             events.add(Event::L3Misses, u64::from(l3));
@@ -258,7 +274,7 @@ mod tests {
         caches.read(0x1000, 8, &mut ());
         caches.set_payer(8);
         caches.write(0x1000, 8, &mut ());
-        caches.fetch(0x1000, 4, &mut ());
+        caches.fetch(0x1000 / LINE_BYTES, false, &mut ());
         let paid: Vec<Paid> = caches.take_paid().collect();
         let of_code = Paid { payer: 8, event: Event::L1iMisses, l2: 0, l3: 0, memory: 0 };
         let of_data = Paid { payer: 7, event: Event::L1dReadMisses, l2: 1, l3: 1, memory: 1 };
@@ -299,7 +315,7 @@ mod tests {
     #[test]
     fn instructions_and_data_meet_in_the_second_level() {
         let mut caches = reference();
-        caches.fetch(0x2000, 4, &mut ());
+        caches.fetch(0x2000 / LINE_BYTES, false, &mut ());
         caches.take_events();
         caches.read(0x2000, 4, &mut ());
         check(&mut caches, &[(Event::Reads, 1), (Event::L1dReadMisses, 1)]);
@@ -308,7 +324,7 @@ mod tests {
     #[test]
     fn a_machine_of_two_levels_asks_the_last_after_the_first() {
         let mut caches = Hierarchy::new(&Machine::callgrind());
-        caches.fetch(0x2000, 4, &mut ());
+        caches.fetch(0x2000 / LINE_BYTES, false, &mut ());
         let once = [(Event::L1iMisses, 1), (Event::L3Misses, 1), (Event::MemoryAccesses, 1)];
         check(&mut caches, &once);
     }
@@ -403,7 +419,7 @@ mod tests {
             let mut caches = reference();
             for (address, bytes, kind) in accesses {
                 match kind {
-                    0 => caches.fetch(address, bytes, &mut ()),
+                    0 => caches.fetch(address / LINE_BYTES, bytes > 64, &mut ()),
                     1 => caches.read(address, bytes, &mut ()),
                     _ => caches.write(address, bytes, &mut ()),
                 }

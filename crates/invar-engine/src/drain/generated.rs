@@ -5,13 +5,16 @@
 //!
 //! Invariant: a line that a place or byte in the arena calls settled is settled in `caches`.
 
+use core::ops::Range;
+
 use invar_core::event::{Event, Events};
 use invar_core::machine::{LINE_BYTES, Machine};
 use invar_sim::{Hierarchy, Settling};
 
-use super::code_lines::CodeWords;
+use super::code_lines::{Bit, CodeWords, Fetching};
+use super::operations::{Access, Fetch, Kind, Operations};
 use super::reference::{self, Exactness, Meanings, Path};
-use super::thunk::{self, CODE_IS_SETTLED, DATA_IS_SETTLED, DATA_PLACES};
+use super::thunk::{self, CODE_IS_SETTLED, DATA_PLACES};
 use crate::account::ledger::Ledger;
 use crate::host::following::Position;
 use crate::host::layout::{self, ARENA};
@@ -32,6 +35,7 @@ pub struct Generated {
     caches: Hierarchy,
     data: DataLines,
     code: CodeWords,
+    operations: Operations,
     /// Bytes and iterations of repeats.
     events: Events,
     thunk_next: u64,
@@ -52,25 +56,28 @@ impl DataLines {
 }
 
 impl Settling for DataLines {
-    fn settled(&mut self, line: u64) {
+    #[inline]
+    fn settled(&mut self, line: u64, _place: usize) {
         memory::data_lines()[line as usize % DATA_PLACES] = line;
     }
 
-    fn unsettled(&mut self, line: u64) {
+    #[inline]
+    fn unsettled(&mut self, line: u64, _place: usize) {
         let place = &mut memory::data_lines()[line as usize % DATA_PLACES];
-        if *place == line {
-            *place = u64::MAX;
-        }
+        // Written in any case: whether it is this line's is as good as random.
+        *place |= u64::from(*place == line).wrapping_neg();
     }
 }
 
 impl Generated {
     /// Empty caches, no thunks.
     pub fn new(machine: &Machine, bmi1: bool) -> Generated {
+        let caches = Hierarchy::new(machine);
         let mut drain = Generated {
-            caches: Hierarchy::new(machine),
             data: DataLines,
-            code: CodeWords::new(),
+            code: CodeWords::new(caches.instruction_places()),
+            operations: Operations::default(),
+            caches,
             events: Events::default(),
             thunk_next: THUNKS_START,
             has_stubs: false,
@@ -93,16 +100,26 @@ impl Generated {
         self.code.unsettle_all();
     }
 
-    /// Forgets every thunk; the exits are gone.
-    pub fn drop_thunks(&mut self) {
+    /// Forgets every exit.
+    pub fn drop_exits(&mut self) {
+        self.drop_thunks();
+        self.operations.clear();
+    }
+
+    fn drop_thunks(&mut self) {
         self.thunk_next = THUNKS_START;
         self.has_stubs = false;
         self.code.clear();
+        self.operations.forget_bits();
+        (0..self.operations.exits.len())
+            .for_each(|number| memory::set_thunk(number, thunks::generate_address()));
     }
 
-    /// Exits with these numbers exist from now on.
-    pub fn add_exits(&mut self, numbers: core::ops::Range<usize>) {
-        for number in numbers {
+    /// Exits have come that it does not know yet.
+    pub fn add_exits(&mut self, meanings: &Meanings) {
+        let known = self.operations.exits.len();
+        self.operations.add(meanings);
+        for number in known..meanings.paths.len() {
             memory::set_thunk(number, thunks::generate_address());
         }
     }
@@ -178,9 +195,9 @@ impl Draining<'_> {
     fn short(&mut self) -> Exactness {
         let mut exactness = Exactness::Exact;
         let mut rest = self.trace;
-        while let Some((&head, tail)) = rest.split_first() {
+        while let Some(&head) = rest.first() {
             let exit = &self.meanings.paths[head as usize].exit;
-            let (slots, next) = tail.split_at(usize::from(exit.slots));
+            let (record, next) = rest.split_at(1 + usize::from(exit.slots));
             rest = next;
             if self.ledger.is_none() {
                 reference::count_only(exit, 1, &mut self.drain.events);
@@ -188,7 +205,7 @@ impl Draining<'_> {
                     exactness = Exactness::Approximate;
                 }
             }
-            self.step(head as u32, slots);
+            self.step(record);
         }
         // With a ledger rows count.
         self.drain.counted |= self.ledger.is_some();
@@ -211,9 +228,10 @@ impl Draining<'_> {
     }
 
     /// A record whose call is not usual, and which may change something.
-    pub fn step(&mut self, exit: u32, slots: &[u64]) {
+    pub fn step(&mut self, record: &[u64]) {
+        let (exit, slots) = (record[0] as u32, &record[1..]);
         let call = self.ledger.as_mut().map_or(0, |ledger| ledger.step(exit, slots, self.fs_base));
-        self.record(exit, slots, 0, call);
+        self.record(record, 0, call);
     }
 
     /// An indirect call is followed by a record of this exit, or by the trace's end.
@@ -223,61 +241,78 @@ impl Draining<'_> {
         }
     }
 
-    /// A record of this exit has stored a Python frame.
-    pub fn look(&mut self, exit: u32, slots: &[u64]) {
+    /// A record that has stored a Python frame.
+    pub fn look(&mut self, record: &[u64]) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.look(exit, slots);
+            ledger.look(record[0] as u32, &record[1..]);
         }
     }
 
-    /// A record of an exit that may change something, within `call`. `told` is the first operation to go through, as those
-    /// before it change nothing, and perhaps [`CODE_IS_SETTLED`] or [`DATA_IS_SETTLED`].
-    pub fn record(&mut self, exit: u32, slots: &[u64], told: u32, call: u32) {
-        let start = told & !(CODE_IS_SETTLED | DATA_IS_SETTLED);
-        let (code_is_settled, data_is_settled) = (told & CODE_IS_SETTLED != 0, told & DATA_IS_SETTLED != 0);
-        let path = &self.meanings.paths[exit as usize];
-        let ops = path.first_op + start..path.first_op + path.exit.ops;
-        let Generated { caches, data, code, events, .. } = &mut *self.drain;
-        let first = self.ledger.as_ref().map(|ledger| ledger.payer(call, path.first_op).number());
-        for (op, number) in self.meanings.ops[ops.start as usize..ops.end as usize].iter().zip(start..) {
-            let payer = first.map(|first| first + u64::from(number));
-            if let Some(payer) = payer {
-                caches.set_payer(payer);
+    /// Fetches of these numbers, within `call`, may change something, and nothing else of their record does.
+    pub fn fetch(&mut self, start: u32, end: u32, call: u32) {
+        let payer = self.payer(call);
+        let Generated { caches, code, operations, .. } = &mut *self.drain;
+        for fetch in &mut operations.fetches[start as usize..end as usize] {
+            fetch_line(fetch, payer, code, caches);
+        }
+    }
+
+    /// Who pays for the first operation of all within `call`; the others follow. Without a ledger nobody asks.
+    fn payer(&self, call: u32) -> u64 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.payer(call, 0).number())
+    }
+
+    /// A record that may change something, within `call`. `told` is the first operation to go through, as those before it change
+    /// nothing, and perhaps [`CODE_IS_SETTLED`].
+    pub fn record(&mut self, record: &[u64], told: u32, call: u32) {
+        let payer = self.payer(call);
+        let exit = record[0] as usize;
+        let first_op = self.meanings.paths[exit].first_op;
+        let start = first_op + (told & !CODE_IS_SETTLED);
+        let Draining { drain, meanings, fs_base, ledger, .. } = self;
+        let Generated { caches, data, code, events, operations, .. } = &mut **drain;
+        let Operations { exits, fetches, accesses } = operations;
+        let extent = &exits[exit];
+        let fetches = match told & CODE_IS_SETTLED {
+            0 => {
+                let Range { start, end } = extent.fetches();
+                &mut fetches[start as usize..end as usize]
             }
-            match op {
-                Op::Fetch { .. } if code_is_settled => {}
-                Op::Fetch { address, bytes } => {
-                    let (first, last) = lines(*address, u64::from(*bytes));
-                    if !code.is_settled(first) || first != last && !code.is_settled(last) {
-                        caches.fetch(*address, u32::from(*bytes), code);
-                    }
-                }
-                Op::Touch(_) if data_is_settled => {}
-                Op::Touch(reference) => {
-                    let address = reference::address(reference, slots, self.fs_base);
-                    let bytes = u32::from(reference.bytes);
-                    let (first, last) = lines(address, u64::from(bytes));
-                    if data.is_settled(first) && (first == last || first + 1 == last && data.is_settled(last))
-                    {
-                        continue;
-                    }
-                    match reference.touch {
-                        Touch::Read => caches.read(address, bytes, data),
-                        Touch::Write => caches.write(address, bytes, data),
-                        Touch::ReadWrite => {
-                            caches.read(address, bytes, data);
-                            caches.write(address, bytes, data);
+            _ => &mut [],
+        };
+        let accesses = &accesses[extent.accesses()];
+        let op = |access: &Access| first_op + u32::from(access.op);
+        let mut fetches = fetches.iter_mut().skip_while(|fetch| fetch.op < start).peekable();
+        for access in accesses.iter().skip_while(|access| op(access) < start) {
+            let number = op(access);
+            while let Some(fetch) = fetches.next_if(|fetch| fetch.op < number) {
+                fetch_line(fetch, payer, code, caches);
+            }
+            let payer = payer + u64::from(number);
+            match access.kind {
+                Kind::Plain(touch) => touch_line(access, touch, record, payer, data, caches),
+                Kind::Rare => {
+                    caches.set_payer(payer);
+                    match &meanings.ops[number as usize] {
+                        Op::Fetch { .. } => {}
+                        Op::Touch(reference) => {
+                            let address = reference::address(reference, &record[1..], *fs_base);
+                            touch_memory(reference.touch, address, u32::from(reference.bytes), data, caches);
+                        }
+                        Op::Repeat(repeat) => {
+                            let repeated =
+                                reference::touch_repeatedly(repeat, &record[1..], *fs_base, caches, data);
+                            repeated.count(events);
+                            if let Some(ledger) = ledger {
+                                repeated.charge(ledger, payer);
+                            }
                         }
                     }
                 }
-                Op::Repeat(repeat) => {
-                    let repeated = reference::touch_repeatedly(repeat, slots, self.fs_base, caches, data);
-                    repeated.count(events);
-                    if let (Some(ledger), Some(payer)) = (&mut self.ledger, payer) {
-                        repeated.charge(ledger, payer);
-                    }
-                }
             }
+        }
+        for fetch in fetches {
+            fetch_line(fetch, payer, code, caches);
         }
     }
 
@@ -286,13 +321,12 @@ impl Draining<'_> {
         usize::from(self.meanings.paths[exit as usize].exit.slots)
     }
 
-    /// Makes the thunk of an exit that was never drained; says where it is.
-    pub fn generate(&mut self, number: u32, code: &mut CodeMemory) -> u64 {
+    /// Makes the thunk of an exit that was never drained, and is within the call of this name; says where it is.
+    pub fn generate(&mut self, number: u32, call: u32, code: &mut CodeMemory) -> u64 {
         let drain = &mut *self.drain;
         let lines_are_full = drain.code.len() + 1024 > layout::CODE_LINES_MAX;
         if drain.thunk_next + THUNK_BYTES_MAX > THUNKS_END || lines_are_full {
             drain.drop_thunks();
-            drain.add_exits(0..self.meanings.paths.len());
         }
         if !core::mem::replace(&mut drain.has_stubs, true) {
             code.write_thunk(THUNKS_START, &thunk::stubs());
@@ -301,8 +335,10 @@ impl Draining<'_> {
         let path = &self.meanings.paths[number as usize];
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
-        let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number)));
-        let thunk = thunk::thunk(origin, number, &path.exit, ops, follow, &mut drain.code, drain.bmi1);
+        let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number, call)));
+        let fetches = drain.operations.exits[number as usize].fetches();
+        let thunk =
+            thunk::thunk(origin, number, &path.exit, ops, follow, fetches, &mut drain.code, drain.bmi1);
         assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
         code.write_thunk(origin, &thunk);
         drain.thunk_next = (origin + thunk.len() as u64).next_multiple_of(16);
@@ -311,15 +347,55 @@ impl Draining<'_> {
     }
 }
 
-/// First and last line of `bytes` bytes at `address`.
-fn lines(address: u64, bytes: u64) -> (u64, u64) {
-    (address / LINE_BYTES, address.saturating_add(bytes.max(1) - 1) / LINE_BYTES)
+/// `payer` is who pays for the first operation of all; the others follow.
+#[inline]
+fn fetch_line(fetch: &mut Fetch, payer: u64, code: &mut CodeWords, caches: &mut Hierarchy) {
+    let &mut Fetch { line, straddles, op, .. } = fetch;
+    if fetch.bits[0] == Bit::NONE || straddles && fetch.bits[1] == Bit::NONE {
+        fetch.bits = [code.find(line), code.find(line + 1)];
+    }
+    let bits = fetch.bits;
+    if code.is_settled(bits[0]) && (!straddles || code.is_settled(bits[1])) {
+        return;
+    }
+    caches.set_payer(payer + u64::from(op));
+    caches.fetch(line, straddles, &mut Fetching { words: code, first: line, bits });
+}
+
+#[inline]
+fn touch_line(
+    access: &Access,
+    touch: Touch,
+    record: &[u64],
+    payer: u64,
+    data: &mut DataLines,
+    caches: &mut Hierarchy,
+) {
+    let address = access.address(record);
+    let first = address / LINE_BYTES;
+    let last = address.saturating_add(u64::from(access.bytes) - 1) / LINE_BYTES;
+    if data.is_settled(first) & data.is_settled(last) {
+        return;
+    }
+    caches.set_payer(payer);
+    touch_memory(touch, address, u32::from(access.bytes), data, caches);
+}
+
+#[inline]
+fn touch_memory(touch: Touch, address: u64, bytes: u32, data: &mut DataLines, caches: &mut Hierarchy) {
+    match touch {
+        Touch::Read => caches.read(address, bytes, data),
+        Touch::Write => caches.write(address, bytes, data),
+        Touch::ReadWrite => {
+            caches.read(address, bytes, data);
+            caches.write(address, bytes, data);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drain::reference::Path;
     use crate::translate::{Exit, NO_SLOT, REPEAT_SLOTS, Reference, Repeat};
 
     /// Numbers by chance, the same in every run.
@@ -407,7 +483,7 @@ mod tests {
                 system_calls: 0,
                 approximate: chance.below(1000) == 0,
             };
-            meanings.paths.push(Path { first_op, exit });
+            meanings.add(first_op, exit);
         }
         meanings
     }
@@ -445,7 +521,7 @@ mod tests {
                 let meanings = meanings(chance);
                 let mut plain = Hierarchy::new(&machine);
                 let mut fast = Generated::new(&machine, bmi1);
-                fast.add_exits(0..meanings.paths.len());
+                fast.add_exits(&meanings);
                 for round in 0..20 {
                     if round == 7 {
                         plain.clear();
@@ -453,7 +529,6 @@ mod tests {
                     }
                     if round == 13 {
                         fast.drop_thunks();
-                        fast.add_exits(0..meanings.paths.len());
                     }
                     let words = trace(chance, &meanings);
                     let fs_base = 0x7fff_f7d0_0000 + round * 0x40;

@@ -5,5 +5,6 @@
 
 mod code_lines;
 pub mod generated;
+mod operations;
 pub mod reference;
 pub mod thunk;

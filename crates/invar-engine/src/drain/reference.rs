@@ -4,6 +4,7 @@
 //! trace that generated code has written.
 
 use invar_core::event::{Event, Events};
+use invar_core::machine::LINE_BYTES;
 use invar_sim::{Hierarchy, Settling};
 
 use crate::account::ledger::Ledger;
@@ -25,6 +26,25 @@ pub struct Meanings {
     pub ops: alloc::vec::Vec<Op>,
     /// Every exit by its number.
     pub paths: alloc::vec::Vec<Path>,
+    /// The same for who walks over a trace and wants to know little: a few bytes each, which stay in the host's caches.
+    pub sizes: alloc::vec::Vec<Size>,
+}
+
+/// How long an exit's records are, and how many instructions they stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Slots of its record.
+    pub slots: u8,
+    /// Instructions on the path.
+    pub instructions: u8,
+}
+
+impl Meanings {
+    /// One more exit, whose superblock's operations begin with this one.
+    pub fn add(&mut self, first_op: u32, exit: Exit) {
+        self.paths.push(Path { first_op, exit });
+        self.sizes.push(Size { slots: exit.slots, instructions: exit.instructions });
+    }
 }
 
 /// How exact the addresses were.
@@ -67,7 +87,11 @@ pub fn drain(
                 caches.set_payer(payer);
             }
             match op {
-                Op::Fetch { address, bytes } => caches.fetch(*address, u32::from(*bytes), &mut ()),
+                Op::Fetch { address, bytes } => {
+                    let last = address.saturating_add(u64::from(*bytes).max(1) - 1);
+                    let line = address / LINE_BYTES;
+                    caches.fetch(line, last / LINE_BYTES != line, &mut ());
+                }
                 Op::Touch(reference) => touch(reference, slots, fs_base, caches),
                 Op::Repeat(repeat) => {
                     let repeated = touch_repeatedly(repeat, slots, fs_base, caches, &mut ());

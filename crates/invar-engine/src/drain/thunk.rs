@@ -17,6 +17,7 @@ mod follow;
 pub use follow::{CALL, TOP};
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use invar_core::machine::LINE_BYTES;
 
@@ -36,9 +37,6 @@ pub const PLACE_BITS: u32 = DATA_PLACES_LOG << 8 | LINE_LOG;
 /// Tells the callback, beside the first operation that it must go through, that the record's code is settled. Then it stays so:
 /// only fetches change what the cache of instructions holds.
 pub const CODE_IS_SETTLED: u32 = 1 << 31;
-
-/// The same of the record's data: then there is nothing to do but fetches.
-pub const DATA_IS_SETTLED: u32 = 1 << 30;
 
 /// Says where a line of code has its bit.
 pub trait CodeLines {
@@ -85,20 +83,30 @@ const NEAR: i64 = 16;
 /// A check that has failed: bound to the jumps at `from`.
 struct Aside {
     from: u32,
-    /// What the callback is told: no operation before this one needs to be gone through again.
-    told: u32,
+    doubt: Doubt,
     /// Not hopeless yet: ask about both lines and go back.
     again: Option<(i32, i32, u32)>,
 }
 
+/// What a check was about, and the first operation that is in doubt: none before it needs to be gone through again.
+#[derive(Debug, Clone, Copy)]
+enum Doubt {
+    /// Data; nothing is known of code.
+    Data(u32),
+    /// Code, where data is settled: there is nothing to do but fetches, from this one on.
+    Fetch(u32),
+}
+
 /// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations. `follow` is how calls are followed, if they are, and
-/// the number that rows know the exit by.
+/// the number that rows know the exit by. `fetches` are the numbers of its fetches among all.
+#[expect(clippy::too_many_arguments, reason = "everything that is known of an exit, once")]
 pub fn thunk(
     origin: u64,
     number: u32,
     exit: &Exit,
     ops: &[Op],
     follow: Option<(Follow, u32)>,
+    fetches: Range<u32>,
     lines: &mut impl CodeLines,
     bmi1: bool,
 ) -> Vec<u8> {
@@ -124,8 +132,9 @@ pub fn thunk(
             thunk.check_spans(&spans);
             for (index, bits_here) in bits.iter().enumerate() {
                 let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(bits_here.op);
+                let ahead = ops[..op].iter().filter(|op| matches!(op, Op::Fetch { .. })).count();
                 thunk.check_bits(bits_here);
-                thunk.unless_settled(op as u32 | DATA_IS_SETTLED);
+                thunk.unless_settled(Doubt::Fetch(fetches.start + ahead as u32));
             }
             bits
         }
@@ -139,7 +148,7 @@ pub fn thunk(
         Some((follow, _)) => thunk.code.follow_on(&follow, bytes),
         None => thunk.code.next_record(bytes),
     }
-    thunk.finish(always, end, &bits, changes);
+    thunk.finish(always, end, &bits, changes, fetches.end);
     thunk.code.bytes
 }
 
@@ -152,9 +161,11 @@ const STEP: u64 = STUBS + STUB_BYTES;
 const ENTER: u64 = STUBS + 2 * STUB_BYTES;
 /// The same for a record that has stored a Python frame, or a position whose line is not known.
 const LOOK: u64 = STUBS + 3 * STUB_BYTES;
+/// Calls back for fetches that may change something, from number `edx` to `esi`; the call is in `ecx`.
+const FETCH: u64 = STUBS + 4 * STUB_BYTES;
 const STUB_BYTES: u64 = 64;
 /// Where the first thunk may stand, behind [`stubs`].
-pub const STUBS_BYTES: u64 = 4 * STUB_BYTES;
+pub const STUBS_BYTES: u64 = 5 * STUB_BYTES;
 
 /// What thunks have in common, to stand in front of them all.
 pub fn stubs() -> Vec<u8> {
@@ -162,14 +173,21 @@ pub fn stubs() -> Vec<u8> {
     code.raw(&[0x48, 0x83, 0xec, 8]); // sub rsp, 8
     code.call_back(at::DRAIN_RECORD);
     code.raw(&[0x48, 0x83, 0xc4, 8, 0xc3]); // add rsp, 8; ret
-    for (stub, callback) in [(STEP, at::DRAIN_STEP), (ENTER, at::DRAIN_ENTER), (LOOK, at::DRAIN_LOOK)] {
+    let pad = |code: &mut Assembler, stub| {
         while code.address() < stub {
             code.raw(&[0xcc]); // int3
         }
+    };
+    for (stub, callback) in [(STEP, at::DRAIN_STEP), (ENTER, at::DRAIN_ENTER), (LOOK, at::DRAIN_LOOK)] {
+        pad(&mut code, stub);
         code.leave_to_ledger(callback);
         code.raw(&[0x49, 0x01, 0xc4]); // add r12, rax
         code.raw(&next());
     }
+    pad(&mut code, FETCH);
+    code.raw(&[0x48, 0x83, 0xec, 8]); // sub rsp, 8
+    code.call_back_for(at::DRAIN_FETCH);
+    code.raw(&[0x48, 0x83, 0xc4, 8, 0xc3]); // add rsp, 8; ret
     assert!(code.bytes.len() as u64 <= STUBS_BYTES);
     code.bytes
 }
@@ -265,9 +283,9 @@ impl Thunk {
         self.code.raw(&bits.bits.to_le_bytes());
     }
 
-    fn unless_settled(&mut self, told: u32) {
+    fn unless_settled(&mut self, doubt: Doubt) {
         let from = self.code.jump_if(NOT_EQUAL);
-        self.asides.push(Aside { from, told, again: None });
+        self.asides.push(Aside { from, doubt, again: None });
     }
 
     fn check_spans(&mut self, spans: &[Span]) {
@@ -275,7 +293,7 @@ impl Thunk {
         let mut held: Option<(Origin, i64)> = None;
         for (index, span) in spans.iter().enumerate() {
             let op = spans[index..].iter().map(|span| span.op).min().unwrap_or(span.op);
-            let told = op as u32;
+            let told = Doubt::Data(op as u32);
             let absolute = Origin { base: NO_SLOT, index: NO_SLOT, shift: 0, fs: false, short: None };
             if span.origin == absolute {
                 let (first, last) = (span.first as u64 / LINE_BYTES, span.last as u64 / LINE_BYTES);
@@ -335,7 +353,7 @@ impl Thunk {
         }
     }
 
-    fn check_span(&mut self, first: i32, last: i32, told: u32) {
+    fn check_span(&mut self, first: i32, last: i32, told: Doubt) {
         let reach = i64::from(last) - i64::from(first);
         if reach > NEAR {
             self.check_point(first);
@@ -360,7 +378,7 @@ impl Thunk {
             let from = self.code.jump_if(NOT_EQUAL);
             // Natural alignment keeps up to eight bytes in one line.
             let again = (reach >= 8).then_some((first, last, self.code.here()));
-            self.asides.push(Aside { from, told, again });
+            self.asides.push(Aside { from, doubt: told, again });
         }
     }
 
@@ -372,7 +390,7 @@ impl Thunk {
         self.compare();
     }
 
-    fn check_line(&mut self, line: u64, told: u32) {
+    fn check_line(&mut self, line: u64, told: Doubt) {
         self.code.load_immediate(RDX, line);
         self.code.raw(&[0x49, 0x39, 0x97]); // cmp [r15 + ...], rdx
         self.code.raw(&(8 * (line as u32 % DATA_PLACES as u32)).to_le_bytes());
@@ -400,12 +418,12 @@ impl Thunk {
         self.code.raw(&[0x49, 0x39, 0x14, 0xc7]); // cmp [r15 + rax * 8], rdx
     }
 
-    /// What stands behind the straight line, whose end goes on to the next record.
+    /// What stands behind the straight line, whose end goes on to the next record. `fetches` is behind the exit's last one.
     /// Where the call was changed, the one that was at work is in `r8d`.
-    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits], changes: bool) {
-        let (mut data, mut call, mut all): (Vec<u32>, Vec<u32>, Vec<u32>) =
-            (Vec::new(), Vec::new(), Vec::from_iter(always));
-        for Aside { from, told, again } in core::mem::take(&mut self.asides) {
+    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits], changes: bool, fetches: u32) {
+        let (mut data, mut code, mut record): (Vec<u32>, Vec<u32>, Vec<u32>) = Default::default();
+        let mut all = Vec::from_iter(always);
+        for Aside { from, doubt, again } in core::mem::take(&mut self.asides) {
             self.code.bind(from);
             let origin = self.code.origin;
             if let Some((first, last, back)) = again {
@@ -417,12 +435,18 @@ impl Thunk {
                 self.code.bind(one);
                 self.code.bind(other);
             }
+            let (told, jumps) = match doubt {
+                Doubt::Data(op) => (op, &mut data),
+                Doubt::Fetch(fetch) => (fetch, &mut code),
+            };
             self.code.load_immediate(RDX, u64::from(told));
-            let jumps = if told & DATA_IS_SETTLED == 0 { &mut data } else { &mut call };
             jumps.push(self.code.jump());
         }
-        if all.is_empty() && data.is_empty() && call.is_empty() {
-            return;
+        let end = self.code.origin + u64::from(end);
+        if !code.is_empty() {
+            code.into_iter().for_each(|from| self.code.bind(from));
+            self.code.load_immediate(RSI, u64::from(fetches));
+            self.call_within(FETCH, changes, end);
         }
         if !data.is_empty() {
             data.into_iter().for_each(|from| self.code.bind(from));
@@ -433,20 +457,27 @@ impl Thunk {
             }
             self.code.raw(&[0x81, 0xca]); // or edx, CODE_IS_SETTLED
             self.code.raw(&CODE_IS_SETTLED.to_le_bytes());
-            call.push(self.code.jump());
+            record.push(self.code.jump());
         }
         if !all.is_empty() {
             all.into_iter().for_each(|from| self.code.bind(from));
             self.code.load_immediate(RDX, 0);
         }
-        call.into_iter().for_each(|from| self.code.bind(from));
+        if !record.is_empty() || always.is_some() {
+            record.into_iter().for_each(|from| self.code.bind(from));
+            self.call_within(RECORD, changes, end);
+        }
+    }
+
+    /// Calls a stub for what was done within the call at work, and goes on at `end`.
+    fn call_within(&mut self, stub: u64, changes: bool, end: u64) {
         if changes {
             self.code.raw(&[0x44, 0x89, 0xc1]); // mov ecx, r8d
         } else {
             self.code.raw(&[0x89, 0xd9]); // mov ecx, ebx
         }
-        self.code.call(RECORD);
-        self.code.jump_to(self.code.origin + u64::from(end));
+        self.code.call(stub);
+        self.code.jump_to(end);
     }
 }
 
@@ -484,6 +515,11 @@ impl Assembler {
     /// Calls back for the record.
     fn call_back(&mut self, callback: u32) {
         self.raw(&[0x4c, 0x89, 0xe6]); // mov rsi, r12
+        self.call_back_for(callback);
+    }
+
+    /// Calls back for what `rsi` says.
+    fn call_back_for(&mut self, callback: u32) {
         self.raw(&[0x49, 0x8b, 0xbe]); // mov rdi, [r14 + ...]
         self.raw(&at::DRAIN_DRAINING.to_le_bytes());
         self.raw(&[0x41, 0xff, 0x96]); // call [r14 + ...]

@@ -77,6 +77,8 @@ pub struct Context {
     pub in_runtime: u64,
     /// For thunks: the callback for a record that may change something.
     pub drain_record: u64,
+    /// For thunks: the callback for fetches that may change something.
+    pub drain_fetch: u64,
     /// For thunks: the callback for a record whose call is not usual.
     pub drain_step: u64,
     /// For thunks: the callback for an indirect call that is not usual.
@@ -165,6 +167,8 @@ pub mod at {
         IN_RUNTIME = in_runtime;
         /// [`Context::drain_record`].
         DRAIN_RECORD = drain_record;
+        /// [`Context::drain_fetch`].
+        DRAIN_FETCH = drain_fetch;
         /// [`Context::drain_step`].
         DRAIN_STEP = drain_step;
         /// [`Context::drain_enter`].

@@ -16,6 +16,7 @@ use crate::drain::thunk;
 pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     let context = memory::context();
     context.drain_record = record as *const () as u64;
+    context.drain_fetch = fetch as *const () as u64;
     context.drain_step = step as *const () as u64;
     context.drain_enter = enter as *const () as u64;
     context.drain_look = look as *const () as u64;
@@ -74,6 +75,7 @@ extern "C" fn generate() {
     naked_asm!(
         "mov rdi, [r14 + {draining}]",
         "mov esi, eax",
+        "mov edx, ebx",
         "call {make}",
         "jmp rax",
         draining = const at::DRAIN_DRAINING,
@@ -81,18 +83,24 @@ extern "C" fn generate() {
     )
 }
 
-extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
+extern "C" fn make(draining: *mut Draining<'_>, exit: u32, call: u32) -> u64 {
     // SAFETY: `run` has passed an exclusive reference, which nobody uses while thunks run.
     let draining = unsafe { &mut *draining };
-    draining.generate(exit, &mut memory::code_memory())
+    draining.generate(exit, call, &mut memory::code_memory())
 }
 
 extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32, call: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
-    let (exit, slots) = unsafe { read(draining, record) };
-    draining.record(exit, slots, told, rows::named(call));
+    let record = unsafe { read(draining, record) };
+    draining.record(record, told, rows::named(call));
+}
+
+extern "C" fn fetch(draining: *mut Draining<'_>, end: u32, start: u32, call: u32) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    draining.fetch(start, end, rows::named(call));
 }
 
 /// A record whose call is not usual. Returns its length in bytes, as [`enter`] and [`look`] do.
@@ -100,9 +108,9 @@ extern "C" fn step(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
-    let (exit, slots) = unsafe { read(draining, record) };
-    follow(draining, |draining| draining.step(exit, slots));
-    bytes(slots)
+    let record = unsafe { read(draining, record) };
+    follow(draining, |draining| draining.step(record));
+    size_of_val(record) as u64
 }
 
 /// A record of an indirect call that is not usual.
@@ -110,12 +118,12 @@ extern "C" fn enter(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
-    let (_, slots) = unsafe { read(draining, record) };
-    let next = slots.as_ptr_range().end;
+    let record = unsafe { read(draining, record) };
+    let next = record.as_ptr_range().end;
     // SAFETY: behind a record is another one, or the trace's end, which has a number, too.
     let exit = unsafe { next.read() } as u32;
     follow(draining, |draining| draining.enter(exit));
-    bytes(slots)
+    size_of_val(record) as u64
 }
 
 /// A record that has stored a Python frame.
@@ -123,14 +131,9 @@ extern "C" fn look(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
-    let (exit, slots) = unsafe { read(draining, record) };
-    follow(draining, |draining| draining.look(exit, slots));
-    bytes(slots)
-}
-
-/// The length of a record with these slots.
-fn bytes(slots: &[u64]) -> u64 {
-    8 + size_of_val(slots) as u64
+    let record = unsafe { read(draining, record) };
+    follow(draining, |draining| draining.look(record));
+    size_of_val(record) as u64
 }
 
 /// From where thunks have come to, to where they go on.
@@ -140,19 +143,16 @@ fn follow<'a>(draining: &mut Draining<'a>, act: impl FnOnce(&mut Draining<'a>)) 
     draining.write_position(&mut memory::context().position);
 }
 
-/// The number of a record's exit, and its slots.
+/// A record: the number of its exit, and its slots.
 ///
 /// # Safety
 ///
 /// Generated code has written a record there.
-unsafe fn read<'a>(draining: &Draining<'_>, record: *const u64) -> (u32, &'a [u64]) {
+unsafe fn read<'a>(draining: &Draining<'_>, record: *const u64) -> &'a [u64] {
     // SAFETY: a record starts with the number of its exit.
     let exit = unsafe { record.read() } as u32;
-    // SAFETY: the slots follow the head, within the trace.
-    let slots = unsafe { record.add(1) };
-    // SAFETY: generated code has written as many as the exit says.
-    let slots = unsafe { core::slice::from_raw_parts(slots, draining.slots(exit)) };
-    (exit, slots)
+    // SAFETY: generated code has written as many slots behind it as the exit says, within the trace.
+    unsafe { core::slice::from_raw_parts(record, 1 + draining.slots(exit)) }
 }
 
 const _: () = assert!(at::DRAIN_RECORD < layout::TABLE, "the context lies before everything else");

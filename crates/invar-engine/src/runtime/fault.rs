@@ -3,7 +3,6 @@
 //! Generated code keeps no table of where its instructions came from: translation is pure, so it is done again for the block
 //! that has faulted, and says so. Rare, and so slow.
 
-use crate::drain::reference::Path;
 use crate::host::context::{Context, register::*};
 use crate::host::faults::{FRAME_REGISTERS, FRAME_RIP, Frame};
 use crate::host::gate;
@@ -110,13 +109,13 @@ impl Engine {
     fn count_until_fault(&mut self, context: &mut Context, exit: u32, before: Exit) {
         let number = self.meanings.paths.len();
         let first_op = self.meanings.paths[exit as usize].first_op;
-        self.meanings.paths.push(Path { first_op, exit: before });
+        self.meanings.add(first_op, before);
         self.turns.push(None);
         if let Some(ledger) = &mut self.ledger {
             ledger.add_exit_of(exit as usize, &before);
         }
         if let Drain::Generated(drain) = &mut self.drain {
-            drain.add_exits(number..number + 1);
+            drain.add_exits(&self.meanings);
         }
         match self.options.mode {
             Mode::Counts => memory::count_paths(number, 1),

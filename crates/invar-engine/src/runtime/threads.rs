@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 
 use invar_core::diagnostic::Diagnostic;
 
+use crate::drain::reference::Size;
 use crate::guest::system_call::{self, Outside};
 use crate::host::code_map;
 use crate::host::context::{Context, register::*};
@@ -364,9 +365,9 @@ impl Engine {
                 let mut rest = memory::trace(context.trace_pointer).get(walked..).unwrap_or_default();
                 let mut instructions = 0;
                 while let Some(&head) = rest.first() {
-                    let exit = &self.meanings.paths[head as usize].exit;
-                    instructions += u64::from(exit.instructions);
-                    rest = &rest[1 + usize::from(exit.slots)..];
+                    let Size { slots, instructions: executed } = self.meanings.sizes[head as usize];
+                    instructions += u64::from(executed);
+                    rest = &rest[1 + usize::from(slots)..];
                 }
                 self.threads.clock.instructions += instructions;
                 self.threads.walked = context.trace_pointer;
