@@ -10,7 +10,6 @@ use invar_core::event::Event;
 use invar_sim::Paid;
 
 use super::counts::{Count, Counts};
-use super::sort::sort;
 
 /// Who has caused an event: an operation, within a call.
 ///
@@ -35,13 +34,33 @@ impl Payer {
     }
 }
 
-/// What an operation did besides.
+/// What an operation did besides: as a [`Place`] has it, or with a count of two words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Charge {
-    /// The number of a [`Payer`].
-    pub payer: u64,
-    pub event: Event,
-    pub count: u64,
+    key: u64,
+    counts: [u32; 2],
+}
+
+impl Charge {
+    /// The number of the [`Payer`].
+    pub fn payer(&self) -> u64 {
+        self.key & ((1 << KIND_SHIFT) - 1)
+    }
+
+    /// The operation among all of the region.
+    pub fn op(&self) -> u64 {
+        self.key & ((1 << OP_BITS) - 1)
+    }
+
+    /// What was counted, and how often: twice, and perhaps not at all.
+    pub fn events(&self) -> [(Event, u64); 2] {
+        let kind = (self.key >> KIND_SHIFT) as usize;
+        let [first, second] = self.counts.map(u64::from);
+        match kind.checked_sub(WHOLE) {
+            None => [(KINDS[kind][0], first), (KINDS[kind][1], second)],
+            Some(whole) => [(Event::ALL[whole + 1], second << u32::BITS | first), (Event::ALL[whole + 1], 0)],
+        }
+    }
 }
 
 /// Charges by payer and event.
@@ -72,6 +91,10 @@ const KINDS: [[Event; 2]; 4] = [
     [Event::L3Misses, Event::MemoryAccesses],
 ];
 const LAST_LEVEL: u64 = 3;
+/// A kind from here on is that of one event with a count of two words: of the event behind [`Event::Instructions`], which nobody is
+/// charged, and so on.
+const WHOLE: usize = KINDS.len();
+const _: () = assert!(WHOLE + Event::COUNT - 1 <= 1 << (u64::BITS - KIND_SHIFT), "a kind is a part of a key");
 const PLACES_MIN: usize = 1 << 12;
 /// Neighbouring places that are in one line of the host's cache.
 const NEIGHBOURS: u64 = 4;
@@ -116,8 +139,8 @@ impl Charges {
                     // Nearly more than it can count. The place stays taken.
                     let [first, second] = core::mem::replace(&mut place.counts, [1, 0]);
                     let [of_first, of_second] = KINDS[kind as usize];
-                    self.others.add(payer, of_first as u8, u64::from(first - 1));
-                    self.others.add(payer, of_second as u8, u64::from(second));
+                    self.add(payer, of_first, u64::from(first - 1));
+                    self.add(payer, of_second, u64::from(second));
                 }
                 return;
             }
@@ -125,28 +148,24 @@ impl Charges {
         }
     }
 
-    /// All of them, sorted by payer; none stay.
+    /// All of them; none stay.
     pub fn take(&mut self) -> Vec<Charge> {
         let others = self.others.take();
-        let mut charges = Vec::with_capacity(2 * self.taken + others.len());
-        charges.extend(others.into_iter().map(|Count { key, kind, count }| Charge {
-            payer: key,
-            event: Event::ALL[usize::from(kind)],
-            count,
+        let mut charges = Vec::with_capacity(self.taken + others.len());
+        charges.extend(others.into_iter().map(|Count { key, kind, count }| {
+            let kind = WHOLE as u64 + u64::from(kind) - 1;
+            Charge { key: kind << KIND_SHIFT | key, counts: [count as u32, (count >> u32::BITS) as u32] }
         }));
         if self.taken > 0 {
             for place in &mut self.places {
-                let Place { key, counts } = core::mem::take(place);
-                let payer = key & ((1 << KIND_SHIFT) - 1);
-                for (event, count) in KINDS[(key >> KIND_SHIFT) as usize].into_iter().zip(counts) {
-                    if count > 0 {
-                        charges.push(Charge { payer, event, count: u64::from(count) });
-                    }
+                let Place { key, counts } = *place;
+                if counts != [0; 2] {
+                    *place = FREE;
+                    charges.push(Charge { key, counts });
                 }
             }
         }
         self.taken = 0;
-        sort(&mut charges, |charge| charge.payer);
         charges
     }
 
@@ -188,6 +207,11 @@ const _: () = assert!(Event::COUNT <= 16, "an event is a kind of count");
 mod tests {
     use super::*;
 
+    fn sum(charges: &[Charge], event: Event) -> u64 {
+        let counts = charges.iter().flat_map(Charge::events).filter(|(counted, _)| *counted == event);
+        counts.map(|(_, count)| count).sum()
+    }
+
     #[test]
     fn every_payer_is_charged_for_each_level_however_many_there_are() {
         let mut charges = Charges::default();
@@ -201,9 +225,8 @@ mod tests {
         }
         charges.add(Payer { call: 0, op: 7 }.number(), Event::RepBytes, 1 << 40);
         let taken = charges.take();
-        assert_eq!(taken.len(), 20_000 + 3 * 4_000 + 1);
-        assert!(taken.is_sorted_by_key(|charge| charge.payer));
-        let sum = |event| taken.iter().filter(|one| one.event == event).map(|one| one.count).sum::<u64>();
+        assert_eq!(taken.len(), 20_000 + 4_000 + 1);
+        let sum = |event| sum(&taken, event);
         let l1 = [Event::L1iMisses, Event::L1dReadMisses, Event::L1dWriteMisses].map(sum);
         assert_eq!((l1.iter().sum::<u64>(), sum(Event::L2Misses)), (60_000, 4_000));
         assert_eq!((sum(Event::L3Misses), sum(Event::MemoryAccesses)), (4_000, 8_000));
@@ -217,7 +240,6 @@ mod tests {
         let paid = Paid { payer: 3, event: Event::L1iMisses, l2: 1, l3: 1, memory: 1 << 30 };
         (0..6).for_each(|_| charges.miss(paid));
         let taken = charges.take();
-        let sum = |event| taken.iter().filter(|one| one.event == event).map(|one| one.count).sum::<u64>();
-        assert_eq!((sum(Event::L3Misses), sum(Event::MemoryAccesses)), (6, 6 << 30));
+        assert_eq!((sum(&taken, Event::L3Misses), sum(&taken, Event::MemoryAccesses)), (6, 6 << 30));
     }
 }

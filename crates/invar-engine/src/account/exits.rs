@@ -151,15 +151,15 @@ impl Instructions {
         self.list.len()
     }
 
-    /// All of them with their numbers, sorted by address.
-    pub fn sorted(&mut self) -> impl Iterator<Item = (u32, Instruction)> {
+    /// All of them, and their numbers sorted by address.
+    pub fn sorted(&mut self) -> (&[Instruction], &[u32]) {
         let Instructions { list, sorted, .. } = self;
         if sorted.len() != list.len() {
             sorted.clear();
             sorted.extend(0..list.len() as u32);
             sort(sorted, |&number| list[number as usize].address);
         }
-        sorted.iter().map(|&number| (number, list[number as usize]))
+        (list, sorted)
     }
 }
 
@@ -181,7 +181,11 @@ pub(super) struct Exits {
     pub base_op: u64,
     /// How many operations there were in the region.
     ops: u64,
+    /// The superblocks of every [`OPS_PER_ENTRY`]th of them.
+    by_op: Vec<u32>,
 }
+
+const OPS_PER_ENTRY: u64 = 16;
 
 impl Exits {
     /// All translations were dropped; their numbers stay known if they `matter`.
@@ -239,6 +243,7 @@ impl Exits {
         self.blocks.push(Block { moves, ..block });
         self.ops += ops.len() as u64;
         let number = self.blocks.len() as u32 - 1;
+        self.by_op.resize(self.ops.div_ceil(OPS_PER_ENTRY) as usize, number);
         exits.iter().for_each(|exit| self.add_exit(number, exit));
         let first = self.follows.len() - exits.len();
         for &(exit, slot) in &translation.watched {
@@ -273,6 +278,16 @@ impl Exits {
         following::blocks()[self.ways.len() - self.base] = block;
         self.follows.push(Follow { shift, watched: None, placed: None });
         self.ways.push(Way { block, instructions, branches, first_shift, shifts });
+    }
+
+    /// The superblock that an operation is of.
+    #[inline]
+    pub fn block_of(&self, op: u64) -> usize {
+        let mut block = self.by_op[(op / OPS_PER_ENTRY) as usize] as usize;
+        while self.blocks.get(block + 1).is_some_and(|next| next.first_op <= op) {
+            block += 1;
+        }
+        block
     }
 
     /// The first operation and the first step behind a superblock's.

@@ -21,7 +21,7 @@ use invar_sim::Hierarchy;
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
 use super::python::{Called, Calls, PythonFrame, PythonFrames};
-use super::rows::{Numbers, Rows, name, named};
+use super::rows::{Numbers, Row, Rows, name, named};
 use crate::drain::reference;
 use crate::guest::lines::LineTable;
 use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
@@ -100,6 +100,8 @@ pub struct Ledger {
     threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
+    /// The region was told, so that nothing is counted in rows any more.
+    is_told: bool,
     charges: Charges,
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
@@ -149,6 +151,7 @@ impl Ledger {
             thread: 0,
             threads: BTreeMap::new(),
             active: false,
+            is_told: false,
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
@@ -165,16 +168,17 @@ impl Ledger {
     /// What is known of calls is kept from the region before, which most often was the cold pass of the same benchmark, where the
     /// region is `active`: then little is new. Calls that it does not make are not told.
     pub fn begin(&mut self, entry: u64, active: bool) {
+        if !core::mem::take(&mut self.is_told) {
+            self.rows.forget_counts();
+        }
         let is_known = self.calls.first().is_some_and(|call| call.callee == Callee::Address(entry));
         if active && is_known && self.calls.len() < CALLS_MAX / 2 {
             self.calls.iter_mut().for_each(|call| call.calls = 0);
             self.calls[0].calls = 1;
-            self.rows.forget_counts();
         } else {
             self.calls.clear();
             self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
             self.by_callee.clear();
-            self.rows.forget_counts();
             self.rows.clear_places();
             self.by_code.clear();
             self.functions.clear();
@@ -203,7 +207,6 @@ impl Ledger {
     /// A region was told.
     pub fn end(&mut self) {
         self.active = false;
-        self.rows.forget_counts();
     }
 
     /// A region is being charged.
@@ -243,9 +246,29 @@ impl Ledger {
         self.exits.follows[self.exits.base + exit as usize]
     }
 
-    /// The number that places of rows know an exit by.
-    pub fn number(&mut self, exit: u32) -> u32 {
-        self.rows.number(exit)
+    /// The number that places of rows know an exit by, which is taken within the call of a name, or within one that is not known yet.
+    pub fn number(&mut self, exit: u32, name: u32) -> u32 {
+        self.number_within(exit, named(name))
+    }
+
+    fn number_within(&mut self, exit: u32, call: u32) -> u32 {
+        self.rows.number(exit).unwrap_or_else(|| {
+            let function = self.function_of(exit, call);
+            self.rows.new_number(exit, function)
+        })
+    }
+
+    /// Whose an exit is, that is first taken within a call.
+    fn function_of(&self, exit: u32, call: u32) -> u64 {
+        match self.calls.get(call as usize) {
+            Some(&Call { callee: Callee::Line(_), parent, .. }) => self.function_of(exit, parent),
+            Some(&Call { callee: Callee::Python(function), .. }) => u64::MAX - u64::from(function),
+            Some(&Call { callee: Callee::Address(address), .. }) => address,
+            None => {
+                let block = self.exits.ways[self.exits.base + exit as usize].block;
+                self.exits.blocks[block as usize].head
+            }
+        }
     }
 
     /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
@@ -372,7 +395,8 @@ impl Ledger {
                     let target = match kind {
                         MoveKind::Call(target) => {
                             let callee = self.child(self.stack.call, Callee::Address(target));
-                            self.rows.lead(call, exit, number, callee);
+                            let row = self.number_within(exit, call);
+                            self.rows.lead(call, row, number, callee);
                             Some(callee)
                         }
                         _ => None,
@@ -411,8 +435,10 @@ impl Ledger {
 
     /// Counts an exit within the present call.
     fn count(&mut self, exit: u32) -> u32 {
-        self.rows.count(self.stack.call, exit, self.exits.base);
-        self.stack.call
+        let call = self.stack.call;
+        let number = self.number_within(exit, call);
+        self.rows.count(call, exit, number, self.exits.base);
+        call
     }
 
     /// A call is open: of `callee`, or of whatever comes next.
@@ -648,8 +674,9 @@ impl Ledger {
         }
     }
 
-    /// Everything that was charged, sorted by payer.
-    pub(super) fn charged(&mut self) -> Vec<Charge> {
-        self.charges.take()
+    /// Everything that was counted and charged. Neither stays.
+    pub(super) fn take(&mut self) -> (Vec<Row>, Vec<Charge>) {
+        self.is_told = true;
+        (self.rows.take(self.exits.base, &mut self.calls), self.charges.take())
     }
 }

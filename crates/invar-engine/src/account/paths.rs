@@ -11,6 +11,7 @@ use super::charges::{Charge, Payer};
 use super::exits::{Block, MoveKind, Step};
 use super::ledger::{CALLS_MAX, Ledger};
 use super::rows::Row;
+use super::sort::Grouped;
 use crate::translate::block;
 
 /// An instruction that is not in the list.
@@ -29,13 +30,12 @@ struct Segment {
 }
 
 /// A superblock as its rows are told.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Default)]
 struct Told {
-    /// The most instructions that one of its rows has.
-    instructions: u8,
-    /// Its segments: the first, and how many.
-    first: u32,
-    segments: u8,
+    number: u32,
+    segments: Vec<Segment>,
+    /// Of the call that is being told, those that go less far first.
+    ends: Vec<End>,
 }
 
 /// Counts by call, instruction and something more, each as a key of three parts: in the order of the parts.
@@ -76,8 +76,6 @@ struct Telling {
     stretches: Vec<Counted>,
     /// By call, instruction and event.
     extras: Vec<Counted>,
-    /// Of the superblock that is being told, those that go less far first.
-    ends: Vec<End>,
 }
 
 /// A way out of a superblock.
@@ -94,59 +92,60 @@ struct End {
 impl Ledger {
     /// The region by call paths. `maps` are the executable mappings of the process.
     pub fn call_paths(&mut self, maps: String) -> CallPaths {
-        let rows = self.rows.take(self.exits.base, &mut self.calls);
-        let mut told = vec![Told::default(); self.exits.blocks.len()];
-        for row in &rows {
-            let way = &self.exits.ways[row.exit as usize];
-            let known = &mut told[way.block as usize].instructions;
-            *known = way.instructions.max(*known);
-        }
-        let (instructions, places) = self.instructions(&told);
-        let segments = self.segments(&mut told, &places);
-        let charged = self.charged();
-        let mut charged = charged.as_slice();
+        // By superblock, so that all that is known of one is looked up once, and one after the other.
+        let (rows, charges) = self.take();
+        let blocks = self.exits.blocks.len();
+        let mut charges = Grouped::new(&charges, blocks, |charge| self.exits.block_of(charge.op()));
+        let mut rows = Grouped::new(&rows, blocks, |row| self.exits.ways[row.exit as usize].block as usize);
+        let (instructions, places) = self.instructions(&mut rows);
         let mut telling = Telling {
             stretches: Vec::with_capacity(2 * rows.len()),
-            extras: Vec::with_capacity(2 * rows.len() + charged.len()),
-            ends: Vec::new(),
+            extras: Vec::with_capacity(2 * rows.len() + 2 * charges.len()),
         };
-        let mut rest = rows.as_slice();
-        while let Some(row) = rest.first() {
-            let block = self.exits.ways[row.exit as usize].block;
-            let is_alike =
-                |other: &&Row| other.call == row.call && self.exits.ways[other.exit as usize].block == block;
-            let (of_block, others) = rest.split_at(rest.iter().take_while(is_alike).count());
-            rest = others;
-            let Told { first, segments: count, .. } = told[block as usize];
-            let segments = &segments[first as usize..][..usize::from(count)];
-            charged = self.tell(of_block, block, segments, charged, &mut telling);
+        let mut told = Told::default();
+        for block in 0..blocks {
+            let rows = rows.of(block);
+            if rows.is_empty() {
+                continue;
+            }
+            rows.sort_unstable_by_key(|row| row.call);
+            let charges = charges.of(block);
+            charges.sort_unstable_by_key(Charge::payer);
+            self.look_up(&mut told, block as u32, self.reach(rows), &places);
+            let mut charges = &*charges;
+            for of_call in rows.chunk_by(|row, other| row.call == other.call) {
+                charges = self.tell(&mut told, of_call, charges, &mut telling);
+            }
         }
-        let Telling { mut stretches, mut extras, .. } = telling;
-        unite(&mut stretches, self.calls.len());
-        unite(&mut extras, self.calls.len());
-        let (numbers, calls, python) = self.calls_of(&stretches);
-        let stretch = |one: &Counted| Stretch {
-            call: numbers[one.call() as usize],
+        let Telling { stretches, extras } = telling;
+        let mut stretches = Grouped::new(&stretches, self.calls.len(), |one| one.call() as usize);
+        let mut extras = Grouped::new(&extras, self.calls.len(), |one| one.call() as usize);
+        let (numbers, calls, python) = self.calls_of(&mut stretches);
+        let stretches = united(&mut stretches, |call, one| Stretch {
+            call: numbers[call],
             first: one.instruction(),
             instructions: u32::from(one.more()),
             times: one.count,
-        };
-        let extra = |one: &Counted| Extra {
-            call: numbers[one.call() as usize],
+        });
+        let extras = united(&mut extras, |call, one| Extra {
+            call: numbers[call],
             instruction: one.instruction(),
             event: Event::ALL[usize::from(one.more())],
             count: one.count,
-        };
-        let stretches = stretches.iter().map(stretch).collect();
-        let extras = extras.iter().map(extra).collect();
+        });
         CallPaths { maps, instructions, python, calls, stretches, extras }
+    }
+
+    /// The most instructions of a superblock that one of its rows has.
+    fn reach(&self, rows: &[Row]) -> u8 {
+        rows.iter().map(|row| self.exits.ways[row.exit as usize].instructions).max().unwrap_or(0)
     }
 
     /// The calls that were made or have executed something, with all that have called them, and their functions; and the number of
     /// each call among these.
-    fn calls_of(&self, stretches: &[Counted]) -> (Vec<u32>, Vec<Call>, Vec<PythonCode>) {
-        let mut is_told: Vec<bool> = self.calls.iter().map(|call| call.calls > 0).collect();
-        stretches.iter().for_each(|stretch| is_told[stretch.call() as usize] = true);
+    fn calls_of(&self, stretches: &mut Grouped<Counted>) -> (Vec<u32>, Vec<Call>, Vec<PythonCode>) {
+        let is_told = |(index, call): (usize, &Call)| call.calls > 0 || !stretches.of(index).is_empty();
+        let mut is_told: Vec<bool> = self.calls.iter().enumerate().map(is_told).collect();
         for (index, call) in self.calls.iter().enumerate().rev() {
             is_told[call.parent as usize] |= is_told[index];
         }
@@ -172,71 +171,67 @@ impl Ledger {
     }
 
     /// The instructions that were executed, sorted, and by the number of each instruction its place among them.
-    fn instructions(&mut self, told: &[Told]) -> (Vec<Instruction>, Vec<u32>) {
+    fn instructions(&mut self, rows: &mut Grouped<Row>) -> (Vec<Instruction>, Vec<u32>) {
         let mut places = vec![ABSENT; self.exits.instructions.count()];
-        for (block, told) in self.exits.blocks.iter().zip(told) {
-            let steps = &self.exits.steps[block.first_step as usize..][..usize::from(told.instructions)];
+        for block in 0..rows.groups() {
+            let first_step = self.exits.blocks[block].first_step;
+            let steps = &self.exits.steps[first_step as usize..][..usize::from(self.reach(rows.of(block)))];
             steps.iter().for_each(|step| places[step.instruction as usize] = 0);
         }
         let mut executed = Vec::with_capacity(places.len());
-        for (number, instruction) in self.exits.instructions.sorted() {
+        let (instructions, sorted) = self.exits.instructions.sorted();
+        for &number in sorted {
             let place = &mut places[number as usize];
             if *place != ABSENT {
                 *place = executed.len() as u32;
-                executed.push(instruction);
+                executed.push(instructions[number as usize]);
             }
         }
         (executed, places)
     }
 
-    /// The segments of all superblocks that have rows.
-    fn segments(&self, told: &mut [Told], places: &[u32]) -> Vec<Segment> {
-        let mut segments: Vec<Segment> = Vec::new();
-        for (number, told) in (0..).zip(told) {
-            let Block { first_step, .. } = self.exits.blocks[number as usize];
-            let steps = &self.exits.steps[first_step as usize..][..usize::from(told.instructions)];
-            let mut moves = self.exits.moves_until(number, told.instructions).iter().peekable();
-            told.first = segments.len() as u32;
-            for (step, &Step { instruction, .. }) in (0..).zip(steps) {
-                let instruction = places[instruction as usize];
-                let shift = moves.next_if(|one| one.step == step).map(|one| one.kind);
-                let shift = shift.filter(|&kind| kind != MoveKind::IndirectCall);
-                let is_first = segments.len() == told.first as usize;
-                match segments.last_mut() {
-                    Some(last)
-                        if !is_first
-                            && last.shift.is_none()
-                            && last.instruction + u32::from(last.steps) == instruction =>
-                    {
-                        last.steps += 1;
-                        last.shift = shift;
-                    }
-                    _ => segments.push(Segment { step, steps: 1, instruction, shift }),
+    /// Looks up the segments of a superblock's first so many instructions.
+    fn look_up(&self, told: &mut Told, number: u32, instructions: u8, places: &[u32]) {
+        let Told { number: of, segments, .. } = told;
+        *of = number;
+        segments.clear();
+        let Block { first_step, .. } = self.exits.blocks[number as usize];
+        let steps = &self.exits.steps[first_step as usize..][..usize::from(instructions)];
+        let mut moves = self.exits.moves_until(number, instructions).iter().peekable();
+        for (step, &Step { instruction, .. }) in (0..).zip(steps) {
+            let instruction = places[instruction as usize];
+            let shift = moves.next_if(|one| one.step == step).map(|one| one.kind);
+            let shift = shift.filter(|&kind| kind != MoveKind::IndirectCall);
+            match segments.last_mut() {
+                Some(last)
+                    if last.shift.is_none() && last.instruction + u32::from(last.steps) == instruction =>
+                {
+                    last.steps += 1;
+                    last.shift = shift;
                 }
+                _ => segments.push(Segment { step, steps: 1, instruction, shift }),
             }
-            told.segments = (segments.len() - told.first as usize) as u8;
         }
-        segments
     }
 
-    /// Tells the rows of one superblock within one call. Its charges are the first of `charged`, the others are returned.
+    /// Tells the rows of one superblock within one call. Its charges are the first of `charges`, the others are returned.
     fn tell<'a>(
         &mut self,
+        told: &mut Told,
         rows: &[Row],
-        block: u32,
-        segments: &[Segment],
-        charged: &'a [Charge],
+        charges: &'a [Charge],
         telling: &mut Telling,
     ) -> &'a [Charge] {
-        let Telling { stretches, extras, ends } = telling;
-        let Block { first_op, first_step, branching, .. } = self.exits.blocks[block as usize];
-        let (end_op, end_step) = self.exits.end_of(block);
+        let Telling { stretches, extras } = telling;
+        let Told { number: block, segments, ends } = told;
+        let Block { first_op, first_step, branching, .. } = self.exits.blocks[*block as usize];
+        let (end_op, end_step) = self.exits.end_of(*block);
         let steps = first_step as usize..end_step;
         let mut call = rows[0].call;
         let first_payer = Payer { call, op: first_op }.number();
-        let is_of_block = |charge: &&Charge| charge.payer < first_payer + (end_op - first_op);
-        let (of_block, others) = charged.split_at(charged.iter().take_while(is_of_block).count());
-        let mut of_block = of_block.iter().peekable();
+        let is_of_call = |charge: &&Charge| charge.payer() < first_payer + (end_op - first_op);
+        let (of_call, others) = charges.split_at(charges.iter().take_while(is_of_call).count());
+        let mut of_call = of_call.iter().peekable();
         ends.clear();
         ends.extend(rows.iter().map(|row| {
             let way = &self.exits.ways[row.exit as usize];
@@ -253,7 +248,7 @@ impl Ledger {
         let (mut callers, mut depth) = ([0; block::CALLS_MAX + 1], 0);
         let mut branches = 0;
         let mut last = None;
-        for segment in segments {
+        for segment in segments.iter() {
             let end = segment.step + segment.steps;
             let instruction = |step: u8| segment.instruction + u32::from(step - segment.step);
             let (mut at, mut reached) = (segment.step, left);
@@ -294,13 +289,12 @@ impl Ledger {
                 &self.exits.steps[steps.start + usize::from(segment.step)..steps.start + usize::from(at)];
             let next = self.exits.steps[..steps.end].get(steps.start + usize::from(at));
             let done = first_payer + next.map_or(end_op - first_op, |next| u64::from(next.ops));
-            while let Some(charge) = of_block.next_if(|charge| charge.payer < done) {
-                let op = charge.payer - first_payer;
+            while let Some(charge) = of_call.next_if(|charge| charge.payer() < done) {
+                let op = charge.payer() - first_payer;
                 let Some(step) = here.partition_point(|step| u64::from(step.ops) <= op).checked_sub(1) else {
                     continue;
                 };
-                let Charge { event, count, .. } = *charge;
-                extras.push(Counted::new(call, segment.instruction + step as u32, event as u8, count));
+                extend(extras, call, segment.instruction + step as u32, charge);
             }
             if at < end {
                 break;
@@ -326,38 +320,40 @@ impl Ledger {
         }
         // What an instruction did that has faulted is its predecessor's.
         if let Some((call, instruction)) = last {
-            let left_over = of_block.map(|one| Counted::new(call, instruction, one.event as u8, one.count));
-            extras.extend(left_over);
+            of_call.for_each(|charge| extend(extras, call, instruction, charge));
         }
         others
     }
 }
 
-/// What is alike in a list made one, sorted by key.
-///
-/// Calls have few items each, and are told nearly in order: those of one call are brought together first.
-fn unite(list: &mut Vec<Counted>, calls: usize) {
-    let mut places = vec![0_u32; calls];
-    list.iter().for_each(|one| places[one.call() as usize] += 1);
-    let mut next = 0;
-    for place in &mut places {
-        next += core::mem::replace(place, next);
+/// What an instruction of a call did besides.
+fn extend(extras: &mut Vec<Counted>, call: u32, instruction: u32, charge: &Charge) {
+    for (event, count) in charge.events() {
+        if count > 0 {
+            extras.push(Counted::new(call, instruction, event as u8, count));
+        }
     }
-    let mut sorted = list.clone();
-    for one in list.iter() {
-        let place = &mut places[one.call() as usize];
-        sorted[*place as usize] = *one;
-        *place += 1;
-    }
-    sorted.chunk_by_mut(|one, other| one.call() == other.call()).for_each(|of_call| {
+}
+
+/// What is alike told as one, by call, and sorted by key within each.
+fn united<T>(list: &mut Grouped<Counted>, item: impl Fn(usize, Counted) -> T) -> Vec<T> {
+    let mut united = Vec::with_capacity(list.len());
+    for call in 0..list.groups() {
+        let of_call = list.of(call);
         of_call.sort_unstable_by_key(|one| one.key);
-    });
-    *list = sorted;
-    list.dedup_by(|next, known| {
-        let is_alike = next.key == known.key;
-        known.count += if is_alike { next.count } else { 0 };
-        is_alike
-    });
+        let mut rest = of_call.iter();
+        let Some(mut known) = rest.next().copied() else { continue };
+        for one in rest {
+            if one.key == known.key {
+                known.count += one.count;
+            } else {
+                united.push(item(call, known));
+                known = *one;
+            }
+        }
+        united.push(item(call, known));
+    }
+    united
 }
 
 #[cfg(test)]

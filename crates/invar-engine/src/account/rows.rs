@@ -6,13 +6,14 @@
 //!
 //! Invariant: a pair is counted at its place, or aside, or in parts of which the sum is right.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use invar_core::wire::raw::call_paths::Call;
 
 use super::counts::{Count, Counts};
 use super::sort::sort;
-use crate::host::following::{self, Child};
+use crate::host::following::{self, Child, LEADS_PER_ROW};
 use crate::host::layout::{CHILDREN_MAX, EXIT_END, ROWS_MAX};
 
 /// How often an exit was taken within a call.
@@ -24,26 +25,32 @@ pub(super) struct Row {
     pub times: u64,
 }
 
-/// The rows of calls that follow each other start so many places apart: by the golden ratio, so that they are far from each
+/// Rows that share a line of the host's cache. A call's rows start at a line.
+const ROWS_PER_LINE: u32 = 1 << ROWS_PER_LINE_LOG;
+const ROWS_PER_LINE_LOG: u32 = 6 - size_of::<following::Row>().trailing_zeros();
+/// The rows of calls that follow each other start so many lines apart: by the golden ratio, so that they are far from each
 /// other, while a call's exits, whose numbers are near each other, are side by side.
-const CALL_STRIDE: u32 = 324_027;
-/// What takes the stride back.
-const CALL_INVERSE: u32 = 238_496_627;
+const CALL_STRIDE: u32 = 40_503;
+/// What takes the stride back, in the bits that names have.
+const CALL_INVERSE: u32 = 40_335_239;
 /// The same of children, whose places start from names.
-pub const CHILD_STRIDE: u32 = 20_405;
+pub const CHILD_STRIDE: u32 = 3_825;
 
 /// What thunks know a call by: where its rows start, in more bits than places have. Zero is no name.
 pub const fn name(call: u32) -> u32 {
-    (call + 1).wrapping_mul(CALL_STRIDE)
+    (call + 1).wrapping_mul(CALL_STRIDE) << ROWS_PER_LINE_LOG
 }
 
 /// The call of a name.
 pub const fn named(name: u32) -> u32 {
-    name.wrapping_mul(CALL_INVERSE).wrapping_sub(1)
+    let lines = name >> ROWS_PER_LINE_LOG;
+    (lines.wrapping_mul(CALL_INVERSE) & u32::MAX >> ROWS_PER_LINE_LOG).wrapping_sub(1)
 }
 
 /// The end of a trace is in no superblock.
 const NO_BLOCK: u32 = u32::MAX;
+/// A number that is no exit's yet.
+const NO_EXIT: u32 = u32::MAX;
 
 /// Rows, and who was called.
 ///
@@ -51,13 +58,17 @@ const NO_BLOCK: u32 = u32::MAX;
 pub(super) struct Rows {
     /// Rows that were driven from their places, by call and exit.
     aside: Counts,
-    /// Places of rows, and of children, that have a call.
+    /// Places of rows, and of children, that have a call. The first so many of rows are sorted: whoever goes through them all finds what
+    /// is near in memory one after the other.
     taken: Vec<u32>,
+    sorted: usize,
     children_taken: Vec<u32>,
     /// By exits, one more than the numbers that places know them by; 0 where an exit was never taken.
     numbers: Vec<u32>,
     /// The exits of these numbers.
     exits: Vec<u32>,
+    /// By function, the next number of an exit within it, at a line's start if it has none left.
+    next: BTreeMap<u64, u32>,
 }
 
 impl Rows {
@@ -68,35 +79,41 @@ impl Rows {
         Rows {
             aside: Counts::default(),
             taken: Vec::new(),
+            sorted: 0,
             children_taken: Vec::new(),
             numbers: Vec::new(),
             exits: Vec::new(),
+            next: BTreeMap::new(),
         }
     }
 
-    /// The number that places know an exit by. Exits get theirs when they are first taken, so that of those that are taken after each
-    /// other the places are neighbours, and none is kept for those that never are.
+    /// The number that places know an exit by, if it has one yet.
     #[inline]
-    pub fn number(&mut self, exit: u32) -> u32 {
-        match self.numbers.get(exit as usize) {
-            Some(&number) if number > 0 => number - 1,
-            _ => self.new_number(exit),
-        }
+    pub fn number(&self, exit: u32) -> Option<u32> {
+        self.numbers.get(exit as usize)?.checked_sub(1)
     }
 
+    /// Gives an exit its number, as it is first taken: none is kept for those that never are. Exits of one function get lines of rows
+    /// to themselves, in the order in which they are taken, so that a call of it has the rows of few lines, and most of each of them.
     #[cold]
-    fn new_number(&mut self, exit: u32) -> u32 {
+    pub fn new_number(&mut self, exit: u32, function: u64) -> u32 {
         if self.numbers.len() <= exit as usize {
             self.numbers.resize((exit as usize + 1).next_power_of_two(), 0);
         }
-        self.exits.push(exit);
-        self.numbers[exit as usize] = self.exits.len() as u32;
-        self.exits.len() as u32 - 1
+        let next = self.next.entry(function).or_default();
+        if next.is_multiple_of(ROWS_PER_LINE) {
+            *next = self.exits.len() as u32;
+            self.exits.resize(self.exits.len() + ROWS_PER_LINE as usize, NO_EXIT);
+        }
+        let number = *next;
+        *next += 1;
+        self.exits[number as usize] = exit;
+        self.numbers[exit as usize] = number + 1;
+        number
     }
 
-    /// Counts an exit once within `call`, at its place if it can have one.
-    pub fn count(&mut self, call: u32, exit: u32, base: usize) {
-        let number = self.number(exit);
+    /// Counts an exit of a number once within `call`, at its place if it can have one.
+    pub fn count(&mut self, call: u32, exit: u32, number: u32, base: usize) {
         if number as usize >= ROWS_MAX {
             self.aside.add(key(call, base + exit as usize), 0, 1);
             return;
@@ -113,13 +130,10 @@ impl Rows {
         row.times += 1;
     }
 
-    /// The exit's row leads into `callee`, as its direct call of this number.
-    pub fn lead(&mut self, call: u32, exit: u32, index: usize, callee: u32) {
-        let number = self.number(exit);
-        if (number as usize) < ROWS_MAX
-            && let Some(lead) = following::leads()[place(call, number)].get_mut(index)
-        {
-            *lead = name(callee);
+    /// The row of the exit of this number leads into `callee`, as its direct call of this index.
+    pub fn lead(&mut self, call: u32, number: u32, index: usize, callee: u32) {
+        if (number as usize) < ROWS_MAX && index < LEADS_PER_ROW {
+            following::leads(index)[place(call, number)] = name(callee);
         }
     }
 
@@ -168,7 +182,7 @@ impl Rows {
         }
     }
 
-    /// All rows, sorted by call and exit; none stay, but their places do.
+    /// All rows; none stay, but their places do. What was counted partly at its place and partly aside has several.
     pub fn take(&mut self, base: usize, calls: &mut [Call]) -> Vec<Row> {
         self.count_children(calls);
         let mut rows: Vec<Row> = Vec::with_capacity(self.taken.len());
@@ -182,17 +196,15 @@ impl Rows {
         }
         let row = |Count { key, count, .. }| Row { call: (key >> 32) as u32, exit: key as u32, times: count };
         rows.extend(self.aside.take().into_iter().map(row));
-        sort(&mut rows, |row| key(row.call, row.exit as usize));
-        rows.dedup_by(|next, known| {
-            let alike = (next.call, next.exit) == (known.call, known.exit);
-            known.times += if alike { next.times } else { 0 };
-            alike
-        });
         rows
     }
 
     /// Forgets what was counted, and neither places nor calls.
     pub fn forget_counts(&mut self) {
+        if self.sorted < self.taken.len() {
+            sort(&mut self.taken, |&place| u64::from(place));
+            self.sorted = self.taken.len();
+        }
         for &place in &self.taken {
             following::rows()[place as usize].times = 0;
         }
@@ -204,6 +216,7 @@ impl Rows {
 
     /// Forgets all places. What is counted there is lost.
     pub fn clear_places(&mut self) {
+        self.sorted = 0;
         for place in self.taken.drain(..) {
             following::rows()[place as usize] = following::Row::default();
         }
@@ -216,6 +229,7 @@ impl Rows {
     pub fn forget_numbers(&mut self) {
         self.numbers.clear();
         self.exits.clear();
+        self.next.clear();
     }
 }
 
@@ -252,7 +266,7 @@ fn count_calls(child: &mut Child, calls: &mut [Call]) {
     }
 }
 
-const _: () = assert!(CALL_STRIDE.wrapping_mul(CALL_INVERSE) == 1);
+const _: () = assert!(named(name(0)) == 0 && named(name((1 << 20) - 1)) == (1 << 20) - 1);
 const _: () = assert!(ROWS_MAX.is_power_of_two() && CHILDREN_MAX.is_power_of_two());
 
 /// A number for each pair of keys: a hash table that only grows, with open addressing.

@@ -321,8 +321,8 @@ impl Draining<'_> {
         usize::from(self.meanings.paths[exit as usize].exit.slots)
     }
 
-    /// Makes the thunk of an exit that was never drained; says where it is.
-    pub fn generate(&mut self, number: u32, code: &mut CodeMemory) -> u64 {
+    /// Makes the thunk of an exit that was never drained, and is within the call of this name; says where it is.
+    pub fn generate(&mut self, number: u32, call: u32, code: &mut CodeMemory) -> u64 {
         let drain = &mut *self.drain;
         let lines_are_full = drain.code.len() + 1024 > layout::CODE_LINES_MAX;
         if drain.thunk_next + THUNK_BYTES_MAX > THUNKS_END || lines_are_full {
@@ -335,7 +335,7 @@ impl Draining<'_> {
         let path = &self.meanings.paths[number as usize];
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
-        let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number)));
+        let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number, call)));
         let fetches = drain.operations.exits[number as usize].fetches();
         let thunk =
             thunk::thunk(origin, number, &path.exit, ops, follow, fetches, &mut drain.code, drain.bmi1);

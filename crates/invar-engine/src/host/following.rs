@@ -95,9 +95,12 @@ pub fn rows() -> &'static mut [Row] {
     }
 }
 
-/// The calls that the rows of direct calls lead into, the outermost first, at the rows' places.
-pub fn leads() -> &'static mut [[u32; LEADS_PER_ROW]] {
-    let start = (ARENA + u64::from(layout::LEADS)) as *mut [u32; LEADS_PER_ROW];
+/// The calls that the rows of direct calls lead into, at the rows' places: by their outermost calls, or those of a greater index,
+/// which is less than [`LEADS_PER_ROW`]. Rows that open one call, as most do, need the first table alone.
+pub fn leads(index: usize) -> &'static mut [u32] {
+    assert!(index < LEADS_PER_ROW);
+    let start = (ARENA + u64::from(layout::LEADS)) as *mut u32;
+    let start = start.wrapping_add(index * layout::ROWS_MAX);
     // SAFETY: as in `rows`.
     unsafe { core::slice::from_raw_parts_mut(start, layout::ROWS_MAX) }
 }

@@ -75,6 +75,7 @@ extern "C" fn generate() {
     naked_asm!(
         "mov rdi, [r14 + {draining}]",
         "mov esi, eax",
+        "mov edx, ebx",
         "call {make}",
         "jmp rax",
         draining = const at::DRAIN_DRAINING,
@@ -82,10 +83,10 @@ extern "C" fn generate() {
     )
 }
 
-extern "C" fn make(draining: *mut Draining<'_>, exit: u32) -> u64 {
+extern "C" fn make(draining: *mut Draining<'_>, exit: u32, call: u32) -> u64 {
     // SAFETY: `run` has passed an exclusive reference, which nobody uses while thunks run.
     let draining = unsafe { &mut *draining };
-    draining.generate(exit, &mut memory::code_memory())
+    draining.generate(exit, call, &mut memory::code_memory())
 }
 
 extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32, call: u32) {

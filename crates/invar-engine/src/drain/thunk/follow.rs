@@ -35,10 +35,10 @@ const POINTER: u32 = at::POSITION + offset_of!(Position, pointer) as u32;
 const FRAME: u32 = at::POSITION + offset_of!(Position, frame) as u32;
 const FUNCTION: u32 = at::POSITION + offset_of!(Position, function) as u32;
 const CODE: u32 = at::POSITION + offset_of!(Position, code) as u32;
-const LEADS_LOG: u8 = size_of::<[u32; LEADS_PER_ROW]>().trailing_zeros() as u8;
 const CHILD_LOG: u8 = size_of::<Child>().trailing_zeros() as u8;
-const _: () =
-    assert!(1 << LEADS_LOG == size_of::<[u32; LEADS_PER_ROW]>() && 1 << CHILD_LOG == size_of::<Child>());
+const _: () = assert!(1 << CHILD_LOG == size_of::<Child>() && OPEN_MAX == LEADS_PER_ROW + 1);
+/// Bytes of the leads of one index.
+const LEADS_BYTES: u32 = 4 * layout::ROWS_MAX as u32;
 const FRAME_BYTES: u8 = size_of::<Frame>() as u8;
 
 /// Can a thunk follow this exit at all?
@@ -81,9 +81,6 @@ impl Assembler {
                 self.count_row(row);
                 self.raw(&[0x41, 0x89, 0xd8]); // mov r8d, ebx
                 self.store_pointer();
-                if direct > 0 {
-                    self.raw(&[0xc1, 0xe2, LEADS_LOG]); // shl edx, ...
-                }
                 let open = direct + usize::from(indirect);
                 for (&pointer, index) in pointers[..open].iter().zip(0..) {
                     let place = index * FRAME_BYTES;
@@ -93,8 +90,8 @@ impl Assembler {
                     self.raw(&[0x49, 0x89, 0x45, place]); // mov [r13 + ...], rax
                     self.raw(&[0x49, 0x89, 0x5d, place + 8]); // mov [r13 + ...], rbx
                     if usize::from(index) < direct {
-                        self.raw(&[0x41, 0x8b, 0x9c, 0x16]); // mov ebx, [r14 + rdx + ...]
-                        self.raw(&(layout::LEADS + 4 * u32::from(index)).to_le_bytes());
+                        self.raw(&[0x41, 0x8b, 0x9c, 0x96]); // mov ebx, [r14 + rdx * 4 + ...]
+                        self.raw(&(layout::LEADS + LEADS_BYTES * u32::from(index)).to_le_bytes());
                     }
                 }
                 self.raw(&[0x49, 0x83, 0xc5, open as u8 * FRAME_BYTES]); // add r13, ...
