@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection
+from typing import Optional
 
 from . import _native
 
@@ -26,15 +27,26 @@ print(json.dumps([name for name in numpy.__cpu_dispatch__ if numpy.__cpu_feature
 """
 
 
-def canonical() -> dict[str, str]:
-    """The whole environment of the measured process."""
-    environment = _native.environment()
-    kept = _native.kept()
-    if "PATH" not in kept:
-        environment["PATH"] = with_programs_of(sys.executable, environment.get("PATH", ""))
-    if _NUMPY not in kept and environment.get(_NUMPY, "").strip():
-        environment[_NUMPY] = only_known(environment[_NUMPY], _numpy_features(environment))
-    return environment
+class Canonical:
+    """The whole environment of the measured process, which takes a moment to know: NumPy is asked meanwhile."""
+
+    def __init__(self) -> None:
+        self._variables = _native.environment()
+        kept = _native.kept()
+        if "PATH" not in kept:
+            self._variables["PATH"] = with_programs_of(sys.executable, self._variables.get("PATH", ""))
+        self._tells_numpy = _NUMPY not in kept and bool(self._variables.get(_NUMPY, "").strip())
+        self._numpy = _ask_numpy(self.unsettled()) if self._tells_numpy else None
+
+    def unsettled(self) -> dict[str, str]:
+        """The same but for what NumPy is told, for processes that measure nothing."""
+        return dict(self._variables, **({_NUMPY: ""} if self._tells_numpy else {}))
+
+    def settled(self) -> dict[str, str]:
+        """All of it, once NumPy has answered."""
+        if not self._tells_numpy:
+            return self._variables
+        return dict(self._variables, **{_NUMPY: only_known(self._variables[_NUMPY], _features(self._numpy))})
 
 
 def with_programs_of(interpreter: str, path: str) -> str:
@@ -53,19 +65,23 @@ def only_known(names: str, features: Collection[str]) -> str:
     return " ".join(name for name in names.split() if name in features).ljust(len(names))
 
 
-def _numpy_features(environment: dict[str, str]) -> list[str]:
+def _ask_numpy(environment: dict[str, str]) -> "Optional[subprocess.Popen[bytes]]":
     if importlib.util.find_spec("numpy") is None:
-        return []
+        return None
     # In a process of its own, since NumPy starts threads, and since one that cannot be imported is the suite's business.
-    asked = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-c", _ASK_NUMPY],
-        env=dict(environment, **{_NUMPY: ""}),
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        check=False,
     )
-    if asked.returncode != 0:
+
+
+def _features(asked: "Optional[subprocess.Popen[bytes]]") -> list[str]:
+    """What NumPy answers; none where there is no NumPy, or none that can be imported."""
+    if asked is None:
         return []
-    features: list[str] = json.loads(asked.stdout)
+    answer, _ = asked.communicate()
+    features: list[str] = json.loads(answer) if asked.returncode == 0 else []
     return features

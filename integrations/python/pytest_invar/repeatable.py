@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from . import __version__, _native
-from .environment import canonical
+from .environment import Canonical
 
 # Options with which pytest measures nothing.
 _LOOKS_ONLY = (
@@ -37,28 +37,29 @@ def restart() -> None:
         arguments = [os.fsdecode(argument) for argument in file.read().split(b"\0")[:-1]]
     # The path by which a virtual environment is recognised, always spelled out.
     arguments[0] = sys.executable
+    environment = Canonical()
+    collecting = _write_byte_code(arguments, environment.unsettled())
     _native.process(runtime(), integration(), packages())
-    environment = canonical()
-    _write_byte_code(arguments, environment)
+    settled = environment.settled()
+    collecting.wait()
     sys.stdout.flush()
     sys.stderr.flush()
-    _native.replace_process(sys.executable, arguments, environment)
+    _native.replace_process(sys.executable, arguments, settled)
 
 
-def _write_byte_code(arguments: list[str], environment: dict[str, str]) -> None:
+def _write_byte_code(arguments: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     """Collects the suite once, so that the first measured run finds as much byte code as the second."""
-    environment = dict(environment, INVAR="warm")
+    environment["INVAR"] = "warm"
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     options = environment.get("PYTEST_ADDOPTS", "")
     environment["PYTEST_ADDOPTS"] = f"{options} --collect-only -q -p no:cacheprovider".lstrip()
     # What goes wrong here goes wrong again in the measured process, and is shown there.
-    subprocess.run(
+    return subprocess.Popen(
         arguments,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        check=False,
     )
 
 

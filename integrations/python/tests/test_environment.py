@@ -82,7 +82,7 @@ def test_numpy_does_without_the_features_and_does_not_warn(tmp_path: Path):
     """On this host's own features: which names are asked for makes no difference to NumPy."""
     pytest.importorskip("numpy", reason="is about NumPy, which is not installed")
     plain = dict(os.environ, NPY_DISABLE_CPU_FEATURES="")
-    features = environment._numpy_features(plain)
+    features = environment._features(environment._ask_numpy(plain))
     wanted = [name for name in features if name in (*AVX512.split(), "AVX2", "FMA3", "X86_V3")]
     if not wanted:
         pytest.skip("this host has no feature for which NumPy has code beside its baseline")
