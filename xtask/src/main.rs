@@ -69,15 +69,24 @@ enum Command {
     },
     /// Measure a little more work: it must be reported as just that much.
     Sensitivity,
-    /// Run CPython's own test modules inside regions; they must pass and skip what they do natively.
+    /// Run whole test suites inside regions: CPython's own, or those of packages with C extensions. Each test must end as it does natively.
     Soak {
-        /// Count only, without caches: some forty times faster.
+        /// Whose tests.
+        #[arg(long, default_value = "cpython", value_parser = soak::names())]
+        suite: String,
+        /// Count only, without caches: some ten times faster.
         #[arg(long)]
         counts: bool,
         /// Which Python; the default is `python3`.
         #[arg(long)]
         python: Option<std::path::PathBuf>,
-        /// Which modules, such as test_json; the default is a list of 25.
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Go on where the last run of this suite was interrupted: what it has run already is not run again.
+        #[arg(long)]
+        resume: bool,
+        /// Which modules, such as test_json, or test files of a package; the default is all of them.
         modules: Vec<String>,
     },
     /// Compare the engine's counts with callgrind's, side by side.
@@ -167,7 +176,9 @@ fn run() -> anyhow::Result<()> {
         Command::Repeat { times, python } => repeat::repeat(times, python.as_deref())?,
         Command::Profiles { python } => profiles::profiles(python.as_deref())?,
         Command::Sensitivity => sensitivity::sensitivity()?,
-        Command::Soak { counts, python, modules } => soak::soak(python, counts, &modules)?,
+        Command::Soak { suite, counts, python, json, resume, modules } => {
+            soak::soak(&soak::Options { suite, counts, python, json, resume, modules })?;
+        }
         Command::Exactness => exactness::exactness()?,
         Command::Bench { what, json, runs, quick, measurements, invar } => match what.as_str() {
             "paths" => bench_paths::paths(json)?,
