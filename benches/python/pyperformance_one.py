@@ -15,6 +15,7 @@ import types
 from typing import Any, Callable, Optional
 
 import pyperf
+
 from ratios import COLD, COUNTS, SIMULATION, WARM, Engine
 
 # Seconds and calls that a way of executing a function is given, once it was executed.
