@@ -76,6 +76,7 @@ guests! {
 
     // Threads of the region, one at a time.
     threads_start_and_are_joined: "threads.c", REPEATABLE;
+    who_has_joined_a_thread_goes_on: "threads_joined.c", REPEATABLE_BY_MODE.with(&[ReadClock]);
     threads_start_while_code_is_unmapped: "threads_and_code.c", REPEATABLE;
     threads_wait_for_each_other_in_every_way: "threads_waiting.c", REPEATABLE;
     threads_spin_until_another_has_had_its_turn: "threads_spinning.c", REPEATABLE_BY_MODE;

@@ -506,6 +506,8 @@ impl Engine {
             self.nobody_went_on();
         }
         self.threads.holder = Holder::Thread(thread);
+        // Whoever is woken by the end that is answered here stands in the queue, as everybody who is woken.
+        let is_its_turn = matches!(self.threads.all[thread].state, State::Ready);
         if let Some((word, value)) = self.threads.ending.take() {
             while words::half(word) == Some(value) {
                 gates::wait_until_cleared(word, value);
@@ -518,10 +520,7 @@ impl Engine {
             // Everybody was let go: it asks once more, and the kernel answers.
             return self.restore(context);
         }
-        match self.threads.all[thread].state {
-            State::Ready => self.go_on(context),
-            _ => self.look(context),
-        }
+        if is_its_turn { self.go_on(context) } else { self.look(context) }
     }
 
     /// The current thread waits, or has just come back: who goes on?
