@@ -4,8 +4,8 @@
 //! are the default; those of packages with C extensions are installed where they are asked for. What is run is every
 //! module that comes to its end natively; those that do not are named. Takes long, so it is no part of `test`.
 //!
-//! Always so: a difference is never called anything else because of its name. What is compared with less rigour are
-//! tests whose native runs differ from each other, and the table says which.
+//! Always so: what ends otherwise is a difference, but for the tests of [`KNOWN`], each by its whole name and with its cause, and for
+//! tests whose native runs differ from each other. The table says which they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
