@@ -438,6 +438,8 @@ impl Suite {
         // Some tests look at how byte code is written, and say so if it is not.
         command
             .env("PYTHONHASHSEED", "0")
+            // Some tests make what packages of a user lie in, and leave it: a measured process would look there from then on.
+            .env("HOME", &directory)
             .env_remove("PYTHONDONTWRITEBYTECODE")
             .env_remove("PYTHONUNBUFFERED");
         let status = command.status().context("cannot start Python")?;
