@@ -102,8 +102,8 @@ impl Generated {
 
     /// Forgets every exit.
     pub fn drop_exits(&mut self) {
-        self.drop_thunks();
         self.operations.clear();
+        self.drop_thunks();
     }
 
     fn drop_thunks(&mut self) {
@@ -297,7 +297,13 @@ impl Draining<'_> {
                         Op::Fetch { .. } => {}
                         Op::Touch(reference) => {
                             let address = reference::address(reference, &record[1..], *fs_base);
-                            touch_memory(reference.touch, address, u32::from(reference.bytes), data, caches);
+                            reference::touch_at(
+                                reference.touch,
+                                address,
+                                u32::from(reference.bytes),
+                                caches,
+                                data,
+                            );
                         }
                         Op::Repeat(repeat) => {
                             let repeated =
@@ -378,19 +384,7 @@ fn touch_line(
         return;
     }
     caches.set_payer(payer);
-    touch_memory(touch, address, u32::from(access.bytes), data, caches);
-}
-
-#[inline]
-fn touch_memory(touch: Touch, address: u64, bytes: u32, data: &mut DataLines, caches: &mut Hierarchy) {
-    match touch {
-        Touch::Read => caches.read(address, bytes, data),
-        Touch::Write => caches.write(address, bytes, data),
-        Touch::ReadWrite => {
-            caches.read(address, bytes, data);
-            caches.write(address, bytes, data);
-        }
-    }
+    reference::touch_at(touch, address, u32::from(access.bytes), caches, data);
 }
 
 #[cfg(test)]

@@ -141,13 +141,18 @@ pub fn address(reference: &Reference, slots: &[u64], fs_base: u64) -> u64 {
 
 fn touch(reference: &Reference, slots: &[u64], fs_base: u64, caches: &mut Hierarchy) {
     let address = address(reference, slots, fs_base);
-    let bytes = u32::from(reference.bytes);
-    match reference.touch {
-        Touch::Read => caches.read(address, bytes, &mut ()),
-        Touch::Write => caches.write(address, bytes, &mut ()),
+    touch_at(reference.touch, address, u32::from(reference.bytes), caches, &mut ());
+}
+
+/// Reads, writes or both.
+#[inline]
+pub fn touch_at(touch: Touch, address: u64, bytes: u32, caches: &mut Hierarchy, told: &mut impl Settling) {
+    match touch {
+        Touch::Read => caches.read(address, bytes, told),
+        Touch::Write => caches.write(address, bytes, told),
         Touch::ReadWrite => {
-            caches.read(address, bytes, &mut ());
-            caches.write(address, bytes, &mut ());
+            caches.read(address, bytes, told);
+            caches.write(address, bytes, told);
         }
     }
 }
