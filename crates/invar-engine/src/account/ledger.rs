@@ -50,8 +50,8 @@ struct Stack {
     pointer: u64,
     /// The call that was at work there last.
     call: u32,
-    /// Python frames that are not over.
-    python: PythonFrames,
+    /// Python frames that are not over, while it is not the present stack.
+    python: Vec<PythonFrame>,
 }
 
 /// The calls of a thread that is not the present one.
@@ -66,6 +66,15 @@ struct Suspended {
 
 #[cfg(test)]
 impl Ledger {
+    /// There is code of a function at this address.
+    pub fn know_function(&mut self, code: u64, is_generator: bool) {
+        let (name, file) = Default::default();
+        self.functions.push(PythonCode { name, file, line: code as u32 });
+        self.lines.push(None);
+        let function = Some(self.functions.len() as u32 - 1);
+        self.by_code.insert(code, Code { function, is_generator, is_certain: true });
+    }
+
     /// The interpreter is at work, and this frame of a function with these lines is its current one.
     pub fn enter_function(&mut self, frame: u64, start: u64, table: LineTable) {
         let (name, file) = Default::default();
@@ -77,7 +86,7 @@ impl Ledger {
         let call = self.child(below, Callee::Python(function));
         self.calls[call as usize].calls += 1;
         let lines = Some(function);
-        self.stack.python.push(PythonFrame { frame, code: 0, call, below, depth, lines });
+        self.frames.push(PythonFrame { frame, code: 0, call, below, depth, lines });
         self.stack.call = call;
     }
 }
@@ -91,6 +100,8 @@ pub struct Ledger {
     stack: Stack,
     /// How many calls are open.
     depth: usize,
+    /// Python frames that are not over.
+    frames: PythonFrames,
     others: Vec<Stack>,
     /// The next superblock is what was called.
     called: bool,
@@ -146,6 +157,7 @@ impl Ledger {
             rows: Rows::new(),
             stack: Stack::default(),
             depth: 0,
+            frames: PythonFrames::default(),
             others: Vec::new(),
             called: false,
             words: 0,
@@ -187,7 +199,7 @@ impl Ledger {
             self.lines.clear();
             self.tells_lines = false;
         }
-        self.stack.python.clear();
+        self.frames.clear();
         self.stack.frames.clear();
         (self.stack.pointer, self.stack.call) = (0, 0);
         self.depth = 0;
@@ -202,7 +214,7 @@ impl Ledger {
         self.python_calls.clear();
         if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
             // Whoever has called the region: its function is not part of it.
-            self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
+            self.frames.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
         }
     }
 
@@ -277,6 +289,7 @@ impl Ledger {
     /// now on, instead of from places all over a table.
     pub fn gather(&mut self) {
         self.gathered = Some(self.rows.take(self.exits.base, &mut self.calls));
+        self.python_calls.count(&mut self.calls);
     }
 
     /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
@@ -330,6 +343,7 @@ impl Ledger {
     fn put_frames_away(&mut self) {
         self.stack.frames.extend_from_slice(&following::frames()[1..=self.depth]);
         self.depth = 0;
+        self.stack.python = self.frames.put_away();
     }
 
     /// The open calls of the present stack are where thunks find them.
@@ -337,13 +351,15 @@ impl Ledger {
         self.depth = self.stack.frames.len();
         following::frames()[1..=self.depth].copy_from_slice(&self.stack.frames);
         self.stack.frames.clear();
+        self.frames.take_out(core::mem::take(&mut self.stack.python));
     }
 
     /// Where the trace was followed to, for thunks to go on. Word by word: who returned it would have it copied by loads that are wider
     /// than the stores, for which processors wait.
     #[inline]
     pub fn write_position(&self, position: &mut Position) {
-        let python = self.stack.python.last();
+        position.python_top = self.frames.top();
+        let python = self.frames.last();
         let inner = python.map_or(0, |python| python.depth);
         position.call = if self.called { CALLED } else { u64::from(name(self.stack.call)) };
         position.top = following::top(self.depth);
@@ -363,6 +379,7 @@ impl Ledger {
         }
         self.depth = following::depth(position.top);
         self.stack.pointer = position.pointer;
+        self.frames.resume(position.python_top);
     }
 
     /// So many words of trace were followed, all that there were.
@@ -370,6 +387,7 @@ impl Ledger {
         self.words += words;
         if self.words > WORDS_MAX {
             self.rows.put_all_aside(self.exits.base, &mut self.calls);
+            self.python_calls.count(&mut self.calls);
             self.words = 0;
         }
     }
@@ -488,8 +506,8 @@ impl Ledger {
         if let Some(Frame { caller, .. }) = self.innermost() {
             self.depth -= 1;
             self.stack.call = named(caller as u32);
-            while self.stack.python.last().is_some_and(|python| python.depth > self.depth) {
-                self.stack.python.pop();
+            while self.frames.last().is_some_and(|python| python.depth > self.depth) {
+                self.frames.pop();
             }
         }
     }
@@ -508,8 +526,8 @@ impl Ledger {
     /// A frame's position may have been stored. If it is the current one's, and its interpreter is at work, its line is now.
     fn look_at_position(&mut self, placed: Placed, slots: &[u64]) {
         let (frame, position) = (placed.frame.of(slots), placed.position.of(slots));
-        let current = self.stack.python.last().filter(|python| python.frame == frame);
-        let Some(&PythonFrame { call, lines: Some(function), .. }) =
+        let current = self.frames.last().filter(|python| python.frame == frame);
+        let Some(PythonFrame { call, lines: Some(function), .. }) =
             current.filter(|python| python.depth == self.depth)
         else {
             return;
@@ -537,7 +555,7 @@ impl Ledger {
 
     /// The thread state points to a place where this address is. It is a frame if it is a known one, or looks like one.
     fn frame_pointed_to(&mut self, frame: u64) {
-        let code = match self.stack.python.find(frame, |_| true) {
+        let code = match self.frames.find(frame, |_| true) {
             Some((_, known)) => Some(known.code),
             None => self.python.as_ref().and_then(|python| python::executed(python, frame)),
         };
@@ -549,8 +567,8 @@ impl Ledger {
     /// The interpreter's current frame is this one now.
     fn frame_stored(&mut self, frame: u64, code: u64, owner: Option<u64>) {
         let depth = self.depth;
-        if let Some((index, known)) = self.stack.python.find(frame, |known| known.code == code) {
-            while self.stack.python.len() > index + 1 {
+        if let Some((index, known)) = self.frames.find(frame, |known| known.code == code) {
+            while self.frames.len() > index + 1 {
                 self.leave_python(depth);
             }
             // The line that it has come to goes on.
@@ -580,7 +598,7 @@ impl Ledger {
         if call != below && !(makes_generator && owner == Some(0)) {
             self.calls[call as usize].calls += 1;
         }
-        self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
+        self.frames.push(PythonFrame { frame, code, call, below, depth, lines });
         self.stack.call = call;
     }
 
@@ -594,7 +612,7 @@ impl Ledger {
         };
         let lines = function.filter(|&function| call != below && self.lines[function as usize].is_some());
         let called = Called { below, call, code, lines, makes_generator: is_generator };
-        self.python_calls.put(called);
+        self.python_calls.put(called, &mut self.calls);
         called
     }
 
@@ -606,7 +624,7 @@ impl Ledger {
 
     /// A Python frame is over. The interpreter that has executed it goes on if it is the innermost native call.
     fn leave_python(&mut self, depth: usize) {
-        if let Some(python) = self.stack.python.pop()
+        if let Some(python) = self.frames.pop()
             && python.depth == depth
         {
             self.stack.call = python.below;

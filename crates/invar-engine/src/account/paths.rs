@@ -289,6 +289,87 @@ mod tests {
         assert!(lines.clone().count() == 3 && lines.clone().all(|call| call.calls > 100));
     }
 
+    /// 0: mov [rdi + 100], rsi; 7: call rax; 9: ret
+    const EVALUATOR: &[u8] = &[0x48, 0x89, 0xb7, 0, 1, 0, 0, 0xff, 0xd0, 0xc3];
+
+    #[test]
+    fn thunks_push_and_pop_python_frames_as_the_ledger_does() {
+        let _arena = arena();
+        let machine = Machine::reference_1();
+        let watch = Watch {
+            code: (AT, AT + 16),
+            word: 0,
+            offset: 0x100,
+            through: None,
+            executed: 0,
+            owner: None,
+            position: None,
+        };
+        let evaluating = || {
+            let (mut ledger, meanings, last) = translated_watching(EVALUATOR, &[0, 7, 9], Some(watch));
+            (0..6).for_each(|number| ledger.know_function(CODE + 0x100 * number, number == 5));
+            let exits = 0..meanings.paths.len() as u32;
+            let stores = exits.clone().find(|&exit| ledger.follow(exit).watched.is_some());
+            (ledger, meanings, [u64::from(stores.expect("a store is watched")), last[1], last[2]])
+        };
+        for seed in 0..8 {
+            let (mut plain, meanings, [stores, calls, returns]) = evaluating();
+            let slots = usize::from(meanings.paths[stores as usize].exit.slots);
+            let watched = usize::from(plain.follow(stores as u32).watched.unwrap());
+            let mut chance = seed;
+            let mut below = |end: u64| {
+                chance = u64::wrapping_mul(chance, 6364136223846793005).wrapping_add(1442695040888963407);
+                (chance >> 33) % end
+            };
+            // Frames that are open, and how many native calls were when they were pushed.
+            let (mut trace, mut depth, mut open) = (Vec::new(), 0, vec![(FRAME, CODE)]);
+            while trace.len() < 20_000 {
+                let (frame, code) = match below(16) {
+                    0 if depth < 5 => {
+                        trace.extend([calls, STACK - 0x100 * depth]);
+                        depth += 1;
+                        continue;
+                    }
+                    1 if depth > 0 => {
+                        depth -= 1;
+                        trace.extend([returns, STACK - 0x100 * depth - 8]);
+                        continue;
+                    }
+                    2..8 if open.len() < 9 => {
+                        open.push((FRAME + 0x58 * open.len() as u64, CODE + 0x100 * below(6)));
+                        open[open.len() - 1]
+                    }
+                    8..14 if open.len() > 1 => {
+                        open.pop();
+                        open[open.len() - 1]
+                    }
+                    14 => (0, 0),
+                    // Out of order: one of them, or its place with other code.
+                    _ => (FRAME + 0x58 * below(9), CODE + 0x100 * below(6)),
+                };
+                trace.push(stores);
+                let start = trace.len();
+                trace.resize(start + slots, STACK);
+                trace[start + watched..][..2].copy_from_slice(&[frame, code]);
+            }
+            let mut caches = Hierarchy::new(&machine);
+            caches.note_payers(true);
+            reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
+            plain.charge_misses(&mut caches);
+            let expected = told(&mut plain);
+
+            let (mut followed, meanings, _) = evaluating();
+            let mut drain = Generated::new(&machine, true);
+            drain.add_exits(&meanings);
+            drain.caches().note_payers(true);
+            drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
+            followed.charge_misses(drain.caches());
+            assert_eq!(told(&mut followed), expected, "seed {seed}");
+            let functions = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Python(_)));
+            assert!(functions.clone().count() > 50 && functions.map(|call| call.calls).sum::<u64>() > 1000);
+        }
+    }
+
     /// Follows records of one slot each.
     fn follow(ledger: &mut Ledger, trace: &[u64]) {
         for record in trace.chunks(2) {
