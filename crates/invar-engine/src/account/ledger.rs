@@ -12,6 +12,7 @@
 //! Invariant: every record up to the [`Position`] is in `rows`.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::event::Event;
@@ -112,8 +113,8 @@ pub struct Ledger {
     threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
-    /// All rows of the region, after its end: nothing is counted in places any more.
-    gathered: Option<Vec<Row>>,
+    /// What the region did, after its end: nothing is counted in places any more.
+    gathered: Option<Gathered>,
     charges: Charges,
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
@@ -124,6 +125,17 @@ pub struct Ledger {
     lines: Vec<Option<Lines>>,
     /// Some function has lines.
     tells_lines: bool,
+}
+
+/// What a region did.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// Exits that were taken, by their numbers among all of the region, and how often.
+    pub exits: Vec<(u32, u64)>,
+    /// The rows, by the indices of exits in that list.
+    pub rows: Vec<Row>,
+    /// What operations did besides.
+    pub charges: Vec<Charge>,
 }
 
 /// Python code that was executed.
@@ -168,7 +180,7 @@ impl Ledger {
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
-            python_calls: Calls::default(),
+            python_calls: Calls,
             functions: Vec::new(),
             lines: Vec::new(),
             tells_lines: false,
@@ -288,19 +300,32 @@ impl Ledger {
     /// The region has ended, and its trace was followed to the end. Whoever asks for what was counted is answered from a list from
     /// now on, instead of from places all over a table.
     pub fn gather(&mut self) {
-        self.gathered = Some(self.rows.take(self.exits.base, &mut self.calls));
+        const ABSENT: u32 = u32::MAX;
+        let mut rows = self.rows.take(self.exits.base, &mut self.calls);
         self.python_calls.count(&mut self.calls);
+        let mut indices = vec![ABSENT; self.exits.ways.len()];
+        let mut exits = Vec::new();
+        for row in &mut rows {
+            let index = &mut indices[row.exit as usize];
+            if *index == ABSENT {
+                *index = exits.len() as u32;
+                exits.push((row.exit, 0));
+            }
+            row.exit = *index;
+            exits[*index as usize].1 += row.times;
+        }
+        self.gathered = Some(Gathered { exits, rows, charges: Vec::new() });
     }
 
-    /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
+    /// Exits that were taken in this region and are still there, and how often. An exit may be told several times.
     pub fn times(&self, mut each: impl FnMut(u32, u64)) {
-        let Some(rows) = &self.gathered else {
+        let Some(Gathered { exits, .. }) = &self.gathered else {
             self.rows.times(self.exits.base).for_each(|(exit, times)| each(exit, times));
             return;
         };
-        for row in rows {
-            if let Some(exit) = row.exit.checked_sub(self.exits.base as u32) {
-                each(exit, row.times);
+        for &(exit, times) in exits {
+            if let Some(exit) = exit.checked_sub(self.exits.base as u32) {
+                each(exit, times);
             }
         }
     }
@@ -708,9 +733,9 @@ impl Ledger {
         }
     }
 
-    /// Everything that was counted and charged. Neither stays.
-    pub(super) fn take(&mut self) -> (Vec<Row>, Vec<Charge>) {
-        let rows = core::mem::take(self.gathered.get_or_insert_with(Vec::new));
-        (rows, self.charges.take())
+    /// Everything that was gathered and charged. Neither stays.
+    pub(super) fn take(&mut self) -> Gathered {
+        let gathered = core::mem::take(self.gathered.get_or_insert_default());
+        Gathered { charges: self.charges.take(), ..gathered }
     }
 }

@@ -8,40 +8,34 @@ use alloc::vec::Vec;
 use invar_core::wire::raw::taken_exits::{self, Exit, TakenExits};
 
 use super::exits::Way;
-use super::ledger::Ledger;
-
-/// No row is of it.
-const ABSENT: u32 = u32::MAX;
+use super::ledger::{Gathered, Ledger};
 
 impl Ledger {
     /// The region by call and exit, which was gathered. `maps` are the executable mappings of the process. What was counted does not stay.
     pub fn taken_exits(&mut self, maps: String) -> TakenExits {
-        let (mut rows, charges) = self.take();
-        // The most instructions of each superblock that one of its rows has: nobody has executed the others.
+        let Gathered { exits, rows, charges } = self.take();
+        // The most instructions of each superblock that one of its exits has: nobody has executed the others.
         let mut reach: Vec<Option<u8>> = vec![None; self.exits.blocks.len()];
-        for row in &rows {
-            let Way { block, instructions, .. } = self.exits.ways[row.exit as usize];
+        let ways: Vec<Way> = exits.iter().map(|&(exit, _)| self.exits.ways[exit as usize]).collect();
+        for &Way { block, instructions, .. } in &ways {
             let reach = &mut reach[block as usize];
             *reach = Some(reach.unwrap_or(0).max(instructions));
         }
-        let mut taken = TakenExits { maps, ..TakenExits::default() };
-        let mut superblocks = vec![ABSENT; self.exits.blocks.len()];
-        for (block, number) in (0..).zip(&mut superblocks) {
-            let Some(instructions) = reach[block as usize] else { continue };
-            *number = taken.superblocks.len() as u32;
-            self.exits.write_superblock(block, instructions, &mut taken);
-        }
-        let mut exits = vec![ABSENT; self.exits.ways.len()];
-        for row in &mut rows {
-            let number = &mut exits[row.exit as usize];
-            if *number == ABSENT {
-                *number = taken.exits.len() as u32;
-                let Way { block, instructions, branches, .. } = self.exits.ways[row.exit as usize];
-                taken.exits.push(Exit { superblock: superblocks[block as usize], instructions, branches });
+        let mut taken = TakenExits { maps, rows, ..TakenExits::default() };
+        taken.steps.reserve(reach.iter().flatten().map(|&steps| usize::from(steps)).sum());
+        // Their places among those that are written.
+        let mut places = vec![0; self.exits.blocks.len()];
+        for (block, place) in (0..).zip(&mut places) {
+            if let Some(instructions) = reach[block as usize] {
+                *place = taken.superblocks.len() as u32;
+                self.exits.write_superblock(block, instructions, &mut taken);
             }
-            row.exit = *number;
         }
-        taken.rows = rows;
+        taken.exits.extend(ways.iter().map(|&Way { block, instructions, branches, .. }| Exit {
+            superblock: places[block as usize],
+            instructions,
+            branches,
+        }));
         taken.charges.reserve(2 * charges.len());
         for charge in &charges {
             let events = charge.events().into_iter().filter(|&(_, count)| count > 0);
