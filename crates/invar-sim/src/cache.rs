@@ -46,6 +46,9 @@ pub struct Level {
     used: Vec<bool>,
 }
 
+/// Words in a line of the host's caches.
+const HOST_LINE_WORDS: usize = 8;
+
 /// Sets that are cleared together.
 const CHUNK_SETS: usize = 64;
 
@@ -87,6 +90,19 @@ impl Level {
     /// How many lines it has room for.
     pub fn places(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Reads what [`Level::touch`] will need of a line's set, for the host to have it at hand then. The value says nothing.
+    #[inline]
+    pub fn peek(&self, line: u64) -> u64 {
+        let set = (line & self.set_mask) as usize;
+        let order = match &self.replacement {
+            Replacement::Lru { orders } => orders[set],
+            Replacement::WideLru => 0,
+            Replacement::BitPlru { touched, .. } => touched[set],
+        };
+        let lines = self.lines[set * self.ways..][..self.ways].iter().step_by(HOST_LINE_WORDS);
+        lines.fold(order, |sum, line| sum ^ line)
     }
 
     /// Touches a line: is it there? Afterwards it is, and settled.
