@@ -119,6 +119,18 @@ impl Hierarchy {
         self.l1i.places()
     }
 
+    /// How many sets these are in.
+    pub fn instruction_sets(&self) -> usize {
+        self.l1i.sets()
+    }
+
+    /// An instruction in the line at this place of the first level is fetched: as [`Hierarchy::fetch`], where somebody knows that it is
+    /// there.
+    #[inline]
+    pub fn fetch_held(&mut self, place: usize, told: &mut impl Settling) {
+        self.l1i.touch_held(place, told);
+    }
+
     /// Data at `address` is read. One access, whatever lines it straddles.
     #[inline]
     pub fn read(&mut self, address: u64, bytes: u32, told: &mut impl Settling) {
