@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod arrangement;
+mod byte_code;
 mod frames;
 mod heap;
 mod host;
@@ -28,6 +29,8 @@ static ALLOCATOR: invar_engine::host::Allocator = invar_engine::host::Allocator:
 mod _native {
     #[pymodule_export]
     use crate::arrangement::{arrange, isolated, jobs, layout};
+    #[pymodule_export]
+    use crate::byte_code::{copy_process, note_byte_code};
     #[pymodule_export]
     use crate::heap::{canonical_heap, loosen_heap};
     #[pymodule_export]
