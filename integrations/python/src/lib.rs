@@ -32,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use crate::byte_code::{copy_process, note_byte_code};
     #[pymodule_export]
-    use crate::heap::{canonical_heap, loosen_heap};
+    use crate::heap::{canonical_heap, fill_heap_for_good, loosen_heap};
     #[pymodule_export]
     use crate::placement::is_placed;
     #[pymodule_export]
