@@ -19,7 +19,8 @@ use invar_core::source::Source;
 use invar_core::wire::parcel;
 use invar_core::wire::profile;
 use invar_core::wire::profile_formats::{callgrind, counts, firefox, folded, pprof, speedscope};
-use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
+use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, PythonCode};
+use invar_core::wire::raw::taken_exits::{Charge, Exit, Flow, Row, Step, Superblock, TakenExits};
 use invar_core::wire::raw::{self, Record};
 use invar_core::wire::v1;
 
@@ -119,6 +120,12 @@ fn check_raw(bytes: &[u8]) -> Outcome {
     let mut written = raw::header().to_vec();
     prefix.records.iter().for_each(|record| record.write(&mut written));
     let again = raw::read(&written);
+    // Whatever can be read can be told.
+    for record in &prefix.records {
+        if let Record::TakenExits { taken, .. } = record {
+            CallPaths::of(taken).total();
+        }
+    }
     if prefix.damage.is_some() && again.as_ref() == Ok(&prefix.records) {
         return Outcome::Refused;
     }
@@ -187,12 +194,6 @@ fn raw_file() -> Vec<u8> {
     let mut bytes = raw::header().to_vec();
     let mut events = Events::default();
     events.add(Event::Instructions, 1 << 40);
-    let instruction = |at: u64| Instruction {
-        address: 0x7fff_f7dd_0000 + 3 * at,
-        reads: (at % 3) as u8,
-        writes: 1,
-        system_call: at == 40,
-    };
     let call = |at: u32| {
         let callee = match at % 4 {
             1 => Callee::Python(at % 3),
@@ -203,13 +204,36 @@ fn raw_file() -> Vec<u8> {
         Call { parent: at / 2, callee, calls: 1 << at }
     };
     let code = |line| PythonCode { name: format!("Sum.{line}"), file: "/src/sum.py".to_string(), line };
-    let paths = CallPaths {
+    let step = |at: u16| Step {
+        address: 0x7fff_f7dd_0000 + 3 * u64::from(at),
+        ops: at % 10,
+        reads: (at % 3) as u8,
+        writes: 1,
+        system_call: at == 40,
+        branches: u8::from(at.is_multiple_of(4)),
+        flow: [Flow::On, Flow::Call, Flow::On, Flow::Return, Flow::On][usize::from(at % 5)],
+    };
+    let superblock = |number: u32| Superblock {
+        first_op: u64::from(20 * number),
+        ops: 12,
+        first_step: 10 * number,
+        steps: 10,
+        first_target: 2 * number,
+    };
+    let taken = TakenExits {
         maps: "7ffff7dd0000-7ffff7df0000 r-xp 00001000 08:01 17 /usr/lib/libc.so.6\n".to_string(),
-        instructions: (0..50).map(instruction).collect(),
         python: (0..3).map(code).collect(),
         calls: (0..30).map(call).collect(),
-        stretches: (0..30).map(|call| Stretch { call, first: call, instructions: 20, times: 7 }).collect(),
-        extras: vec![Extra { call: 29, instruction: 49, event: Event::L3Misses, count: 1 << 50 }],
+        steps: (0..50).map(step).collect(),
+        targets: (0..10).map(|target| target << 20).collect(),
+        superblocks: (0..5).map(superblock).collect(),
+        exits: (0..15)
+            .map(|exit| Exit { superblock: exit / 3, instructions: exit as u8 % 10, branches: 4 })
+            .collect(),
+        rows: (0..90).map(|row| Row { call: row / 3, exit: row % 15, times: 7 }).collect(),
+        charges: (0..40)
+            .map(|op| Charge { call: op as u32 % 30, op, event: Event::L3Misses, count: 1 << op })
+            .collect(),
     };
     let benchmark = || "tests/test_sum.py::test_sum[5]".to_string();
     let records = [
@@ -221,7 +245,7 @@ fn raw_file() -> Vec<u8> {
             events,
             diagnostics: Default::default(),
         },
-        Record::CallPaths { benchmark: benchmark(), paths },
+        Record::TakenExits { benchmark: benchmark(), taken },
         Record::Describe { benchmark: benchmark(), json: "{}".to_string() },
     ];
     records.iter().for_each(|record| record.write(&mut bytes));

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::Events;
-use invar_core::wire::raw::call_paths::CallPaths;
+use invar_core::wire::raw::taken_exits::TakenExits;
 use invar_core::wire::raw::{self, Record};
 pub use invar_core::wire::raw::{Mode, Pass};
 
@@ -44,7 +44,7 @@ pub struct Outcome {
     /// take another course each time.
     pub scheduled: bool,
     /// The same by call path, of a warm pass, if that was asked for.
-    pub call_paths: Option<CallPaths>,
+    pub taken_exits: Option<TakenExits>,
 }
 
 /// Why the engine did not do as asked.
@@ -145,10 +145,10 @@ pub fn run(
 
 /// Keeps what a pass yielded for [`flush`]. Does nothing where [`keep`] does nothing.
 pub fn keep_outcome(benchmark: &str, pass: Pass, mode: Mode, outcome: Outcome) {
-    let Outcome { events, diagnostics, call_paths, .. } = outcome;
+    let Outcome { events, diagnostics, taken_exits, .. } = outcome;
     keep(&Record::Pass { benchmark: benchmark.to_string(), pass, mode, events, diagnostics });
-    if let Some(paths) = call_paths {
-        keep(&Record::CallPaths { benchmark: benchmark.to_string(), paths });
+    if let Some(taken) = taken_exits {
+        keep(&Record::TakenExits { benchmark: benchmark.to_string(), taken });
     }
 }
 
@@ -202,7 +202,7 @@ fn execute(
         LOST.store(process_id(), Ordering::Release);
         RUNNING.store(0, Ordering::Release);
         core::mem::forget(attached);
-        return Ok(Outcome { events: Events::default(), diagnostics, scheduled, call_paths: None });
+        return Ok(Outcome { events: Events::default(), diagnostics, scheduled, taken_exits: None });
     }
     if context.in_runtime != 0 {
         engine.abandon(context);
@@ -212,10 +212,10 @@ fn execute(
         engine.diagnose(Diagnostic::OtherThreadsRan);
     }
     let (events, diagnostics) = engine.end(context);
-    let call_paths = engine.call_paths();
+    let taken_exits = engine.taken_exits();
     RUNNING.store(0, Ordering::Release);
     ENGINE.put(attached);
-    Ok(Outcome { events, diagnostics, scheduled, call_paths })
+    Ok(Outcome { events, diagnostics, scheduled, taken_exits })
 }
 
 fn mode() -> Option<Mode> {
@@ -258,12 +258,10 @@ pub fn flush(path: &str) -> Result<(), EngineError> {
     let mut terminated = path.as_bytes().to_vec();
     terminated.push(0);
     let written = File::open(&terminated, Access::Append).and_then(|mut file| {
-        let mut bytes = Vec::new();
         if file.size()? == 0 {
-            bytes.extend_from_slice(&raw::header());
+            file.write_all(&raw::header())?;
         }
-        bytes.extend_from_slice(&attached.kept);
-        file.write_all(&bytes)
+        file.write_all(&attached.kept)
     });
     if written.is_ok() {
         attached.kept.clear();

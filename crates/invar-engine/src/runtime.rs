@@ -25,7 +25,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use invar_core::diagnostic::{Diagnostic, Diagnostics};
 use invar_core::event::{Event, Events};
 use invar_core::machine::Machine;
-use invar_core::wire::raw::call_paths::CallPaths;
+use invar_core::wire::raw::taken_exits::TakenExits;
 use invar_sim::Hierarchy;
 
 use self::fault::Fault;
@@ -66,6 +66,8 @@ const BLOCK_BYTES_MAX: u64 = 64 << 10;
 
 /// Branches are looked at when the trace was full so often, twice as often, and so on.
 const FILLINGS_MIN: u32 = 8;
+/// A region that translates less than this is executed again: what is hot in it was seen at the end of the one before.
+const NEW_BLOCKS_MIN: usize = 64;
 
 /// A translated superblock.
 #[derive(Debug)]
@@ -157,6 +159,8 @@ pub struct Engine {
     turns: Vec<Option<Turn>>,
     /// How often the trace was full in this region.
     fillings: u32,
+    /// How many blocks there were when the region began.
+    blocks_before: usize,
     /// Address of the displacement to patch, and the guest target.
     links: Vec<(u64, u64)>,
     sites: Vec<Site>,
@@ -211,6 +215,7 @@ impl Engine {
             meanings: Meanings::default(),
             turns: Vec::new(),
             fillings: 0,
+            blocks_before: 0,
             links: Vec::new(),
             sites: Vec::new(),
             pages: BTreeSet::new(),
@@ -298,6 +303,7 @@ impl Engine {
         context.trace_limit =
             TRACE_START + u64::from(layout::TRACE_BYTES) - u64::from(layout::RECORD_BYTES_MAX);
         self.fillings = 0;
+        self.blocks_before = self.blocks.len();
         context.ended_natively = 0;
         context.left = 0;
         context.budget = i64::MAX;
@@ -337,12 +343,12 @@ impl Engine {
         }
     }
 
-    /// What the region that has ended cost by call path, if that was asked for. Once a region.
-    pub fn call_paths(&mut self) -> Option<CallPaths> {
+    /// What the region that has ended did by call path, if that was asked for. Once a region.
+    pub fn taken_exits(&mut self) -> Option<TakenExits> {
         let ledger = self.ledger.as_mut().filter(|ledger| ledger.is_active())?;
-        let paths = ledger.call_paths(code_map::executable_lines());
+        let taken = ledger.taken_exits(code_map::executable_lines());
         ledger.end();
-        Some(paths)
+        Some(taken)
     }
 
     /// What the region counted, after it has ended.
@@ -366,6 +372,9 @@ impl Engine {
             }
             Mode::Simulation => {
                 self.collect(context);
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.gather();
+                }
                 if let Drain::Generated(drain) = &self.drain
                     && drain.has_counted()
                 {
@@ -424,7 +433,8 @@ impl Engine {
                 }
                 self.collect(context);
                 self.fillings += 1;
-                if self.fillings.is_power_of_two() && self.fillings >= FILLINGS_MIN {
+                let is_new = self.blocks.len() >= self.blocks_before + NEW_BLOCKS_MIN;
+                if is_new && self.fillings.is_power_of_two() && self.fillings >= FILLINGS_MIN {
                     self.reform();
                     return self.go_to(context, head);
                 }

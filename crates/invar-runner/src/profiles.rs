@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use invar_core::profile::Profile;
 use invar_core::wire::raw::call_paths::CallPaths;
+use invar_core::wire::raw::taken_exits::TakenExits;
 use invar_core::wire::raw::{self, Record};
 
 use crate::progress;
@@ -49,20 +50,20 @@ impl Names {
         files: &Files,
         since: SystemTime,
     ) -> (BTreeMap<String, Profile>, Vec<String>) {
-        let mut last = BTreeMap::<&str, (usize, usize, &CallPaths)>::new();
+        let mut last = BTreeMap::<&str, (usize, usize, &TakenExits)>::new();
         for (file, records) in files.records.iter().enumerate() {
-            for (place, benchmark, paths) in call_paths(records) {
-                last.insert(benchmark, (file, place, paths));
+            for (place, benchmark, taken) in taken_exits(records) {
+                last.insert(benchmark, (file, place, taken));
             }
         }
         let (mut made_code, mut profiles) = (BTreeMap::new(), BTreeMap::new());
-        for (benchmark, (file, place, paths)) in last {
+        for (benchmark, (file, place, taken)) in last {
             let jit: &JitMap = made_code.entry(file).or_insert_with(|| jit(&files.records[file], since));
             let ahead = self
                 .profiles
                 .remove(&(files.names[file].clone(), place))
                 .filter(|_| *jit == JitMap::default());
-            let profile = ahead.unwrap_or_else(|| self.name(benchmark, paths, jit));
+            let profile = ahead.unwrap_or_else(|| self.name(benchmark, taken, jit));
             profiles.insert(benchmark.to_string(), profile);
         }
         // In an order that does not tell what was named first.
@@ -83,30 +84,31 @@ impl Names {
             *known = length;
             // What cannot be read is said at the end, when all of it is read.
             let read = std::fs::read(&path).ok().and_then(|bytes| raw::read_prefix(&bytes).ok());
-            for (place, benchmark, paths) in call_paths(&read.map(|read| read.records).unwrap_or_default()) {
+            for (place, benchmark, taken) in taken_exits(&read.map(|read| read.records).unwrap_or_default()) {
                 if stops() {
                     return;
                 }
                 let key = (name.clone(), place);
                 if !self.profiles.contains_key(&key) {
-                    let profile = self.name(benchmark, paths, &JitMap::default());
+                    let profile = self.name(benchmark, taken, &JitMap::default());
                     self.profiles.insert(key, profile);
                 }
             }
         }
     }
 
-    fn name(&mut self, benchmark: &str, paths: &CallPaths, jit: &JitMap) -> Profile {
-        let Named { profile, warnings } = named(benchmark, paths, Some(jit), &mut self.cache);
+    fn name(&mut self, benchmark: &str, taken: &TakenExits, jit: &JitMap) -> Profile {
+        let paths = CallPaths::of(taken);
+        let Named { profile, warnings } = named(benchmark, &paths, Some(jit), &mut self.cache);
         self.warnings.extend(warnings);
         profile
     }
 }
 
 /// The records that become profiles, with their places.
-fn call_paths(records: &[Record]) -> impl Iterator<Item = (usize, &str, &CallPaths)> {
+fn taken_exits(records: &[Record]) -> impl Iterator<Item = (usize, &str, &TakenExits)> {
     records.iter().enumerate().filter_map(|(place, record)| match record {
-        Record::CallPaths { benchmark, paths } => Some((place, benchmark.as_str(), paths)),
+        Record::TakenExits { benchmark, taken } => Some((place, benchmark.as_str(), taken)),
         _ => None,
     })
 }
@@ -158,7 +160,7 @@ fn jit(records: &[Record], since: SystemTime) -> JitMap {
         _ => None,
     });
     let maps = records.iter().rev().find_map(|record| match record {
-        Record::CallPaths { paths, .. } => Some(paths.maps.as_str()),
+        Record::TakenExits { taken, .. } => Some(taken.maps.as_str()),
         _ => None,
     });
     pid.map_or_else(JitMap::default, |pid| JitMap::of_process(pid, maps.unwrap_or_default(), since))
@@ -167,7 +169,8 @@ fn jit(records: &[Record], since: SystemTime) -> JitMap {
 #[cfg(test)]
 mod tests {
     use invar_core::event::Event;
-    use invar_core::wire::raw::call_paths::{Call, Callee, Instruction, Stretch};
+    use invar_core::wire::raw::call_paths::{Call, Callee};
+    use invar_core::wire::raw::taken_exits::{Exit, Flow, Row, Step, Superblock};
 
     use super::*;
 
@@ -190,17 +193,27 @@ mod tests {
     }
 
     fn record(benchmark: &str, times: u64) -> Record {
-        let paths = CallPaths {
+        let step = Step {
+            address: 0x1010,
+            ops: 0,
+            reads: 0,
+            writes: 0,
+            system_call: false,
+            branches: 0,
+            flow: Flow::On,
+        };
+        let taken = TakenExits {
             maps: "1000-2000 r-xp 00000000 08:01 17 /nowhere/libgone.so\n".to_string(),
-            instructions: vec![Instruction { address: 0x1010, reads: 0, writes: 0, system_call: false }],
-            python: Vec::new(),
             calls: [0, 0x1010]
                 .map(|address| Call { parent: 0, callee: Callee::Address(address), calls: times })
                 .into(),
-            stretches: vec![Stretch { call: 1, first: 0, instructions: 1, times }],
-            extras: Vec::new(),
+            steps: vec![step],
+            superblocks: vec![Superblock { first_op: 0, ops: 0, first_step: 0, steps: 1, first_target: 0 }],
+            exits: vec![Exit { superblock: 0, instructions: 1, branches: 0 }],
+            rows: vec![Row { call: 1, exit: 0, times }],
+            ..TakenExits::default()
         };
-        Record::CallPaths { benchmark: benchmark.to_string(), paths }
+        Record::TakenExits { benchmark: benchmark.to_string(), taken }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub fn collect(files: &[Vec<Record>]) -> Result<Collected, CollectError> {
                     machine = Some(Machine::parse(text)?);
                     collected.engines.push(engine.clone());
                 }
-                Record::CallPaths { .. } => {}
+                Record::TakenExits { .. } => {}
                 Record::Describe { benchmark, json } => {
                     described.insert(benchmark, json);
                 }

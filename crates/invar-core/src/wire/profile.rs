@@ -15,7 +15,7 @@ mod columns;
 mod rows;
 
 use super::raw::Cursor;
-use super::raw::call_paths::read_number;
+use super::raw::taken_exits::read_number;
 use crate::event::{Event, Events};
 use crate::profile::{Function, Kind, Profile};
 
@@ -193,7 +193,7 @@ fn add(sum: &mut Events, events: &Events) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::call_paths::{number, write_text};
+    use super::super::raw::taken_exits::{number, write_text};
     use super::*;
     use crate::profile::Builder;
     use crate::testing::{any_profile, profile};

@@ -13,13 +13,14 @@
 //! an older reader reads a newer file. A record cut short at the end of a file (a killed process) ends the file.
 
 pub mod call_paths;
+pub mod taken_exits;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::diagnostic::Diagnostics;
 use crate::event::{Event, Events};
-use call_paths::CallPaths;
+use taken_exits::TakenExits;
 
 /// The format this build writes, and the newest it reads.
 pub const VERSION: u16 = 1;
@@ -82,12 +83,12 @@ pub enum Record {
         /// A JSON object.
         json: String,
     },
-    /// Kind 4. What the pass before cost by call path.
-    CallPaths {
+    /// Kind 5. What the pass before did by call path. (Kind 4 had it by instruction.)
+    TakenExits {
         /// The benchmark's full name.
         benchmark: String,
-        /// Its call paths.
-        paths: CallPaths,
+        /// Its exits, by call.
+        taken: TakenExits,
     },
 }
 
@@ -142,10 +143,10 @@ impl Record {
                 write_string(out, json);
                 3
             }
-            Record::CallPaths { benchmark, paths } => {
+            Record::TakenExits { benchmark, taken } => {
                 write_string(out, benchmark);
-                paths.write(out);
-                4
+                taken.write(out);
+                5
             }
         };
         let length = (out.len() - start - 8) as u32;
@@ -192,7 +193,7 @@ pub fn read_prefix(bytes: &[u8]) -> Result<Prefix, ReadRawError> {
             1 => read_process(&mut payload),
             2 => read_pass(&mut payload),
             3 => read_describe(&mut payload),
-            4 => read_call_paths(&mut payload),
+            5 => read_taken_exits(&mut payload),
             _ => continue,
         };
         let Some(record) = record else {
@@ -237,8 +238,8 @@ fn read_describe(payload: &mut Cursor<'_>) -> Option<Record> {
     Some(Record::Describe { benchmark: payload.string()?, json: payload.string()? })
 }
 
-fn read_call_paths(payload: &mut Cursor<'_>) -> Option<Record> {
-    Some(Record::CallPaths { benchmark: payload.string()?, paths: CallPaths::read(payload)? })
+fn read_taken_exits(payload: &mut Cursor<'_>) -> Option<Record> {
+    Some(Record::TakenExits { benchmark: payload.string()?, taken: TakenExits::read(payload)? })
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) {
@@ -294,7 +295,7 @@ mod tests {
                 diagnostics: Diagnostics(5),
             },
             Record::Describe { benchmark: "a".into(), json: "{}".into() },
-            Record::CallPaths { benchmark: "a".into(), paths: call_paths::tests::call_paths() },
+            Record::TakenExits { benchmark: "a".into(), taken: taken_exits::tests::taken_exits() },
         ]
     }
 

@@ -42,9 +42,9 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// The number of the [`Payer`].
-    pub fn payer(&self) -> u64 {
-        self.key & ((1 << KIND_SHIFT) - 1)
+    /// The call of the [`Payer`].
+    pub fn call(&self) -> u32 {
+        (self.key >> OP_BITS) as u32 & ((1 << CALL_BITS) - 1)
     }
 
     /// The operation among all of the region.

@@ -6,24 +6,11 @@
 use alloc::vec::Vec;
 
 use iced_x86::{FlowControl, Mnemonic};
-use invar_core::wire::raw::call_paths::Instruction;
+use invar_core::wire::raw::taken_exits::{Flow, STEPS_MAX, Step, Superblock, TakenExits};
 
-use super::rows::Numbers;
-use super::sort::sort;
 use crate::host::following::{self, LEADS_PER_ROW};
 use crate::translate::block::{LONG, Path};
 use crate::translate::{Exit, NO_SLOT, Op, Placed, Reference, Told, Touch, Translation};
-
-/// An instruction of a superblock.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
-    /// Its number: the same in all superblocks, which overlap.
-    pub instruction: u32,
-    /// Operations of the superblock before it.
-    pub ops: u16,
-    /// Branches taken where the path goes on behind it.
-    pub branches: u8,
-}
 
 /// What a superblock does to the stack of calls.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +37,6 @@ pub(super) struct Block {
     /// Its first operation among all of the region.
     pub first_op: u64,
     pub first_step: u32,
-    /// Steps that take branches where the path goes on behind them.
-    pub branching: u128,
     pub first_move: u32,
     pub moves: u8,
 }
@@ -125,49 +110,10 @@ impl Shift {
     }
 }
 
-/// The instructions of superblocks, each once. Where code has changed an address may have had several.
-#[derive(Default)]
-pub(super) struct Instructions {
-    list: Vec<Instruction>,
-    numbers: Numbers,
-    /// Their numbers by address, of those that there were when it was last asked for.
-    sorted: Vec<u32>,
-}
-
-impl Instructions {
-    fn number(&mut self, instruction: Instruction) -> u32 {
-        let Instruction { address, reads, writes, system_call } = instruction;
-        let does = u32::from(reads) | u32::from(writes) << 8 | u32::from(system_call) << 16;
-        let new = self.list.len() as u32;
-        let number = self.numbers.number(does, address, new);
-        if number == new {
-            self.list.push(instruction);
-        }
-        number
-    }
-
-    /// How many there are: their numbers are below.
-    pub fn count(&self) -> usize {
-        self.list.len()
-    }
-
-    /// All of them, and their numbers sorted by address.
-    pub fn sorted(&mut self) -> (&[Instruction], &[u32]) {
-        let Instructions { list, sorted, .. } = self;
-        if sorted.len() != list.len() {
-            sorted.clear();
-            sorted.extend(0..list.len() as u32);
-            sort(sorted, |&number| list[number as usize].address);
-        }
-        (list, sorted)
-    }
-}
-
 /// Everything that was translated.
 #[derive(Default)]
 pub(super) struct Exits {
-    pub steps: Vec<Step>,
-    pub instructions: Instructions,
+    steps: Vec<Step>,
     moves: Vec<Move>,
     pub blocks: Vec<Block>,
     pub ways: Vec<Way>,
@@ -181,11 +127,7 @@ pub(super) struct Exits {
     pub base_op: u64,
     /// How many operations there were in the region.
     ops: u64,
-    /// The superblocks of every [`OPS_PER_ENTRY`]th of them.
-    by_op: Vec<u32>,
 }
-
-const OPS_PER_ENTRY: u64 = 16;
 
 impl Exits {
     /// All translations were dropped; their numbers stay known if they `matter`.
@@ -200,10 +142,9 @@ impl Exits {
     /// A superblock was translated.
     pub fn add_block(&mut self, head: u64, path: &Path, translation: &Translation) {
         let Translation { boundaries, exits, ops, .. } = translation;
-        let mut block = Block {
+        let block = Block {
             head,
             first_op: self.ops,
-            branching: 0,
             first_step: self.steps.len() as u32,
             first_move: self.moves.len() as u32,
             moves: 0,
@@ -213,15 +154,15 @@ impl Exits {
             let before = boundary.before;
             let after = boundaries.get(number + 1).map(|next| next.before).or(whole).unwrap_or(before);
             let instruction = &path.steps[number].instruction;
-            block.branching |= u128::from(after.branches != before.branches) << number;
-            let instruction_number = self.instructions.number(Instruction {
+            self.steps.push(Step {
                 address: boundary.at,
+                ops: before.ops as u16,
                 reads: (after.reads - before.reads) as u8,
                 writes: (after.writes - before.writes) as u8,
                 system_call: instruction.mnemonic() == Mnemonic::Syscall,
+                branches: after.branches - before.branches,
+                flow: Flow::On,
             });
-            let branches = after.branches - before.branches;
-            self.steps.push(Step { instruction: instruction_number, ops: before.ops as u16, branches });
             let kind = match instruction.flow_control() {
                 FlowControl::Call if instruction.mnemonic() != Mnemonic::Syscall => {
                     MoveKind::Call(instruction.near_branch_target())
@@ -235,15 +176,18 @@ impl Exits {
                 Op::Touch(reference) if reference.touch == touch && reference.bytes == 8 => Some(*reference),
                 _ => None,
             });
-            if let Some(pointer) = pointer {
-                self.moves.push(Move { step: number as u8, kind, pointer });
-            }
+            let (Some(pointer), Some(step)) = (pointer, self.steps.last_mut()) else { continue };
+            self.moves.push(Move { step: number as u8, kind, pointer });
+            step.flow = match kind {
+                MoveKind::Call(_) => Flow::Call,
+                MoveKind::IndirectCall => Flow::On,
+                MoveKind::Return => Flow::Return,
+            };
         }
         let moves = (self.moves.len() - block.first_move as usize) as u8;
         self.blocks.push(Block { moves, ..block });
         self.ops += ops.len() as u64;
         let number = self.blocks.len() as u32 - 1;
-        self.by_op.resize(self.ops.div_ceil(OPS_PER_ENTRY) as usize, number);
         exits.iter().for_each(|exit| self.add_exit(number, exit));
         let first = self.follows.len() - exits.len();
         for &(exit, slot) in &translation.watched {
@@ -280,24 +224,26 @@ impl Exits {
         self.ways.push(Way { block, instructions, branches, first_shift, shifts });
     }
 
-    /// The superblock that an operation is of.
-    #[inline]
-    pub fn block_of(&self, op: u64) -> usize {
-        let mut block = self.by_op[(op / OPS_PER_ENTRY) as usize] as usize;
-        while self.blocks.get(block + 1).is_some_and(|next| next.first_op <= op) {
-            block += 1;
-        }
-        block
-    }
-
-    /// The first operation and the first step behind a superblock's.
-    pub fn end_of(&self, block: u32) -> (u64, usize) {
-        let next = self.blocks.get(block as usize + 1);
-        next.map_or((self.ops, self.steps.len()), |next| (next.first_op, next.first_step as usize))
+    /// Adds a superblock's first so many steps to what is written.
+    pub fn write_superblock(&self, block: u32, steps: u8, taken: &mut TakenExits) {
+        let Block { first_op, first_step: first, .. } = self.blocks[block as usize];
+        let end_op = self.blocks.get(block as usize + 1).map_or(self.ops, |next| next.first_op);
+        taken.superblocks.push(Superblock {
+            first_op,
+            ops: (end_op - first_op) as u16,
+            first_step: taken.steps.len() as u32,
+            steps,
+            first_target: taken.targets.len() as u32,
+        });
+        taken.steps.extend_from_slice(&self.steps[first as usize..][..usize::from(steps)]);
+        taken.targets.extend(self.moves_until(block, steps).iter().filter_map(|one| match one.kind {
+            MoveKind::Call(target) => Some(target),
+            _ => None,
+        }));
     }
 
     /// The moves of a superblock's first so many instructions.
-    pub fn moves_until(&self, block: u32, instructions: u8) -> &[Move] {
+    fn moves_until(&self, block: u32, instructions: u8) -> &[Move] {
         let Block { first_move, moves, .. } = self.blocks[block as usize];
         let moves = &self.moves[first_move as usize..][..usize::from(moves)];
         let end = moves.partition_point(|one| one.step < instructions);
@@ -305,4 +251,4 @@ impl Exits {
     }
 }
 
-const _: () = assert!(LONG.instructions <= u128::BITS as usize, "a superblock's steps are bits");
+const _: () = assert!(LONG.instructions <= STEPS_MAX, "a superblock's steps can be written");

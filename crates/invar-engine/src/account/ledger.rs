@@ -16,12 +16,13 @@ use alloc::vec::Vec;
 
 use invar_core::event::Event;
 use invar_core::wire::raw::call_paths::{Call, Callee, PythonCode};
+use invar_core::wire::raw::taken_exits::Row;
 use invar_sim::Hierarchy;
 
 use super::charges::{Charge, Charges, Payer};
 use super::exits::{Exits, Follow, Move, MoveKind, Way};
 use super::python::{Called, Calls, PythonFrame, PythonFrames};
-use super::rows::{Numbers, Row, Rows, name, named};
+use super::rows::{Numbers, Rows, name, named};
 use crate::drain::reference;
 use crate::guest::lines::LineTable;
 use crate::host::following::{self, CALLED, FRAMES, Frame, PLACE, Position};
@@ -34,7 +35,7 @@ use crate::translate::{Exit, Placed, Translation};
 pub const ONE_STACK: u32 = 1 << 20;
 
 /// Calls that are met when there are so many are charged to their callers.
-pub(super) const CALLS_MAX: usize = 1 << 20;
+const CALLS_MAX: usize = 1 << 20;
 const _: () = assert!(named(CALLED as u32) as usize > CALLS_MAX, "that is no call's name");
 
 /// After so many words of trace no place of a row is near to counting more than it can.
@@ -100,8 +101,8 @@ pub struct Ledger {
     threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
-    /// The region was told, so that nothing is counted in rows any more.
-    is_told: bool,
+    /// All rows of the region, after its end: nothing is counted in places any more.
+    gathered: Option<Vec<Row>>,
     charges: Charges,
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
@@ -151,7 +152,7 @@ impl Ledger {
             thread: 0,
             threads: BTreeMap::new(),
             active: false,
-            is_told: false,
+            gathered: None,
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
@@ -168,13 +169,14 @@ impl Ledger {
     /// What is known of calls is kept from the region before, which most often was the cold pass of the same benchmark, where the
     /// region is `active`: then little is new. Calls that it does not make are not told.
     pub fn begin(&mut self, entry: u64, active: bool) {
-        if !core::mem::take(&mut self.is_told) {
+        if self.gathered.take().is_none() {
             self.rows.forget_counts();
         }
         let is_known = self.calls.first().is_some_and(|call| call.callee == Callee::Address(entry));
         if active && is_known && self.calls.len() < CALLS_MAX / 2 {
             self.calls.iter_mut().for_each(|call| call.calls = 0);
             self.calls[0].calls = 1;
+            self.rows.sort_places();
         } else {
             self.calls.clear();
             self.calls.push(Call { parent: 0, callee: Callee::Address(entry), calls: 1 });
@@ -271,9 +273,23 @@ impl Ledger {
         }
     }
 
+    /// The region has ended, and its trace was followed to the end. Whoever asks for what was counted is answered from a list from
+    /// now on, instead of from places all over a table.
+    pub fn gather(&mut self) {
+        self.gathered = Some(self.rows.take(self.exits.base, &mut self.calls));
+    }
+
     /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
-    pub fn times(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.rows.times(self.exits.base)
+    pub fn times(&self, mut each: impl FnMut(u32, u64)) {
+        let Some(rows) = &self.gathered else {
+            self.rows.times(self.exits.base).for_each(|(exit, times)| each(exit, times));
+            return;
+        };
+        for row in rows {
+            if let Some(exit) = row.exit.checked_sub(self.exits.base as u32) {
+                each(exit, row.times);
+            }
+        }
     }
 
     /// The present thread starts another, which is below the call that does so. The trace was followed to its end.
@@ -642,7 +658,7 @@ impl Ledger {
     }
 
     /// The call of `callee` by the call `caller`.
-    pub(super) fn child(&mut self, caller: u32, callee: Callee) -> u32 {
+    fn child(&mut self, caller: u32, callee: Callee) -> u32 {
         let key = match callee {
             Callee::Address(address) => address,
             // No code is there.
@@ -676,7 +692,7 @@ impl Ledger {
 
     /// Everything that was counted and charged. Neither stays.
     pub(super) fn take(&mut self) -> (Vec<Row>, Vec<Charge>) {
-        self.is_told = true;
-        (self.rows.take(self.exits.base, &mut self.calls), self.charges.take())
+        let rows = core::mem::take(self.gathered.get_or_insert_with(Vec::new));
+        (rows, self.charges.take())
     }
 }

@@ -1,365 +1,64 @@
-//! What a ledger says at a region's end: its rows, told by instruction.
+//! What a ledger says at a region's end: its rows, and what the superblocks are that they are of. Who reads that tells it by instruction
+//! ([`invar_core::wire::raw::call_paths::CallPaths::of`]): a measured process does not.
 
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use invar_core::event::Event;
-use invar_core::wire::raw::call_paths::{Call, CallPaths, Callee, Extra, Instruction, PythonCode, Stretch};
+use invar_core::wire::raw::taken_exits::{self, Exit, TakenExits};
 
-use super::charges::{Charge, Payer};
-use super::exits::{Block, MoveKind, Step};
-use super::ledger::{CALLS_MAX, Ledger};
-use super::rows::Row;
-use super::sort::Grouped;
-use crate::translate::block;
+use super::exits::Way;
+use super::ledger::Ledger;
 
-/// An instruction that is not in the list.
+/// No row is of it.
 const ABSENT: u32 = u32::MAX;
 
-/// Neighbouring steps of a superblock whose instructions are neighbours in the list, too, all of one call.
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    /// The first of them in its superblock.
-    step: u8,
-    steps: u8,
-    /// Its instruction.
-    instruction: u32,
-    /// What the last of them does to the calls.
-    shift: Option<MoveKind>,
-}
-
-/// A superblock as its rows are told.
-#[derive(Default)]
-struct Told {
-    number: u32,
-    segments: Vec<Segment>,
-    /// Of the call that is being told, those that go less far first.
-    ends: Vec<End>,
-}
-
-/// Counts by call, instruction and something more, each as a key of three parts: in the order of the parts.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    key: u64,
-    count: u64,
-}
-
-const CALL_SHIFT: u32 = 44;
-const INSTRUCTION_SHIFT: u32 = 8;
-const _: () = assert!(CALLS_MAX <= 1 << (u64::BITS - CALL_SHIFT), "a call is a part of a key");
-const _: () = assert!(Event::COUNT <= 1 << INSTRUCTION_SHIFT, "an event is a part of a key");
-
-impl Counted {
-    fn new(call: u32, instruction: u32, more: u8, count: u64) -> Counted {
-        let key =
-            u64::from(call) << CALL_SHIFT | u64::from(instruction) << INSTRUCTION_SHIFT | u64::from(more);
-        Counted { key, count }
-    }
-
-    fn call(self) -> u32 {
-        (self.key >> CALL_SHIFT) as u32
-    }
-
-    fn instruction(self) -> u32 {
-        (self.key >> INSTRUCTION_SHIFT) as u32
-    }
-
-    fn more(self) -> u8 {
-        self.key as u8
-    }
-}
-
-/// What was told so far.
-struct Telling {
-    /// By call, first instruction and how many.
-    stretches: Vec<Counted>,
-    /// By call, instruction and event.
-    extras: Vec<Counted>,
-}
-
-/// A way out of a superblock.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    /// Its instructions.
-    step: u8,
-    /// Branches taken.
-    branches: u8,
-    /// How often it was taken.
-    times: u64,
-}
-
 impl Ledger {
-    /// The region by call paths. `maps` are the executable mappings of the process.
-    pub fn call_paths(&mut self, maps: String) -> CallPaths {
-        // By superblock, so that all that is known of one is looked up once, and one after the other.
-        let (rows, charges) = self.take();
-        let blocks = self.exits.blocks.len();
-        let mut charges = Grouped::new(&charges, blocks, |charge| self.exits.block_of(charge.op()));
-        let mut rows = Grouped::new(&rows, blocks, |row| self.exits.ways[row.exit as usize].block as usize);
-        let (instructions, places) = self.instructions(&mut rows);
-        let mut telling = Telling {
-            stretches: Vec::with_capacity(2 * rows.len()),
-            extras: Vec::with_capacity(2 * rows.len() + 2 * charges.len()),
-        };
-        let mut told = Told::default();
-        for block in 0..blocks {
-            let rows = rows.of(block);
-            if rows.is_empty() {
-                continue;
-            }
-            rows.sort_unstable_by_key(|row| row.call);
-            let charges = charges.of(block);
-            charges.sort_unstable_by_key(Charge::payer);
-            self.look_up(&mut told, block as u32, self.reach(rows), &places);
-            let mut charges = &*charges;
-            for of_call in rows.chunk_by(|row, other| row.call == other.call) {
-                charges = self.tell(&mut told, of_call, charges, &mut telling);
-            }
+    /// The region by call and exit, which was gathered. `maps` are the executable mappings of the process. What was counted does not stay.
+    pub fn taken_exits(&mut self, maps: String) -> TakenExits {
+        let (mut rows, charges) = self.take();
+        // The most instructions of each superblock that one of its rows has: nobody has executed the others.
+        let mut reach: Vec<Option<u8>> = vec![None; self.exits.blocks.len()];
+        for row in &rows {
+            let Way { block, instructions, .. } = self.exits.ways[row.exit as usize];
+            let reach = &mut reach[block as usize];
+            *reach = Some(reach.unwrap_or(0).max(instructions));
         }
-        let Telling { stretches, extras } = telling;
-        let mut stretches = Grouped::new(&stretches, self.calls.len(), |one| one.call() as usize);
-        let mut extras = Grouped::new(&extras, self.calls.len(), |one| one.call() as usize);
-        let (numbers, calls, python) = self.calls_of(&mut stretches);
-        let stretches = united(&mut stretches, |call, one| Stretch {
-            call: numbers[call],
-            first: one.instruction(),
-            instructions: u32::from(one.more()),
-            times: one.count,
-        });
-        let extras = united(&mut extras, |call, one| Extra {
-            call: numbers[call],
-            instruction: one.instruction(),
-            event: Event::ALL[usize::from(one.more())],
-            count: one.count,
-        });
-        CallPaths { maps, instructions, python, calls, stretches, extras }
+        let mut taken = TakenExits { maps, ..TakenExits::default() };
+        let mut superblocks = vec![ABSENT; self.exits.blocks.len()];
+        for (block, number) in (0..).zip(&mut superblocks) {
+            let Some(instructions) = reach[block as usize] else { continue };
+            *number = taken.superblocks.len() as u32;
+            self.exits.write_superblock(block, instructions, &mut taken);
+        }
+        let mut exits = vec![ABSENT; self.exits.ways.len()];
+        for row in &mut rows {
+            let number = &mut exits[row.exit as usize];
+            if *number == ABSENT {
+                *number = taken.exits.len() as u32;
+                let Way { block, instructions, branches, .. } = self.exits.ways[row.exit as usize];
+                taken.exits.push(Exit { superblock: superblocks[block as usize], instructions, branches });
+            }
+            row.exit = *number;
+        }
+        taken.rows = rows;
+        taken.charges.reserve(2 * charges.len());
+        for charge in &charges {
+            let events = charge.events().into_iter().filter(|&(_, count)| count > 0);
+            let (call, op) = (charge.call(), charge.op());
+            taken.charges.extend(events.map(|(event, count)| taken_exits::Charge { call, op, event, count }));
+        }
+        taken.calls.clone_from(&self.calls);
+        taken.python.clone_from(&self.functions);
+        taken
     }
-
-    /// The most instructions of a superblock that one of its rows has.
-    fn reach(&self, rows: &[Row]) -> u8 {
-        rows.iter().map(|row| self.exits.ways[row.exit as usize].instructions).max().unwrap_or(0)
-    }
-
-    /// The calls that were made or have executed something, with all that have called them, and their functions; and the number of
-    /// each call among these.
-    fn calls_of(&self, stretches: &mut Grouped<Counted>) -> (Vec<u32>, Vec<Call>, Vec<PythonCode>) {
-        let is_told = |(index, call): (usize, &Call)| call.calls > 0 || !stretches.of(index).is_empty();
-        let mut is_told: Vec<bool> = self.calls.iter().enumerate().map(is_told).collect();
-        for (index, call) in self.calls.iter().enumerate().rev() {
-            is_told[call.parent as usize] |= is_told[index];
-        }
-        let mut numbers = vec![0; self.calls.len()];
-        let mut functions = vec![ABSENT; self.functions.len()];
-        let (mut calls, mut python) = (Vec::with_capacity(self.calls.len()), Vec::new());
-        for (index, &call) in self.calls.iter().enumerate().filter(|&(index, _)| is_told[index]) {
-            numbers[index] = calls.len() as u32;
-            let callee = match call.callee {
-                Callee::Python(function) => {
-                    let number = &mut functions[function as usize];
-                    if *number == ABSENT {
-                        *number = python.len() as u32;
-                        python.push(self.functions[function as usize].clone());
-                    }
-                    Callee::Python(*number)
-                }
-                other => other,
-            };
-            calls.push(Call { parent: numbers[call.parent as usize], callee, ..call });
-        }
-        (numbers, calls, python)
-    }
-
-    /// The instructions that were executed, sorted, and by the number of each instruction its place among them.
-    fn instructions(&mut self, rows: &mut Grouped<Row>) -> (Vec<Instruction>, Vec<u32>) {
-        let mut places = vec![ABSENT; self.exits.instructions.count()];
-        for block in 0..rows.groups() {
-            let first_step = self.exits.blocks[block].first_step;
-            let steps = &self.exits.steps[first_step as usize..][..usize::from(self.reach(rows.of(block)))];
-            steps.iter().for_each(|step| places[step.instruction as usize] = 0);
-        }
-        let mut executed = Vec::with_capacity(places.len());
-        let (instructions, sorted) = self.exits.instructions.sorted();
-        for &number in sorted {
-            let place = &mut places[number as usize];
-            if *place != ABSENT {
-                *place = executed.len() as u32;
-                executed.push(instructions[number as usize]);
-            }
-        }
-        (executed, places)
-    }
-
-    /// Looks up the segments of a superblock's first so many instructions.
-    fn look_up(&self, told: &mut Told, number: u32, instructions: u8, places: &[u32]) {
-        let Told { number: of, segments, .. } = told;
-        *of = number;
-        segments.clear();
-        let Block { first_step, .. } = self.exits.blocks[number as usize];
-        let steps = &self.exits.steps[first_step as usize..][..usize::from(instructions)];
-        let mut moves = self.exits.moves_until(number, instructions).iter().peekable();
-        for (step, &Step { instruction, .. }) in (0..).zip(steps) {
-            let instruction = places[instruction as usize];
-            let shift = moves.next_if(|one| one.step == step).map(|one| one.kind);
-            let shift = shift.filter(|&kind| kind != MoveKind::IndirectCall);
-            match segments.last_mut() {
-                Some(last)
-                    if last.shift.is_none() && last.instruction + u32::from(last.steps) == instruction =>
-                {
-                    last.steps += 1;
-                    last.shift = shift;
-                }
-                _ => segments.push(Segment { step, steps: 1, instruction, shift }),
-            }
-        }
-    }
-
-    /// Tells the rows of one superblock within one call. Its charges are the first of `charges`, the others are returned.
-    fn tell<'a>(
-        &mut self,
-        told: &mut Told,
-        rows: &[Row],
-        charges: &'a [Charge],
-        telling: &mut Telling,
-    ) -> &'a [Charge] {
-        let Telling { stretches, extras } = telling;
-        let Told { number: block, segments, ends } = told;
-        let Block { first_op, first_step, branching, .. } = self.exits.blocks[*block as usize];
-        let (end_op, end_step) = self.exits.end_of(*block);
-        let steps = first_step as usize..end_step;
-        let mut call = rows[0].call;
-        let first_payer = Payer { call, op: first_op }.number();
-        let is_of_call = |charge: &&Charge| charge.payer() < first_payer + (end_op - first_op);
-        let (of_call, others) = charges.split_at(charges.iter().take_while(is_of_call).count());
-        let mut of_call = of_call.iter().peekable();
-        ends.clear();
-        ends.extend(rows.iter().map(|row| {
-            let way = &self.exits.ways[row.exit as usize];
-            End { step: way.instructions, branches: way.branches, times: row.times }
-        }));
-        ends.sort_unstable_by_key(|end| (end.step, end.branches));
-        // Executions that come as far as this.
-        let mut left: u64 = ends.iter().map(|end| end.times).sum();
-        let mut ends = ends.iter().peekable();
-        while let Some(end) = ends.next_if(|end| end.step == 0) {
-            left -= end.times;
-        }
-        // Callers within the superblock, which follows so many calls at most.
-        let (mut callers, mut depth) = ([0; block::CALLS_MAX + 1], 0);
-        let mut branches = 0;
-        let mut last = None;
-        for segment in segments.iter() {
-            let end = segment.step + segment.steps;
-            let instruction = |step: u8| segment.instruction + u32::from(step - segment.step);
-            let (mut at, mut reached) = (segment.step, left);
-            while at < end && left > 0 {
-                let stop = ends.peek().map_or(end, |one| one.step.min(end));
-                stretches.push(Counted::new(call, instruction(at), stop - at, left));
-                let mut branch = |step: u8, count: u64| {
-                    if count > 0 {
-                        let event = Event::BranchesTaken as u8;
-                        extras.push(Counted::new(call, instruction(step), event, count));
-                    }
-                };
-                // Whoever goes on behind a step has taken its branches, and whoever leaves there those of the way.
-                let is_last = |step: u8| step + 1 == stop;
-                let mut bits = branching >> at << at;
-                loop {
-                    let step = if bits == 0 { stop - 1 } else { (bits.trailing_zeros() as u8).min(stop - 1) };
-                    bits &= bits.wrapping_sub(1);
-                    if is_last(step) {
-                        reached = left;
-                        while let Some(one) = ends.next_if(|one| one.step == stop) {
-                            branch(step, one.times * u64::from(one.branches - branches));
-                            left -= one.times;
-                        }
-                    }
-                    let taken = self.exits.steps[steps.start + usize::from(step)].branches;
-                    branch(step, left * u64::from(taken));
-                    branches += taken;
-                    if is_last(step) {
-                        break;
-                    }
-                }
-                last = Some((call, instruction(stop - 1)));
-                at = stop;
-            }
-            // Operations before the first step that nobody came to.
-            let here =
-                &self.exits.steps[steps.start + usize::from(segment.step)..steps.start + usize::from(at)];
-            let next = self.exits.steps[..steps.end].get(steps.start + usize::from(at));
-            let done = first_payer + next.map_or(end_op - first_op, |next| u64::from(next.ops));
-            while let Some(charge) = of_call.next_if(|charge| charge.payer() < done) {
-                let op = charge.payer() - first_payer;
-                let Some(step) = here.partition_point(|step| u64::from(step.ops) <= op).checked_sub(1) else {
-                    continue;
-                };
-                extend(extras, call, segment.instruction + step as u32, charge);
-            }
-            if at < end {
-                break;
-            }
-            match segment.shift {
-                Some(MoveKind::Call(target)) => {
-                    if let Some(caller) = callers.get_mut(depth) {
-                        *caller = call;
-                    }
-                    depth += 1;
-                    let callee = self.child(call, Callee::Address(target));
-                    if callee != call {
-                        self.calls[callee as usize].calls += reached;
-                    }
-                    call = callee;
-                }
-                Some(_) if depth > 0 => {
-                    depth -= 1;
-                    call = callers.get(depth).copied().unwrap_or(call);
-                }
-                _ => {}
-            }
-        }
-        // What an instruction did that has faulted is its predecessor's.
-        if let Some((call, instruction)) = last {
-            of_call.for_each(|charge| extend(extras, call, instruction, charge));
-        }
-        others
-    }
-}
-
-/// What an instruction of a call did besides.
-fn extend(extras: &mut Vec<Counted>, call: u32, instruction: u32, charge: &Charge) {
-    for (event, count) in charge.events() {
-        if count > 0 {
-            extras.push(Counted::new(call, instruction, event as u8, count));
-        }
-    }
-}
-
-/// What is alike told as one, by call, and sorted by key within each.
-fn united<T>(list: &mut Grouped<Counted>, item: impl Fn(usize, Counted) -> T) -> Vec<T> {
-    let mut united = Vec::with_capacity(list.len());
-    for call in 0..list.groups() {
-        let of_call = list.of(call);
-        of_call.sort_unstable_by_key(|one| one.key);
-        let mut rest = of_call.iter();
-        let Some(mut known) = rest.next().copied() else { continue };
-        for one in rest {
-            if one.key == known.key {
-                known.count += one.count;
-            } else {
-                united.push(item(call, known));
-                known = *one;
-            }
-        }
-        united.push(item(call, known));
-    }
-    united
 }
 
 #[cfg(test)]
 mod tests {
-    use invar_core::event::Events;
+    use invar_core::event::{Event, Events};
     use invar_core::machine::Machine;
+    use invar_core::wire::raw::call_paths::{CallPaths, Callee};
     use invar_sim::Hierarchy;
 
     use super::*;
@@ -374,6 +73,11 @@ mod tests {
     use crate::translate::{Mode, Numbers, Options, emit};
 
     const STACK: u64 = 0x7fff_0000;
+
+    fn told(ledger: &mut Ledger) -> CallPaths {
+        ledger.gather();
+        CallPaths::of(&ledger.taken_exits(String::new()))
+    }
 
     /// A ledger that knows the superblocks at some offsets in `code`, their meanings, and the number of the last exit of each.
     fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Meanings, Vec<u64>) {
@@ -473,7 +177,7 @@ mod tests {
                 reference::drain(&meanings, trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
                 plain.charge_misses(&mut caches);
             }
-            let expected = plain.call_paths(String::new());
+            let expected = told(&mut plain);
 
             let (mut followed, meanings, _) = translated(FUNCTIONS, &HEADS);
             let mut drain = Generated::new(&machine, true);
@@ -485,7 +189,7 @@ mod tests {
                 // What is counted in places is not lost, and counted on.
                 followed.followed(if seed % 2 == 0 { 1 << 40 } else { 0 });
             }
-            assert_eq!(followed.call_paths(String::new()), expected, "seed {seed}");
+            assert_eq!(told(&mut followed), expected, "seed {seed}");
             assert!(expected.calls.len() > 50 && expected.total().get(Event::L1dReadMisses) > 0);
         }
     }
@@ -528,7 +232,7 @@ mod tests {
         place(&mut ledger, FRAME, 16);
         ledger.step(returns as u32, &[STACK - 8], 0);
         place(&mut ledger, FRAME, 8);
-        let paths = ledger.call_paths(String::new());
+        let paths = told(&mut ledger);
         let address = |offset| Callee::Address(AT + offset);
         let expected = [
             // What is executed up to a store, the store included, is of the line before it.
@@ -572,7 +276,7 @@ mod tests {
         caches.note_payers(true);
         reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
         plain.charge_misses(&mut caches);
-        let expected = plain.call_paths(String::new());
+        let expected = told(&mut plain);
 
         let (mut followed, meanings, _) = interpreting();
         let mut drain = Generated::new(&machine, true);
@@ -580,7 +284,7 @@ mod tests {
         drain.caches().note_payers(true);
         drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
         followed.charge_misses(drain.caches());
-        assert_eq!(followed.call_paths(String::new()), expected);
+        assert_eq!(told(&mut followed), expected);
         let lines = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
         assert!(lines.clone().count() == 3 && lines.clone().all(|call| call.calls > 100));
     }
@@ -608,7 +312,7 @@ mod tests {
         let (mut ledger, _, last) = translated(&[0xe8, 1, 0, 0, 0, 0xc3, 0x90, 0xc3], &[0]);
         let trace = [last[0], STACK, last[0], STACK];
         follow(&mut ledger, &trace);
-        let paths = ledger.call_paths(String::new());
+        let paths = told(&mut ledger);
         assert_eq!(costs(&paths), [(Callee::Address(AT), 1, 4), (Callee::Address(AT + 6), 2, 4)]);
         assert_eq!(paths.total().get(Event::BranchesTaken), 6);
     }
@@ -620,14 +324,14 @@ mod tests {
         let (mut ledger, _, last) = translated(&[0xff, 0xd0, 0xff, 0xd0, 0xc3], &[0, 2, 4]);
         let [first, second, returns] = [last[0], last[1], last[2]];
         follow(&mut ledger, &[first, STACK, second, STACK - 8, returns, STACK - 16]);
-        assert_eq!(ledger.call_paths(String::new()).calls.len(), 3);
+        assert_eq!(told(&mut ledger).calls.len(), 3);
         ledger.end();
         for times in 1..3 {
             ledger.begin(AT, true);
             for _ in 0..times {
                 follow(&mut ledger, &[first, STACK, returns, STACK - 8]);
             }
-            let paths = ledger.call_paths(String::new());
+            let paths = told(&mut ledger);
             assert_eq!(
                 costs(&paths),
                 [(Callee::Address(AT), 1, times), (Callee::Address(AT + 4), times, times)]
@@ -645,7 +349,7 @@ mod tests {
         // 0 calls 2, which calls 4, which has gone to 0 by a jump: its call is at the place of the first.
         let trace = [first, STACK, second, STACK - 8, first, STACK, returns, STACK - 8, returns, STACK];
         follow(&mut ledger, &trace);
-        let paths = ledger.call_paths(String::new());
+        let paths = told(&mut ledger);
         let callers: Vec<(u32, Callee)> = paths.calls.iter().map(|call| (call.parent, call.callee)).collect();
         let expected = [
             (0, Callee::Address(AT)),

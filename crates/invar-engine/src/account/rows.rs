@@ -10,20 +10,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use invar_core::wire::raw::call_paths::Call;
+use invar_core::wire::raw::taken_exits::Row;
 
 use super::counts::{Count, Counts};
 use super::sort::sort;
 use crate::host::following::{self, Child, LEADS_PER_ROW};
 use crate::host::layout::{CHILDREN_MAX, EXIT_END, ROWS_MAX};
-
-/// How often an exit was taken within a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Row {
-    pub call: u32,
-    /// Its number among all of the region.
-    pub exit: u32,
-    pub times: u64,
-}
 
 /// Rows that share a line of the host's cache. A call's rows start at a line.
 const ROWS_PER_LINE: u32 = 1 << ROWS_PER_LINE_LOG;
@@ -182,7 +174,8 @@ impl Rows {
         }
     }
 
-    /// All rows; none stay, but their places do. What was counted partly at its place and partly aside has several.
+    /// All rows, by the numbers of exits among all of the region; none stay, but their places do. What was counted partly at its place
+    /// and partly aside has several.
     pub fn take(&mut self, base: usize, calls: &mut [Call]) -> Vec<Row> {
         self.count_children(calls);
         let mut rows: Vec<Row> = Vec::with_capacity(self.taken.len());
@@ -199,12 +192,16 @@ impl Rows {
         rows
     }
 
-    /// Forgets what was counted, and neither places nor calls.
-    pub fn forget_counts(&mut self) {
+    /// Whoever goes through all places finds what is near in memory one after the other.
+    pub fn sort_places(&mut self) {
         if self.sorted < self.taken.len() {
             sort(&mut self.taken, |&place| u64::from(place));
             self.sorted = self.taken.len();
         }
+    }
+
+    /// Forgets what was counted, and neither places nor calls.
+    pub fn forget_counts(&mut self) {
         for &place in &self.taken {
             following::rows()[place as usize].times = 0;
         }

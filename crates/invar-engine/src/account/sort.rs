@@ -41,63 +41,9 @@ pub(super) fn sort<T: Copy>(list: &mut Vec<T>, key: impl Fn(&T) -> u64) {
     }
 }
 
-/// A list by group: what is of one group is together, and in the order of the list.
-pub(super) struct Grouped<T> {
-    items: Vec<T>,
-    /// Where the items of each group end, and those of the next start.
-    ends: Vec<u32>,
-}
-
-impl<T: Copy> Grouped<T> {
-    /// `group` is below `groups`.
-    pub fn new(list: &[T], groups: usize, group: impl Fn(&T) -> usize) -> Grouped<T> {
-        let mut ends = vec![0_u32; groups];
-        list.iter().for_each(|item| ends[group(item)] += 1);
-        let mut next = 0;
-        for end in &mut ends {
-            next += core::mem::replace(end, next);
-        }
-        let mut items = list.to_vec();
-        for item in list {
-            let place = &mut ends[group(item)];
-            items[*place as usize] = *item;
-            *place += 1;
-        }
-        Grouped { items, ends }
-    }
-
-    /// How many items there are in all groups.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// How many groups there are.
-    pub fn groups(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The items of a group.
-    #[inline]
-    pub fn of(&mut self, group: usize) -> &mut [T] {
-        let start = group.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &mut self.items[start as usize..self.ends[group] as usize]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_of_one_group_is_together_and_in_its_order() {
-        let list: Vec<(usize, usize)> = (0..1000).map(|index| (index * 7 % 13 * 2, index)).collect();
-        let mut grouped = Grouped::new(&list, 26, |item| item.0);
-        assert_eq!((grouped.len(), grouped.groups()), (1000, 26));
-        for group in 0..26 {
-            let expected: Vec<_> = list.iter().copied().filter(|item| item.0 == group).collect();
-            assert_eq!(grouped.of(group), expected);
-        }
-    }
 
     #[test]
     fn lists_of_every_length_are_sorted_and_what_is_alike_keeps_its_order() {

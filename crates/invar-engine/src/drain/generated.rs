@@ -162,9 +162,7 @@ impl Generated {
                 }
             };
             if let Some(ledger) = ledger {
-                for (exit, times) in ledger.times() {
-                    count(&meanings.paths[exit as usize], times);
-                }
+                ledger.times(|exit, times| count(&meanings.paths[exit as usize], times));
             } else {
                 let counters = memory::counters(meanings.paths.len());
                 let counted = meanings.paths.iter().zip(counters).filter(|(_, times)| **times != 0);

@@ -30,7 +30,7 @@ impl Engine {
             self.reform_counted();
             return;
         };
-        ledger.times().for_each(|(exit, times)| memory::count_paths(exit as usize, times));
+        ledger.times(|exit, times| memory::count_paths(exit as usize, times));
         self.reform_counted();
         memory::clear_counters(self.meanings.paths.len());
     }

@@ -209,7 +209,7 @@ impl Guest {
         let records =
             std::fs::read(&raw).map_or_else(|_| Vec::new(), |raw| raw::read(&raw).expect("a raw file"));
         let call_paths = records.into_iter().rev().find_map(|record| match record {
-            Record::CallPaths { paths, .. } => Some(paths),
+            Record::TakenExits { taken, .. } => Some(CallPaths::of(&taken)),
             _ => None,
         });
         Ran { output, passes: text.lines().map(parse_pass).collect(), call_paths }

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{NAMES_BYTES_MAX, ORDER, ReadProfileError, Reader, by_function};
 use crate::event::{Event, Events};
 use crate::profile::{Function, Line, Node, Profile};
-use crate::wire::raw::call_paths::number;
+use crate::wire::raw::taken_exits::number;
 
 /// How many works of each function are remembered.
 const RECENT: usize = 32;

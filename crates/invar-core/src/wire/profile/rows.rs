@@ -19,7 +19,7 @@
 use super::{NAMES_BYTES_MAX, ORDER, ReadProfileError, Reader, add, by_function};
 use crate::event::Events;
 use crate::profile::{Function, Line, Node, Profile};
-use crate::wire::raw::call_paths::read_text;
+use crate::wire::raw::taken_exits::read_text;
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Profile, ReadProfileError> {
     let strings = reader.list(1, |reader, _: &[String]| {

@@ -1,17 +1,19 @@
-//! What a pass cost by call path, in addresses of the measured process: the payload of a raw file's record of kind 4.
+//! What a pass cost by call path and instruction, in addresses of the measured process: worked out from [`TakenExits`].
 //!
-//! Numbers are LEB128; whatever is sorted is written as differences. The runner names the addresses and makes a
-//! [`crate::profile`] of it, so this is never stored.
+//! The runner names the addresses and makes a [`crate::profile`] of it, so this is never written.
 //!
-//! What always holds in what [`read`] returns: every index is within its list, a call stands behind its caller.
+//! What always holds in what [`CallPaths::of`] returns: every index is within its list, a call stands behind its caller, and events sum up
+//! to what was counted and charged.
 
-use alloc::string::{String, ToString};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Cursor;
+use super::taken_exits::{Charge, Exit, Flow, Row, Superblock, TakenExits};
 use crate::event::{Event, Events};
 
-/// An instruction that was executed.
+/// An instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
     /// Its address.
@@ -102,6 +104,30 @@ pub struct CallPaths {
 }
 
 impl CallPaths {
+    /// What was counted by exit, by instruction.
+    pub fn of(taken: &TakenExits) -> CallPaths {
+        let mut rows = Vec::with_capacity(taken.rows.len());
+        rows.extend(taken.rows.iter().map(|&row| (taken.exits[row.exit as usize].superblock, row)));
+        rows.sort_unstable_by_key(|&(superblock, Row { call, .. })| (superblock, call));
+        let mut charges = Vec::with_capacity(taken.charges.len());
+        charges.extend(
+            taken.charges.iter().filter_map(|&charge| Some((superblock_of(taken, charge.op)?, charge))),
+        );
+        charges.sort_unstable_by_key(|&(superblock, Charge { call, op, .. })| (superblock, call, op));
+        let (instructions, places) = executed_by(taken, &rows);
+        let mut telling = Telling::new(taken, &places);
+        let mut charges = &*charges;
+        for group in rows.chunk_by(|one, other| (one.0, one.1.call) == (other.0, other.1.call)) {
+            let (superblock, Row { call, .. }) = group[0];
+            // Who has done something besides has taken an exit.
+            let before = charges.partition_point(|one| (one.0, one.1.call) < (superblock, call));
+            let until = charges.partition_point(|one| (one.0, one.1.call) <= (superblock, call));
+            telling.tell(superblock, call, group, &charges[before..until]);
+            charges = &charges[until..];
+        }
+        telling.finish(instructions)
+    }
+
     /// What all calls did: the events of the pass.
     pub fn total(&self) -> Events {
         let mut events = Events::default();
@@ -113,137 +139,229 @@ impl CallPaths {
         self.extras.iter().for_each(|extra| events.add(extra.event, extra.count));
         events
     }
+}
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        write_text(out, &self.maps);
-        number(out, self.instructions.len() as u64);
-        let mut before = 0;
-        for &Instruction { address, reads, writes, system_call } in &self.instructions {
-            number(out, address.wrapping_sub(before));
-            before = address;
-            number(out, u64::from(reads));
-            number(out, u64::from(writes) << 1 | u64::from(system_call));
+/// The superblock that an operation is of.
+fn superblock_of(taken: &TakenExits, op: u64) -> Option<u32> {
+    let number = taken.superblocks.partition_point(|one| one.first_op <= op).checked_sub(1)?;
+    let Superblock { first_op, ops, .. } = taken.superblocks[number];
+    (op - first_op < u64::from(ops)).then_some(number as u32)
+}
+
+/// A step that nobody has executed.
+const ABSENT: u32 = u32::MAX;
+
+/// The instructions that were executed, and for each step which of them it is: superblocks overlap.
+fn executed_by(taken: &TakenExits, rows: &[(u32, Row)]) -> (Vec<Instruction>, Vec<u32>) {
+    let mut places = vec![ABSENT; taken.steps.len()];
+    let mut steps = Vec::with_capacity(taken.steps.len());
+    for of_one in rows.chunk_by(|one, other| one.0 == other.0) {
+        let Superblock { first_step, .. } = taken.superblocks[of_one[0].0 as usize];
+        let reach = of_one.iter().map(|(_, row)| taken.exits[row.exit as usize].instructions).max();
+        steps.extend(first_step..first_step + u32::from(reach.unwrap_or(0)));
+    }
+    let key = |step: u32| {
+        let Instruction { address, reads, writes, system_call } = taken.steps[step as usize].instruction();
+        (address, reads, writes, system_call)
+    };
+    let mut steps: Vec<_> = steps.into_iter().map(|step| (key(step), step)).collect();
+    steps.sort_unstable();
+    let mut instructions = Vec::with_capacity(steps.len());
+    for alike in steps.chunk_by(|(one, _), (other, _)| one == other) {
+        alike.iter().for_each(|&(_, step)| places[step as usize] = instructions.len() as u32);
+        instructions.push(taken.steps[alike[0].1 as usize].instruction());
+    }
+    (instructions, places)
+}
+
+/// What was told so far.
+struct Telling<'a> {
+    taken: &'a TakenExits,
+    /// The instruction of each step.
+    places: &'a [u32],
+    /// Those that the process has met, and behind them those that a superblock makes and ends.
+    calls: Vec<Call>,
+    /// Calls of addresses, by their callers.
+    by_callee: BTreeMap<(u32, u64), u32>,
+    stretches: Vec<Stretch>,
+    extras: Vec<Extra>,
+    /// The exits of a group, those that go less far first.
+    ends: Vec<(Exit, u64)>,
+    /// Callers within a superblock.
+    callers: Vec<u32>,
+}
+
+impl<'a> Telling<'a> {
+    fn new(taken: &'a TakenExits, places: &'a [u32]) -> Telling<'a> {
+        let address_of = |(number, call): (u32, &Call)| match call.callee {
+            Callee::Address(address) if number > 0 => Some(((call.parent, address), number)),
+            _ => None,
+        };
+        Telling {
+            taken,
+            places,
+            calls: taken.calls.clone(),
+            by_callee: (0..).zip(&taken.calls).filter_map(address_of).collect(),
+            stretches: Vec::with_capacity(2 * taken.rows.len()),
+            extras: Vec::with_capacity(2 * taken.rows.len() + taken.charges.len()),
+            ends: Vec::new(),
+            callers: Vec::new(),
         }
-        number(out, self.python.len() as u64);
-        for PythonCode { name, file, line } in &self.python {
-            write_text(out, name);
-            write_text(out, file);
-            number(out, u64::from(*line));
+    }
+
+    /// Tells the rows of one superblock within one call. Its charges are in the order of their operations.
+    fn tell(&mut self, superblock: u32, mut call: u32, rows: &[(u32, Row)], charges: &[(u32, Charge)]) {
+        let taken = self.taken;
+        let superblock = &taken.superblocks[superblock as usize];
+        self.ends.clear();
+        self.ends.extend(rows.iter().map(|(_, row)| (taken.exits[row.exit as usize], row.times)));
+        self.ends.sort_unstable_by_key(|(exit, _)| exit.instructions);
+        self.callers.clear();
+        // Executions that come as far as this.
+        let mut left: u64 = self.ends.iter().map(|(_, times)| times).sum();
+        let mut ends = self.ends.iter().peekable();
+        while let Some((_, times)) = ends.next_if(|(exit, _)| exit.instructions == 0) {
+            left -= times;
         }
-        number(out, self.calls.len() as u64);
-        for (index, &Call { parent, callee, calls }) in self.calls.iter().enumerate() {
-            number(out, index as u64 - u64::from(parent));
-            match callee {
-                Callee::Address(address) => {
-                    number(out, 0);
-                    number(out, address);
-                }
-                Callee::Python(code) => number(out, 1 + u64::from(code)),
-                // Behind the last function.
-                Callee::Line(line) => number(out, 1 + self.python.len() as u64 + u64::from(line)),
+        let mut charges = charges.iter().map(|(_, charge)| charge).peekable();
+        let (steps, mut targets) = (taken.steps_of(superblock), taken.targets_of(superblock).iter());
+        let places = &self.places[superblock.first_step as usize..][..steps.len()];
+        let mut branches = 0;
+        let mut open: Option<Stretch> = None;
+        for (index, (step, &instruction)) in steps.iter().zip(places).enumerate() {
+            if left == 0 {
+                break;
             }
-            number(out, calls);
+            match &mut open {
+                Some(open)
+                    if open.call == call
+                        && open.times == left
+                        && open.first + open.instructions == instruction =>
+                {
+                    open.instructions += 1;
+                }
+                _ => {
+                    self.stretches.extend(open);
+                    open = Some(Stretch { call, first: instruction, instructions: 1, times: left });
+                }
+            }
+            let next_op = steps.get(index + 1).map_or(superblock.ops, |next| next.ops);
+            let next_op = superblock.first_op + u64::from(next_op);
+            while let Some(&Charge { event, count, .. }) = charges.next_if(|charge| charge.op < next_op) {
+                self.extras.push(Extra { call, instruction, event, count });
+            }
+            // Whoever goes on behind a step has taken its branches, and whoever leaves there those of the exit.
+            let (reached, mut branched) = (left, 0);
+            while let Some((exit, times)) =
+                ends.next_if(|(exit, _)| usize::from(exit.instructions) == index + 1)
+            {
+                branched += times * u64::from(exit.branches).saturating_sub(branches);
+                left -= times;
+            }
+            branched += left * u64::from(step.branches);
+            branches += u64::from(step.branches);
+            if branched > 0 {
+                self.extras.push(Extra { call, instruction, event: Event::BranchesTaken, count: branched });
+            }
+            match step.flow {
+                Flow::On => {}
+                Flow::Call => {
+                    let target = targets.next().copied().unwrap_or_default();
+                    self.callers.push(call);
+                    call = called(&mut self.calls, &mut self.by_callee, call, target, reached);
+                }
+                Flow::Return => call = self.callers.pop().unwrap_or(call),
+            }
         }
-        number(out, self.stretches.len() as u64);
-        let mut before = 0;
-        for &Stretch { call, first, instructions, times } in &self.stretches {
-            number(out, u64::from(call.wrapping_sub(before)));
-            before = call;
-            number(out, u64::from(first));
-            number(out, u64::from(instructions));
-            number(out, times);
+        // What an instruction did that has faulted is its predecessor's.
+        if let Some(Stretch { call, first, instructions, .. }) = open {
+            let instruction = first + instructions - 1;
+            let extra = |&Charge { event, count, .. }| Extra { call, instruction, event, count };
+            self.extras.extend(charges.map(extra));
         }
-        number(out, self.extras.len() as u64);
-        let mut before = 0;
-        for &Extra { call, instruction, event, count } in &self.extras {
-            number(out, u64::from(call.wrapping_sub(before)));
-            before = call;
-            number(out, u64::from(instruction));
-            number(out, event as u64);
-            number(out, count);
-        }
+        self.stretches.extend(open);
     }
 
-    /// `None` where the bytes are none of these.
-    pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<CallPaths> {
-        let maps = read_text(cursor)?;
-        let mut address = 0_u64;
-        let instructions = list(cursor, |cursor, _| {
-            address = address.wrapping_add(read_number(cursor)?);
-            let reads = u8::try_from(read_number(cursor)?).ok()?;
-            let writes = read_number(cursor)?;
-            let system_call = writes & 1 != 0;
-            Some(Instruction { address, reads, writes: u8::try_from(writes >> 1).ok()?, system_call })
-        })?;
-        let python = list(cursor, |cursor, _| {
-            Some(PythonCode { name: read_text(cursor)?, file: read_text(cursor)?, line: small(cursor)? })
-        })?;
-        let calls: Vec<Call> = list(cursor, |cursor, index| {
-            let back = read_number(cursor)?;
-            // The first is its own caller, the others stand behind theirs.
-            let parent = (index as u64).checked_sub(back).filter(|_| (index == 0) == (back == 0))?;
-            let callee = match read_number(cursor)? {
-                0 => Callee::Address(read_number(cursor)?),
-                code => match code - 1 {
-                    code if code < python.len() as u64 => Callee::Python(code as u32),
-                    line => Callee::Line(u32::try_from(line - python.len() as u64).ok()?),
-                },
-            };
-            Some(Call { parent: parent as u32, callee, calls: read_number(cursor)? })
-        })?;
-        let is_of_python = |call: &Call| matches!(calls[call.parent as usize].callee, Callee::Python(_));
-        let lines = calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
-        lines.clone().all(is_of_python).then_some(())?;
-        let mut call = 0_u32;
-        let mut next_call = |cursor: &mut Cursor<'_>| {
-            call = call.wrapping_add(small(cursor)?);
-            calls.get(call as usize).map(|_| call)
-        };
-        let stretches = list(cursor, |cursor, _| {
-            let (call, first, count) = (next_call(cursor)?, small(cursor)?, small(cursor)?);
-            let end = first.checked_add(count)?;
-            (end as usize <= instructions.len()).then_some(())?;
-            Some(Stretch { call, first, instructions: count, times: read_number(cursor)? })
-        })?;
-        let mut call = 0_u32;
-        let mut next_call = |cursor: &mut Cursor<'_>| {
-            call = call.wrapping_add(small(cursor)?);
-            calls.get(call as usize).map(|_| call)
-        };
-        let extras = list(cursor, |cursor, _| {
-            let (call, instruction) = (next_call(cursor)?, small(cursor)?);
-            instructions.get(instruction as usize)?;
-            let event = *Event::ALL.get(usize::try_from(read_number(cursor)?).ok()?)?;
-            Some(Extra { call, instruction, event, count: read_number(cursor)? })
-        })?;
-        let paths = CallPaths { maps, instructions, python, calls, stretches, extras };
-        paths.can_be_summed().then_some(paths)
+    fn finish(self, instructions: Vec<Instruction>) -> CallPaths {
+        let Telling { taken, calls, stretches, extras, .. } = self;
+        let (numbers, calls, python) = told_calls(&calls, &taken.python, &stretches);
+        let number = |call: u32| numbers[call as usize];
+        let stretches = stretches.into_iter().map(|one| Stretch { call: number(one.call), ..one });
+        let stretches = united(
+            stretches.collect(),
+            |one| (one.call, one.first, one.instructions),
+            |known, one| known.times += one.times,
+        );
+        let extras = extras.into_iter().map(|one| Extra { call: number(one.call), ..one });
+        let extras = united(
+            extras.collect(),
+            |one| (one.call, one.instruction, one.event as usize),
+            |known, one| known.count += one.count,
+        );
+        CallPaths { maps: taken.maps.clone(), instructions, python, calls, stretches, extras }
     }
+}
 
-    /// Does no sum of counts exceed 64 bits? A sum of everything bounds every other.
-    fn can_be_summed(&self) -> bool {
-        // What the instructions before each do once.
-        let mut before = Vec::with_capacity(self.instructions.len() + 1);
-        let mut sum = 0_u64;
-        before.push(sum);
-        for Instruction { reads, writes, .. } in &self.instructions {
-            sum += 2 + u64::from(*reads) + u64::from(*writes);
-            before.push(sum);
-        }
-        let mut total = 0_u64;
-        let mut add = |count: Option<u64>| {
-            let sum = count.and_then(|count| total.checked_add(count));
-            total = sum.unwrap_or(total);
-            sum.is_some()
-        };
-        let stretched = |stretch: &Stretch| {
-            let Stretch { first, instructions, times, .. } = *stretch;
-            times.checked_mul(before[(first + instructions) as usize] - before[first as usize])
-        };
-        self.stretches.iter().all(|stretch| add(stretched(stretch)))
-            && self.extras.iter().all(|extra| add(Some(extra.count)))
-            && self.calls.iter().all(|call| add(Some(call.calls)))
+/// `caller` calls the code at an address so often: which call is that?
+fn called(
+    calls: &mut Vec<Call>,
+    by_callee: &mut BTreeMap<(u32, u64), u32>,
+    caller: u32,
+    address: u64,
+    times: u64,
+) -> u32 {
+    let callee = *by_callee.entry((caller, address)).or_insert_with(|| {
+        calls.push(Call { parent: caller, callee: Callee::Address(address), calls: 0 });
+        calls.len() as u32 - 1
+    });
+    calls[callee as usize].calls += times;
+    callee
+}
+
+/// The calls that were made or have executed something, with all that have called them, and their functions; and the number of each call
+/// among these.
+fn told_calls(
+    calls: &[Call],
+    functions: &[PythonCode],
+    stretches: &[Stretch],
+) -> (Vec<u32>, Vec<Call>, Vec<PythonCode>) {
+    let mut is_told: Vec<bool> = calls.iter().map(|call| call.calls > 0).collect();
+    stretches.iter().for_each(|stretch| is_told[stretch.call as usize] = true);
+    for (index, call) in calls.iter().enumerate().rev() {
+        is_told[call.parent as usize] |= is_told[index];
     }
+    let mut numbers = vec![ABSENT; calls.len()];
+    let mut known = vec![ABSENT; functions.len()];
+    let (mut told, mut python) = (Vec::with_capacity(calls.len()), Vec::new());
+    for (index, &call) in calls.iter().enumerate().filter(|&(index, _)| is_told[index]) {
+        numbers[index] = told.len() as u32;
+        let callee = match call.callee {
+            Callee::Python(function) => {
+                let number = &mut known[function as usize];
+                if *number == ABSENT {
+                    *number = python.len() as u32;
+                    python.push(functions[function as usize].clone());
+                }
+                Callee::Python(*number)
+            }
+            other => other,
+        };
+        told.push(Call { parent: numbers[call.parent as usize], callee, ..call });
+    }
+    (numbers, told, python)
+}
+
+/// What has the same key as one, in the order of keys.
+fn united<T: Copy, K: Ord>(mut list: Vec<T>, key: impl Fn(&T) -> K, unite: impl Fn(&mut T, &T)) -> Vec<T> {
+    list.sort_unstable_by_key(&key);
+    list.dedup_by(|one, known| {
+        let is_known = key(one) == key(known);
+        if is_known {
+            unite(known, one);
+        }
+        is_known
+    });
+    list
 }
 
 /// What executing an instruction so often does, besides its [`Extra`]s.
@@ -256,129 +374,224 @@ pub fn executed(instruction: &Instruction, times: u64) -> Events {
     events
 }
 
-pub(in crate::wire) fn number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-pub(in crate::wire) fn write_text(out: &mut Vec<u8>, text: &str) {
-    number(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-pub(in crate::wire) fn read_number(cursor: &mut Cursor<'_>) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = cursor.u8()?;
-        let bits = u64::from(byte & 0x7f);
-        if bits << shift >> shift != bits {
-            return None;
-        }
-        value |= bits << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn small(cursor: &mut Cursor<'_>) -> Option<u32> {
-    u32::try_from(read_number(cursor)?).ok()
-}
-
-pub(in crate::wire) fn read_text(cursor: &mut Cursor<'_>) -> Option<String> {
-    let length = usize::try_from(read_number(cursor)?).ok()?;
-    core::str::from_utf8(cursor.take(length)?).ok().map(|text| text.to_string())
-}
-
-/// As many as a number says; no more room is taken than the bytes can fill.
-fn list<T>(
-    cursor: &mut Cursor<'_>,
-    mut item: impl FnMut(&mut Cursor<'_>, usize) -> Option<T>,
-) -> Option<Vec<T>> {
-    let count = usize::try_from(read_number(cursor)?).ok()?;
-    let mut items = Vec::with_capacity(count.min(cursor.bytes.len()));
-    for index in 0..count {
-        items.push(item(cursor, index)?);
-    }
-    Some(items)
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::taken_exits::{Step, tests::taken_exits};
     use super::*;
-    use alloc::vec;
 
-    pub fn call_paths() -> CallPaths {
-        let instruction = |address, reads| Instruction { address, reads, writes: 1, system_call: reads == 2 };
-        CallPaths {
-            maps: "7ffff7dd0000-7ffff7df0000 r-xp 00001000 08:01 17 /usr/lib/libc.so.6\n".into(),
-            instructions: vec![instruction(0x5555_0000, 0), instruction(0x5555_0003, 2)],
-            python: vec![PythonCode { name: "Sum.of".into(), file: "/src/sum.py".into(), line: 7 }],
-            calls: vec![
-                Call { parent: 0, callee: Callee::Address(0x5555_0000), calls: 1 },
-                Call { parent: 0, callee: Callee::Python(0), calls: 300 },
-                Call { parent: 1, callee: Callee::Address(0), calls: 1 << 60 },
-                Call { parent: 1, callee: Callee::Line(9), calls: 300 },
-            ],
-            stretches: vec![
-                Stretch { call: 0, first: 0, instructions: 2, times: 1 },
-                Stretch { call: 2, first: 1, instructions: 1, times: 300 },
-            ],
-            extras: vec![Extra { call: 2, instruction: 1, event: Event::L3Misses, count: 9 }],
+    /// A call as the callees on its path, and an instruction of it.
+    type Place = (Vec<Callee>, u64);
+
+    fn path(calls: &[Call], mut call: u32) -> Vec<Callee> {
+        let mut path = vec![calls[call as usize].callee];
+        while call > 0 {
+            call = calls[call as usize].parent;
+            path.insert(0, calls[call as usize].callee);
+        }
+        path
+    }
+
+    fn add<K: Ord>(costs: &mut BTreeMap<K, Events>, key: K, events: Events) {
+        *costs.entry(key).or_default() += events;
+    }
+
+    fn one(event: Event, count: u64) -> Events {
+        let mut events = Events::default();
+        events.add(event, count);
+        events
+    }
+
+    fn costs(paths: &CallPaths) -> BTreeMap<Place, Events> {
+        let mut costs = BTreeMap::new();
+        let at = |instruction: u32| &paths.instructions[instruction as usize];
+        for stretch in &paths.stretches {
+            for number in stretch.first..stretch.first + stretch.instructions {
+                let key = (path(&paths.calls, stretch.call), at(number).address);
+                add(&mut costs, key, executed(at(number), stretch.times));
+            }
+        }
+        for extra in &paths.extras {
+            let key = (path(&paths.calls, extra.call), at(extra.instruction).address);
+            add(&mut costs, key, one(extra.event, extra.count));
+        }
+        costs
+    }
+
+    /// One execution after the other, one instruction after the other.
+    fn stepped(taken: &TakenExits) -> (BTreeMap<Place, Events>, BTreeMap<Vec<Callee>, u64>) {
+        let (mut costs, mut calls) = (BTreeMap::new(), BTreeMap::new());
+        for (index, call) in taken.calls.iter().enumerate() {
+            *calls.entry(path(&taken.calls, index as u32)).or_default() += call.calls;
+        }
+        let mut charges = taken.charges.clone();
+        for Row { call, exit, times } in &taken.rows {
+            let exit = taken.exits[*exit as usize];
+            let superblock = &taken.superblocks[exit.superblock as usize];
+            for _ in 0..*times {
+                let mut path = path(&taken.calls, *call);
+                let (mut depth, mut targets) = (0, taken.targets_of(superblock).iter());
+                let mut branches = u64::from(exit.branches);
+                let (steps, executed_steps) = (taken.steps_of(superblock), usize::from(exit.instructions));
+                for (number, step) in steps[..executed_steps].iter().enumerate() {
+                    let key = (path.clone(), step.address);
+                    add(&mut costs, key.clone(), executed(&step.instruction(), 1));
+                    let is_last = number + 1 == executed_steps;
+                    let taken_here = if is_last { branches } else { u64::from(step.branches) };
+                    branches -= taken_here;
+                    add(&mut costs, key.clone(), one(Event::BranchesTaken, taken_here));
+                    let next = steps.get(number + 1).map_or(superblock.ops, |next| next.ops);
+                    let next = superblock.first_op + u64::from(next);
+                    let first = superblock.first_op + u64::from(step.ops);
+                    charges.retain(|charge| {
+                        let is_here = charge.call == *call && (first..next).contains(&charge.op);
+                        if is_here {
+                            add(&mut costs, key.clone(), one(charge.event, charge.count));
+                        }
+                        !is_here
+                    });
+                    match step.flow {
+                        Flow::On => {}
+                        Flow::Call => {
+                            path.push(Callee::Address(*targets.next().expect("each call has one")));
+                            *calls.entry(path.clone()).or_default() += 1;
+                            depth += 1;
+                        }
+                        Flow::Return if depth > 0 => {
+                            path.pop();
+                            depth -= 1;
+                        }
+                        Flow::Return => {}
+                    }
+                }
+            }
+        }
+        assert_eq!(charges, [], "somebody has paid each of them");
+        calls.retain(|_, calls| *calls > 0);
+        (costs, calls)
+    }
+
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % end
+        }
+    }
+
+    /// Superblocks that overlap, call and return, and exits of them that were taken now and then.
+    fn by_chance(seed: u64) -> TakenExits {
+        let mut chance = Chance(seed);
+        let mut taken = TakenExits::default();
+        for number in 0..6 {
+            let parent = chance.below(taken.calls.len().max(1)) as u32;
+            let callee = Callee::Address(0x1000 * chance.below(4) as u64);
+            let is_known = |call: &Call| call.parent == parent && call.callee == callee;
+            if number == 0 || !taken.calls[1..].iter().any(is_known) {
+                taken.calls.push(Call { parent, callee, calls: chance.below(2) as u64 });
+            }
+        }
+        for number in 0..5 {
+            let first = taken.steps.len();
+            let start = chance.below(8);
+            let (mut ops, mut branches, first_target) = (0, Vec::new(), taken.targets.len() as u32);
+            for at in start..start + 1 + chance.below(12) {
+                let [reads, writes] = [at % 3, at % 2].map(|count| count as u8);
+                let flow = [Flow::Call, Flow::Return, Flow::On][chance.below(6).min(2)];
+                if flow == Flow::Call {
+                    taken.targets.push(0x1000 * chance.below(4) as u64);
+                }
+                let (own, system_call) = (u8::from(chance.below(3) == 0), at == 9);
+                taken.steps.push(Step {
+                    address: at as u64,
+                    ops,
+                    reads,
+                    writes,
+                    system_call,
+                    branches: own,
+                    flow,
+                });
+                branches.push(own);
+                ops += chance.below(3) as u16;
+            }
+            ops += 1;
+            let steps = taken.steps.len() - first;
+            let (first_op, first_step) = (100 * number, first as u32);
+            let superblock = Superblock { first_op, ops, first_step, steps: steps as u8, first_target };
+            taken.superblocks.push(superblock);
+            for _ in 0..4 {
+                let instructions = chance.below(steps + 1);
+                // One that is left at a branch has not always taken it.
+                let before: u8 = branches.iter().take(instructions.saturating_sub(1)).sum();
+                let branches = if instructions == 0 { 0 } else { before + chance.below(2) as u8 };
+                let exit = Exit { superblock: number as u32, instructions: instructions as u8, branches };
+                taken.exits.push(exit);
+            }
+        }
+        for _ in 0..40 {
+            let exit = chance.below(taken.exits.len());
+            let call = chance.below(taken.calls.len()) as u32;
+            taken.rows.push(Row { call, exit: exit as u32, times: chance.below(4) as u64 });
+            let Exit { superblock, instructions, .. } = taken.exits[exit];
+            let superblock = taken.superblocks[superblock as usize];
+            let steps = &taken.steps_of(&superblock)[..usize::from(instructions)];
+            let next = taken.steps_of(&superblock).get(steps.len()).map_or(superblock.ops, |step| step.ops);
+            if taken.rows.last().is_some_and(|row| row.times > 0) && !steps.is_empty() && next > 0 {
+                let op = superblock.first_op + chance.below(usize::from(next)) as u64;
+                let event = [Event::L1iMisses, Event::MemoryAccesses][chance.below(2)];
+                taken.charges.push(Charge { call, op, event, count: 1 + chance.below(9) as u64 });
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn what_exits_tell_is_what_stepping_through_each_execution_tells() {
+        for seed in 0..200 {
+            let taken = by_chance(seed);
+            let paths = CallPaths::of(&taken);
+            let (mut expected, calls) = stepped(&taken);
+            expected.retain(|_, events| *events != Events::default());
+            assert_eq!(costs(&paths), expected, "seed {seed}");
+            let mut told = BTreeMap::new();
+            for (index, call) in paths.calls.iter().enumerate() {
+                *told.entry(path(&paths.calls, index as u32)).or_default() += call.calls;
+            }
+            told.retain(|_, calls| *calls > 0);
+            assert_eq!(told, calls, "seed {seed}");
+            let is_sorted = paths.instructions.is_sorted_by_key(|instruction| instruction.address);
+            assert!(is_sorted && paths.stretches.is_sorted_by_key(|one| (one.call, one.first)));
+            assert!(paths.extras.is_sorted_by_key(|one| (one.call, one.instruction)));
         }
     }
 
     #[test]
-    fn bytes_cut_anywhere_are_refused() {
-        let mut bytes = Vec::new();
-        call_paths().write(&mut bytes);
-        assert_eq!(CallPaths::read(&mut Cursor { bytes: &bytes }), Some(call_paths()));
-        for end in 0..bytes.len() {
-            assert_eq!(CallPaths::read(&mut Cursor { bytes: &bytes[..end] }), None, "cut at {end}");
-        }
+    fn calls_that_the_pass_has_not_made_are_not_told() {
+        let mut taken = taken_exits();
+        taken.calls[3].calls = 0;
+        taken.calls.push(Call { parent: 2, callee: Callee::Python(0), calls: 0 });
+        let paths = CallPaths::of(&taken);
+        let callees: Vec<Callee> = paths.calls.iter().map(|call| call.callee).collect();
+        let address = Callee::Address;
+        assert_eq!(callees, [address(0x5555_0000), Callee::Python(0), address(0), address(0x5555_0040)]);
+        assert_eq!((paths.calls[3].parent, paths.calls[3].calls), (2, 300));
     }
 
     #[test]
-    fn what_points_outside_is_refused() {
-        let refused = |change: fn(&mut CallPaths)| {
-            let mut paths = call_paths();
-            change(&mut paths);
-            let mut bytes = Vec::new();
-            paths.write(&mut bytes);
-            CallPaths::read(&mut Cursor { bytes: &bytes }).is_none()
-        };
-        assert!(!refused(|_| {}));
-        assert!(refused(|paths| paths.stretches[1].instructions = 2));
-        assert!(refused(|paths| paths.stretches[1].call = 4));
-        assert!(refused(|paths| paths.extras[0].instruction = 2));
-        assert!(refused(|paths| paths.calls[1].callee = Callee::Python(1)));
-        assert!(refused(|paths| paths.calls[3].parent = 2), "a line is of a Python function");
-        assert!(refused(|paths| paths.calls[1].parent = 1));
-    }
-
-    #[test]
-    fn counts_that_cannot_be_summed_are_refused() {
-        for change in [
-            (|paths| paths.stretches[0].times = u64::MAX / 3) as fn(&mut CallPaths),
-            |paths| paths.extras[0].count = u64::MAX - 9,
-            |paths| paths.calls[2].calls = u64::MAX,
-        ] {
-            let mut paths = call_paths();
-            change(&mut paths);
-            let mut bytes = Vec::new();
-            paths.write(&mut bytes);
-            assert_eq!(CallPaths::read(&mut Cursor { bytes: &bytes }), None);
-        }
+    fn what_an_instruction_that_has_faulted_did_is_its_predecessors() {
+        let mut taken = taken_exits();
+        taken.rows.retain(|row| row.exit == 2);
+        let paths = CallPaths::of(&taken);
+        let extra = Extra { call: 2, instruction: 0, event: Event::L3Misses, count: 9 };
+        assert_eq!((paths.instructions.len(), paths.extras), (1, vec![extra]));
     }
 
     #[test]
     fn calls_sum_up_to_the_pass() {
-        let total = call_paths().total();
-        let counts = [Event::Instructions, Event::Reads, Event::Writes, Event::SystemCalls, Event::L3Misses];
-        assert_eq!(counts.map(|event| total.get(event)), [302, 602, 302, 301, 9]);
+        let total = CallPaths::of(&taken_exits()).total();
+        let events = [Event::Instructions, Event::Reads, Event::Writes, Event::SystemCalls, Event::L3Misses];
+        let expected = [3 * 300 + 5 + 2, 2 * 300 + 300, 907, 300, 9];
+        assert_eq!(events.map(|event| total.get(event)), expected);
+        assert_eq!(total.get(Event::BranchesTaken), 600);
     }
 }
