@@ -15,6 +15,7 @@ mod fuzz;
 mod gate;
 mod hosts;
 mod model;
+mod musl;
 mod noise;
 mod prepare;
 mod profiles;
@@ -91,6 +92,8 @@ enum Command {
     },
     /// Compare the engine's counts with callgrind's, side by side.
     Exactness,
+    /// Run the engine's guests as programs of musl, the C library of Alpine Linux.
+    Musl,
     /// Measure what measuring costs (`engine`), what profiles cost beside that (`paths`), what measuring costs over pyperformance's benchmarks (`pyperformance`), how far numbers move that should not, beside pytest-codspeed's (`noise`),
     /// whether counts are equal on other hosts (`hosts`), what the gate sees of small changes and how often it cries though there is none (`gate`), whether simulated time orders programs as
     /// the clock does (`model`), or how fast a server answers that keeps millions of measurements (`server`).
@@ -180,6 +183,7 @@ fn run() -> anyhow::Result<()> {
             soak::soak(&soak::Options { suite, counts, python, json, resume, modules })?;
         }
         Command::Exactness => exactness::exactness()?,
+        Command::Musl => musl::musl()?,
         Command::Bench { what, json, runs, quick, measurements, invar } => match what.as_str() {
             "paths" => bench_paths::paths(json)?,
             "pyperformance" => bench_pyperformance::pyperformance(json)?,

@@ -161,16 +161,17 @@ impl Guest {
         Guest::compile_in("guests", file)
     }
 
-    /// Tests that are run at once need programs of their own.
+    /// Tests that are run at once need programs of their own. `GUEST_CC` is another C compiler, such as that of another C library.
     fn compile_in(directory: &str, file: &str) -> Guest {
         let sources = root().join("fixtures/guests");
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
+        let cc = std::env::var("GUEST_CC").unwrap_or_else(|_| "cc".into());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&cc).join(directory);
         std::fs::create_dir_all(&directory).expect("a directory in target can be made");
         let stem = file.split('.').next().expect("a file has a stem");
         let object = directory.join(format!("{stem}.main.o"));
         let flags = ["-O1", "-g", "-pthread", "-I", "../../integrations/c", "-I", "."];
-        compile("cc", &sources, |cc| cc.args(flags).args(["-c", "main.c", "-o"]).arg(&object));
-        let compiler = if file.ends_with(".cpp") { "c++" } else { "cc" };
+        compile(&cc, &sources, |cc| cc.args(flags).args(["-c", "main.c", "-o"]).arg(&object));
+        let compiler = if file.ends_with(".cpp") { "c++" } else { &cc };
         let program = directory.join(stem);
         let pool: &[&str] = if stem == "threads_openmp" { &["-fopenmp"] } else { &[] };
         compile(compiler, &sources, |cc| {
@@ -180,7 +181,7 @@ impl Guest {
             for number in 0..2 {
                 let library = directory.join(format!("libreloaded{number}.so"));
                 let source = format!("reloaded{number}.c");
-                compile("cc", &sources, |cc| {
+                compile(&cc, &sources, |cc| {
                     cc.args(["-shared", "-fPIC", "-O1", &source, "-o"]).arg(&library)
                 });
             }
