@@ -46,6 +46,9 @@ pub struct Level {
     used: Vec<bool>,
 }
 
+/// Words in a line of the host's caches.
+const HOST_LINE_WORDS: usize = 8;
+
 /// Sets that are cleared together.
 const CHUNK_SETS: usize = 64;
 
@@ -89,6 +92,24 @@ impl Level {
         self.lines.len()
     }
 
+    /// How many sets they are in.
+    pub fn sets(&self) -> usize {
+        self.set_mask as usize + 1
+    }
+
+    /// Reads what [`Level::touch`] will need of a line's set, for the host to have it at hand then. The value says nothing.
+    #[inline]
+    pub fn peek(&self, line: u64) -> u64 {
+        let set = (line & self.set_mask) as usize;
+        let order = match &self.replacement {
+            Replacement::Lru { orders } => orders[set],
+            Replacement::WideLru => 0,
+            Replacement::BitPlru { touched, .. } => touched[set],
+        };
+        let lines = self.lines[set * self.ways..][..self.ways].iter().step_by(HOST_LINE_WORDS);
+        lines.fold(order, |sum, line| sum ^ line)
+    }
+
     /// Touches a line: is it there? Afterwards it is, and settled.
     #[inline]
     pub fn touch(&mut self, line: u64, told: &mut impl Settling) -> bool {
@@ -101,6 +122,24 @@ impl Level {
             Replacement::WideLru => of_set.touch_wide_lru(line, told),
             Replacement::BitPlru { touched, all } => {
                 of_set.touch_bit_plru(&mut touched[set], *all, line, told)
+            }
+        }
+    }
+
+    /// Touches the line at a place that somebody was told of. Nothing is searched for.
+    #[inline]
+    pub fn touch_held(&mut self, place: usize, told: &mut impl Settling) {
+        let line = self.lines[place];
+        let set = (line & self.set_mask) as usize;
+        let first = set * self.ways;
+        let of_set = Set { first, lines: &mut self.lines[first..][..self.ways] };
+        match &mut self.replacement {
+            Replacement::Lru { orders } => of_set.make_recent(&mut orders[set], place - first, line, told),
+            Replacement::WideLru => {
+                of_set.touch_wide_lru(line, told);
+            }
+            Replacement::BitPlru { touched, all } => {
+                of_set.mark(&mut touched[set], *all, place - first, line, told);
             }
         }
     }
@@ -166,17 +205,23 @@ struct Set<'a> {
 impl Set<'_> {
     #[inline]
     fn touch_lru(self, order: &mut u64, line: u64, told: &mut impl Settling) -> bool {
-        let Set { first, lines } = self;
         // The search needs nothing that the order says, so that the host's cache may be slow with both at once.
-        let found = find(lines, line);
-        let recent = *order as usize % ORDER_WAYS;
-        let last = (*order >> (4 * (lines.len() - 1))) as usize % ORDER_WAYS;
+        let found = find(self.lines, line);
+        let last = (*order >> (4 * (self.lines.len() - 1))) as usize % ORDER_WAYS;
         let way = if found == 0 { last } else { found.trailing_zeros() as usize };
+        self.make_recent(order, way, line, told);
+        found != 0
+    }
+
+    /// The line is at this way from now on, and the most recent.
+    #[inline]
+    fn make_recent(self, order: &mut u64, way: usize, line: u64, told: &mut impl Settling) {
+        let Set { first, lines } = self;
+        let recent = *order as usize % ORDER_WAYS;
         told.unsettled(lines[recent], first + recent);
         told.settled(line, first + way);
         lines[way] = line;
         *order = made_recent(*order, way);
-        found != 0
     }
 
     /// The line that is settled is always at the first place.
@@ -201,14 +246,21 @@ impl Set<'_> {
 
     #[inline]
     fn touch_bit_plru(self, touched: &mut u64, all: u64, line: u64, told: &mut impl Settling) -> bool {
-        let Set { first, lines } = self;
-        let found = find(lines, line);
+        let found = find(self.lines, line);
         let ways = if found == 0 { !*touched } else { found };
         // Only a cache of one way has all bits set at this point. Otherwise what is evicted was not settled.
         let way = if all == 1 { 0 } else { ways.trailing_zeros() as usize };
         if all == 1 {
-            told.unsettled(lines[way], first + way);
+            told.unsettled(self.lines[way], self.first + way);
         }
+        self.mark(touched, all, way, line, told);
+        found != 0
+    }
+
+    /// The line is at this way from now on, and touched.
+    #[inline]
+    fn mark(self, touched: &mut u64, all: u64, way: usize, line: u64, told: &mut impl Settling) {
+        let Set { first, lines } = self;
         lines[way] = line;
         *touched |= 1 << way;
         if *touched == all {
@@ -218,7 +270,6 @@ impl Set<'_> {
             }
         }
         told.settled(line, first + way);
-        found != 0
     }
 }
 
@@ -314,6 +365,36 @@ mod tests {
                         "{policy:?}, {ways} ways: a settled line is there"
                     );
                     assert_eq!(format!("{again:?}"), format!("{level:?}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn touching_a_line_where_it_is_known_to_be_is_touching_it() {
+        for (policy, ways) in [
+            (Policy::Lru, 1),
+            (Policy::Lru, 4),
+            (Policy::Lru, 17),
+            (Policy::BitPlru, 1),
+            (Policy::BitPlru, 4),
+        ] {
+            let mut level = Level::new(&machine::Cache { bytes: ways * 128, ways: ways as u32, policy });
+            let mut line = 1u64;
+            for _ in 0..2000 {
+                line = line.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                level.touch(line >> 58, &mut ());
+                for place in 0..level.places() {
+                    let held = level.lines[place];
+                    if held == EMPTY {
+                        continue;
+                    }
+                    let (mut searched, mut known) = (level.clone(), level.clone());
+                    let (mut told_searching, mut told_knowing) = (Told::default(), Told::default());
+                    assert!(searched.touch(held, &mut told_searching));
+                    known.touch_held(place, &mut told_knowing);
+                    assert_eq!(format!("{known:?}"), format!("{searched:?}"), "{policy:?}, {ways} ways");
+                    assert_eq!(told_knowing.0, told_searching.0);
                 }
             }
         }

@@ -64,8 +64,8 @@ pub struct Paid {
     pub memory: u32,
 }
 
-/// So many misses are answered together.
-const MISSED_MAX: usize = 256;
+/// So many misses are answered together: few enough for what they need of the last level to be in the host's first one at once.
+const MISSED_MAX: usize = 64;
 
 impl Hierarchy {
     /// Empty caches, nothing counted.
@@ -117,6 +117,18 @@ impl Hierarchy {
     /// How many lines of instructions the first level has room for: [`Settling`]'s places of them.
     pub fn instruction_places(&self) -> usize {
         self.l1i.places()
+    }
+
+    /// How many sets these are in.
+    pub fn instruction_sets(&self) -> usize {
+        self.l1i.sets()
+    }
+
+    /// An instruction in the line at this place of the first level is fetched: as [`Hierarchy::fetch`], where somebody knows that it is
+    /// there.
+    #[inline]
+    pub fn fetch_held(&mut self, place: usize, told: &mut impl Settling) {
+        self.l1i.touch_held(place, told);
     }
 
     /// Data at `address` is read. One access, whatever lines it straddles.
@@ -210,6 +222,8 @@ impl Hierarchy {
             }
             events.add(Event::L2Misses, count as u64);
         }
+        // The host is slow with the last level's sets, which are many. So it is asked for all of them before one is waited for.
+        core::hint::black_box(missed[..count].iter().fold(0, |sum, one| sum ^ l3.peek(one.lines.first)));
         for &Missed { lines, payer, event } in &missed[..count] {
             let memory = (lines.first..=lines.last).filter(|&line| !l3.touch(line, &mut ())).count() as u32;
             let l3 = u8::from(memory > 0);

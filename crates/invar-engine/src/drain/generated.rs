@@ -8,19 +8,19 @@
 use core::ops::Range;
 
 use invar_core::event::{Event, Events};
-use invar_core::machine::{LINE_BYTES, Machine};
+use invar_core::machine::Machine;
 use invar_sim::{Hierarchy, Settling};
 
-use super::code_lines::{Bit, CodeWords, Fetching};
-use super::operations::{Access, Fetch, Kind, Operations};
+use super::code_lines::{Bit, CodeWords, Fetching, Hitting};
+use super::operations::{Fetch, Kind, Operations};
 use super::reference::{self, Exactness, Meanings, Path};
-use super::thunk::{self, CODE_IS_SETTLED, DATA_PLACES};
+use super::thunk::{self, DATA_PLACES, Numbers};
 use crate::account::ledger::Ledger;
 use crate::host::following::Position;
 use crate::host::layout::{self, ARENA};
 use crate::host::memory::{self, CodeMemory};
 use crate::host::thunks;
-use crate::translate::{Op, Touch};
+use crate::translate::Op;
 
 const THUNKS_START: u64 = ARENA + layout::THUNKS as u64;
 const THUNKS_END: u64 = THUNKS_START + layout::THUNKS_BYTES as u64;
@@ -49,12 +49,6 @@ pub struct Generated {
 /// Settled lines of data, each at its place.
 struct DataLines;
 
-impl DataLines {
-    fn is_settled(&self, line: u64) -> bool {
-        memory::data_lines()[line as usize % DATA_PLACES] == line
-    }
-}
-
 impl Settling for DataLines {
     #[inline]
     fn settled(&mut self, line: u64, _place: usize) {
@@ -75,7 +69,7 @@ impl Generated {
         let caches = Hierarchy::new(machine);
         let mut drain = Generated {
             data: DataLines,
-            code: CodeWords::new(caches.instruction_places()),
+            code: CodeWords::new(caches.instruction_places(), caches.instruction_sets()),
             operations: Operations::default(),
             caches,
             events: Events::default(),
@@ -229,7 +223,7 @@ impl Draining<'_> {
     pub fn step(&mut self, record: &[u64]) {
         let (exit, slots) = (record[0] as u32, &record[1..]);
         let call = self.ledger.as_mut().map_or(0, |ledger| ledger.step(exit, slots, self.fs_base));
-        self.record(record, 0, call);
+        self.record(record, call);
     }
 
     /// An indirect call is followed by a record of this exit, or by the trace's end.
@@ -260,63 +254,92 @@ impl Draining<'_> {
         self.ledger.as_ref().map_or(0, |ledger| ledger.payer(call, 0).number())
     }
 
-    /// A record that may change something, within `call`. `told` is the first operation to go through, as those before it change
-    /// nothing, and perhaps [`CODE_IS_SETTLED`].
-    pub fn record(&mut self, record: &[u64], told: u32, call: u32) {
+    /// Lines of code of these bits in one word may be there without being settled: touches those that are. Are all settled then? What is
+    /// not is left to [`Draining::fetch`]. Only for lines in sets of their own, whose order makes no difference.
+    pub fn hit(&mut self, word: u32, bits: u32) -> bool {
+        let Generated { caches, code, .. } = &mut *self.drain;
+        code.doubted(word, bits).fold(true, |all, bit| match code.held_at(bit) {
+            Some(place) => {
+                caches.fetch_held(place, &mut Hitting(code));
+                all
+            }
+            None => false,
+        })
+    }
+
+    /// Accesses of these numbers in a record, within `call`, may change something, and nothing else of it does.
+    pub fn access(&mut self, record: &[u64], start: u32, end: u32, call: u32) {
+        let payer = self.payer(call);
+        let first_op = self.meanings.paths[record[0] as usize].first_op;
+        self.accesses(start as usize..end as usize, record, first_op, payer);
+    }
+
+    /// A record that may change anything, within `call`: all of it, in program order.
+    pub fn record(&mut self, record: &[u64], call: u32) {
         let payer = self.payer(call);
         let exit = record[0] as usize;
         let first_op = self.meanings.paths[exit].first_op;
-        let start = first_op + (told & !CODE_IS_SETTLED);
-        let Draining { drain, meanings, fs_base, ledger, .. } = self;
-        let Generated { caches, data, code, events, operations, .. } = &mut **drain;
-        let Operations { exits, fetches, accesses } = operations;
-        let extent = &exits[exit];
-        let fetches = match told & CODE_IS_SETTLED {
-            0 => {
-                let Range { start, end } = extent.fetches();
-                &mut fetches[start as usize..end as usize]
-            }
-            _ => &mut [],
-        };
-        let accesses = &accesses[extent.accesses()];
-        let op = |access: &Access| first_op + u32::from(access.op);
-        let mut fetches = fetches.iter_mut().skip_while(|fetch| fetch.op < start).peekable();
-        for access in accesses.iter().skip_while(|access| op(access) < start) {
-            let number = op(access);
-            while let Some(fetch) = fetches.next_if(|fetch| fetch.op < number) {
+        let extent = self.drain.operations.exits[exit];
+        let mut accesses = extent.accesses();
+        for number in extent.fetches() {
+            let Generated { caches, code, operations, .. } = &mut *self.drain;
+            let fetch = &mut operations.fetches[number as usize];
+            let ahead = operations.accesses[accesses.clone()]
+                .iter()
+                .take_while(|access| first_op + u32::from(access.op) < fetch.op)
+                .count();
+            if ahead == 0 {
                 fetch_line(fetch, payer, code, caches);
+                continue;
             }
-            let payer = payer + u64::from(number);
-            match access.kind {
-                Kind::Plain(touch) => touch_line(access, touch, record, payer, data, caches),
-                Kind::Rare => {
-                    caches.set_payer(payer);
-                    match &meanings.ops[number as usize] {
-                        Op::Fetch { .. } => {}
-                        Op::Touch(reference) => {
-                            let address = reference::address(reference, &record[1..], *fs_base);
-                            reference::touch_at(
-                                reference.touch,
-                                address,
-                                u32::from(reference.bytes),
-                                caches,
-                                data,
-                            );
-                        }
-                        Op::Repeat(repeat) => {
-                            let repeated =
-                                reference::touch_repeatedly(repeat, &record[1..], *fs_base, caches, data);
-                            repeated.count(events);
-                            if let Some(ledger) = ledger {
-                                repeated.charge(ledger, payer);
-                            }
-                        }
-                    }
+            self.accesses(accesses.start..accesses.start + ahead, record, first_op, payer);
+            accesses.start += ahead;
+            let Generated { caches, code, operations, .. } = &mut *self.drain;
+            fetch_line(&mut operations.fetches[number as usize], payer, code, caches);
+        }
+        self.accesses(accesses, record, first_op, payer);
+    }
+
+    /// Accesses of these numbers. `payer` is who pays for the first operation of all, `first_op` the first of the superblock.
+    #[inline]
+    fn accesses(&mut self, numbers: Range<usize>, record: &[u64], first_op: u32, payer: u64) {
+        let mut rest = numbers;
+        // Most of them are settled, so that there is nothing else in this loop.
+        while let Some(ahead) =
+            self.drain.operations.accesses[rest.clone()].iter().position(|access| !access.is_settled(record))
+        {
+            let number = rest.start + ahead;
+            self.touch(number, record, first_op, payer);
+            rest.start = number + 1;
+        }
+    }
+
+    /// The access of this number may change something.
+    #[inline(never)]
+    fn touch(&mut self, number: usize, record: &[u64], first_op: u32, payer: u64) {
+        let Draining { drain, meanings, fs_base, ledger, .. } = self;
+        let Generated { caches, data, events, operations, .. } = &mut **drain;
+        let access = &operations.accesses[number];
+        let op = first_op + u32::from(access.op);
+        let payer = payer + u64::from(op);
+        caches.set_payer(payer);
+        if let Kind::Plain(touch) = access.kind {
+            reference::touch_at(touch, access.address(record), u32::from(access.bytes), caches, data);
+            return;
+        }
+        match &meanings.ops[op as usize] {
+            Op::Fetch { .. } => {}
+            Op::Touch(reference) => {
+                let address = reference::address(reference, &record[1..], *fs_base);
+                reference::touch_at(reference.touch, address, u32::from(reference.bytes), caches, data);
+            }
+            Op::Repeat(repeat) => {
+                let repeated = reference::touch_repeatedly(repeat, &record[1..], *fs_base, caches, data);
+                repeated.count(events);
+                if let Some(ledger) = ledger {
+                    repeated.charge(ledger, payer);
                 }
             }
-        }
-        for fetch in fetches {
-            fetch_line(fetch, payer, code, caches);
         }
     }
 
@@ -340,9 +363,11 @@ impl Draining<'_> {
         let ops = &self.meanings.ops[path.first_op as usize..(path.first_op + path.exit.ops) as usize];
         let origin = drain.thunk_next;
         let follow = self.ledger.as_mut().map(|ledger| (ledger.follow(number), ledger.number(number, call)));
-        let fetches = drain.operations.exits[number as usize].fetches();
+        let extent = &drain.operations.exits[number as usize];
+        let Range { start, end } = extent.accesses();
+        let numbers = Numbers { fetches: extent.fetches(), accesses: start as u32..end as u32 };
         let thunk =
-            thunk::thunk(origin, number, &path.exit, ops, follow, fetches, &mut drain.code, drain.bmi1);
+            thunk::thunk(origin, number, &path.exit, ops, follow, &numbers, &mut drain.code, drain.bmi1);
         assert!((thunk.len() as u64) < THUNK_BYTES_MAX);
         code.write_thunk(origin, &thunk);
         drain.thunk_next = (origin + thunk.len() as u64).next_multiple_of(16);
@@ -366,29 +391,11 @@ fn fetch_line(fetch: &mut Fetch, payer: u64, code: &mut CodeWords, caches: &mut 
     caches.fetch(line, straddles, &mut Fetching { words: code, first: line, bits });
 }
 
-#[inline]
-fn touch_line(
-    access: &Access,
-    touch: Touch,
-    record: &[u64],
-    payer: u64,
-    data: &mut DataLines,
-    caches: &mut Hierarchy,
-) {
-    let address = access.address(record);
-    let first = address / LINE_BYTES;
-    let last = address.saturating_add(u64::from(access.bytes) - 1) / LINE_BYTES;
-    if data.is_settled(first) & data.is_settled(last) {
-        return;
-    }
-    caches.set_payer(payer);
-    reference::touch_at(touch, address, u32::from(access.bytes), caches, data);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::{Exit, NO_SLOT, REPEAT_SLOTS, Reference, Repeat};
+    use crate::translate::{Exit, NO_SLOT, REPEAT_SLOTS, Reference, Repeat, Touch};
+    use invar_core::machine::LINE_BYTES;
 
     /// Numbers by chance, the same in every run.
     struct Chance(u64);
@@ -542,6 +549,63 @@ mod tests {
                     assert_eq!((events, fast_exactness), (expected, exactness), "{}, round {round}", machine.name);
                     assert!(expected.get(Event::L1dReadMisses) > 0 && expected.get(Event::RepBytes) > 0);
                 }
+            }
+        }
+    }
+
+    /// Superblocks that touch no data, so that thunks answer for their code, in somewhat more lines than the cache has.
+    fn code_only(chance: &mut Chance, machine: &Machine) -> Meanings {
+        let mut meanings = Meanings::default();
+        let bytes = machine.l1i.bytes * 5 / 4;
+        for _ in 0..20 + bytes / LINE_BYTES {
+            let first_op = meanings.ops.len() as u32;
+            let ops = 1 + chance.below(6);
+            meanings.ops.extend((0..ops).map(|_| Op::Fetch {
+                address: 0x7fff_f700_0000 + chance.below(bytes),
+                bytes: 1 + chance.below(15) as u8,
+            }));
+            let exit = Exit {
+                ops: ops as u32,
+                slots: 0,
+                instructions: ops as u8,
+                reads: 0,
+                writes: 0,
+                branches: 1,
+                system_calls: 0,
+                approximate: false,
+            };
+            meanings.add(first_op, exit);
+        }
+        meanings
+    }
+
+    #[test]
+    fn lines_of_code_that_are_there_are_touched_as_in_program_order() {
+        let _arena = memory::arena();
+        for (seed, machine) in [
+            (1, Machine::reference_1()),
+            (2, Machine::callgrind()),
+            (3, Machine::parse("tiny;l1i=1024/2/bit-plru;l1d=512/8/bit-plru;l2=4096/4/lru;l3=8192/2/lru;latency=1/2/3/4;mhz=1").unwrap()),
+            (4, Machine::parse("some;l1i=4096/4/bit-plru;l1d=512/8/bit-plru;l2=none;l3=8192/2/lru;latency=1/2/3/4;mhz=1").unwrap()),
+            (5, Machine::parse("wide;l1i=4096/32/lru;l1d=512/8/bit-plru;l2=none;l3=8192/2/lru;latency=1/2/3/4;mhz=1").unwrap()),
+        ] {
+            let chance = &mut Chance(seed);
+            let meanings = code_only(chance, &machine);
+            let mut plain = Hierarchy::new(&machine);
+            let mut fast = Generated::new(&machine, false);
+            fast.add_exits(&meanings);
+            for round in 0..30 {
+                if round == 17 {
+                    fast.drop_thunks();
+                }
+                let words: Vec<u64> = (0..SHORT_TRACE + 2000).map(|_| chance.below(meanings.paths.len() as u64)).collect();
+                let mut expected = Events::default();
+                reference::drain(&meanings, &words, 0, &mut plain, &mut expected, None);
+                expected += plain.take_events();
+                fast.drain(&meanings, 0, memory::write_trace(&words), None);
+                let (events, _) = fast.take_events(&meanings, None);
+                assert_eq!(events, expected, "{}, round {round}", machine.name);
+                assert!(expected.get(Event::L1iMisses) > 0);
             }
         }
     }

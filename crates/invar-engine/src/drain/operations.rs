@@ -12,6 +12,8 @@ use invar_core::machine::LINE_BYTES;
 
 use super::code_lines::Bit;
 use super::reference::Meanings;
+use super::thunk::DATA_PLACES;
+use crate::host::memory;
 use crate::translate::{NO_SLOT, Op, Reference, Touch};
 
 /// An instruction is fetched.
@@ -60,8 +62,17 @@ impl Access {
         self.constant.wrapping_add(word(self.base)).wrapping_add(word(self.index) << (self.shift % 64))
     }
 
+    /// Is all that it touches known to be settled?
+    #[inline]
+    pub fn is_settled(&self, record: &[u64]) -> bool {
+        let address = self.address(record);
+        let last = address.saturating_add(u64::from(self.bytes) - 1);
+        let is_settled = |line: u64| memory::data_lines()[line as usize % DATA_PLACES] == line;
+        is_settled(address / LINE_BYTES) & is_settled(last / LINE_BYTES) & (self.kind != Kind::Rare)
+    }
+
     fn rare(op: u16) -> Access {
-        Access { constant: 0, base: 0, index: 0, shift: 0, bytes: 0, op, kind: Kind::Rare }
+        Access { constant: 0, base: 0, index: 0, shift: 0, bytes: 1, op, kind: Kind::Rare }
     }
 
     fn of(reference: &Reference, op: u16) -> Access {

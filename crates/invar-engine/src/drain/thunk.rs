@@ -2,8 +2,9 @@
 //!
 //! Pure: an exit and its operations in, host code out. A thunk counts its exit, then asks whether every line that the record
 //! touches is *settled* (`invar_sim::cache`). If so the whole record changes nothing, in whatever order its lines are
-//! asked about: neighbouring operands are asked about at once, and each line once. If not, nothing has changed so far,
-//! and the record is handed to a callback that goes through it in program order.
+//! asked about: neighbouring operands are asked about at once, and each line once. Lines of code that are there without being settled are
+//! touched by a callback that needs not know the record, where their order makes no difference. What is in doubt then is handed to
+//! callbacks that go through it in program order.
 //!
 //! Where calls are followed ([`follow`]) it counts the exit within the call at work instead, and changes that call.
 //!
@@ -34,14 +35,21 @@ const LINE_LOG: u32 = LINE_BYTES.trailing_zeros();
 /// Which bits of an address say which place its line has, as `bextr` wants to be told.
 pub const PLACE_BITS: u32 = DATA_PLACES_LOG << 8 | LINE_LOG;
 
-/// Tells the callback, beside the first operation that it must go through, that the record's code is settled. Then it stays so:
-/// only fetches change what the cache of instructions holds.
-pub const CODE_IS_SETTLED: u32 = 1 << 31;
-
 /// Says where a line of code has its bit.
 pub trait CodeLines {
     /// The number of the line's word, and its bit there: set unless the line is known to be settled.
     fn bit(&mut self, line: u64) -> (u32, u32);
+    /// The number of the set that the line is in, in the cache of instructions.
+    fn set(&self, line: u64) -> u64;
+}
+
+/// Where an exit's operations are among those of all, as callbacks know them.
+#[derive(Debug, Clone)]
+pub struct Numbers {
+    /// Its fetches.
+    pub fetches: Range<u32>,
+    /// Its accesses.
+    pub accesses: Range<u32>,
 }
 
 /// What addresses have in common that differ by a constant only.
@@ -80,25 +88,27 @@ const REACH: i64 = LINE_BYTES as i64;
 /// Up to so far a span is rather in one line than in two.
 const NEAR: i64 = 16;
 
-/// A check that has failed: bound to the jumps at `from`.
+/// A check that has failed: bound to the jump at `from`.
 struct Aside {
     from: u32,
     doubt: Doubt,
-    /// Not hopeless yet: ask about both lines and go back.
-    again: Option<(i32, i32, u32)>,
 }
 
-/// What a check was about, and the first operation that is in doubt: none before it needs to be gone through again.
+/// What a check was about, and the first fetch or access that is in doubt: none before it needs to be gone through again.
 #[derive(Debug, Clone, Copy)]
 enum Doubt {
     /// Data; nothing is known of code.
-    Data(u32),
-    /// Code, where data is settled: there is nothing to do but fetches, from this one on.
-    Fetch(u32),
+    Data {
+        access: u32,
+        /// Not hopeless yet: ask about both lines and go back.
+        again: Option<(i32, i32, u32)>,
+    },
+    /// Code, where data is settled: there is nothing to do but fetches.
+    Code { fetch: u32, bits: Bits, back: u32 },
 }
 
 /// The thunk of exit `number`, to stand at `origin`. `ops` are the exit's operations. `follow` is how calls are followed, if they are, and
-/// the number that rows know the exit by. `fetches` are the numbers of its fetches among all.
+/// the number that rows know the exit by.
 #[expect(clippy::too_many_arguments, reason = "everything that is known of an exit, once")]
 pub fn thunk(
     origin: u64,
@@ -106,7 +116,7 @@ pub fn thunk(
     exit: &Exit,
     ops: &[Op],
     follow: Option<(Follow, u32)>,
-    fetches: Range<u32>,
+    numbers: &Numbers,
     lines: &mut impl CodeLines,
     bmi1: bool,
 ) -> Vec<u8> {
@@ -129,12 +139,18 @@ pub fn thunk(
         Some(spans) => {
             let bits = bits(ops, lines);
             // Data first: where it is settled and code is not, which is what large programs do, only fetches are left.
-            thunk.check_spans(&spans);
-            for (index, bits_here) in bits.iter().enumerate() {
-                let op = bits[index..].iter().map(|bits| bits.op).min().unwrap_or(bits_here.op);
-                let ahead = ops[..op].iter().filter(|op| matches!(op, Op::Fetch { .. })).count();
-                thunk.check_bits(bits_here);
-                thunk.unless_settled(Doubt::Fetch(fetches.start + ahead as u32));
+            thunk.check_spans(&spans, |op| {
+                let ahead = ops[..op].iter().filter(|op| !matches!(op, Op::Fetch { .. })).count();
+                numbers.accesses.start + ahead as u32
+            });
+            // They are in the order of their first operations.
+            for &bits in &bits {
+                let ahead = ops[..bits.op].iter().filter(|op| matches!(op, Op::Fetch { .. })).count();
+                thunk.check_bits(&bits);
+                let from = thunk.code.jump_if(NOT_EQUAL);
+                let back = thunk.code.here();
+                let fetch = numbers.fetches.start + ahead as u32;
+                thunk.asides.push(Aside { from, doubt: Doubt::Code { fetch, bits, back } });
             }
             bits
         }
@@ -148,12 +164,12 @@ pub fn thunk(
         Some((follow, _)) => thunk.code.follow_on(&follow, bytes),
         None => thunk.code.next_record(bytes),
     }
-    thunk.finish(always, end, &bits, changes, fetches.end);
+    thunk.finish(always, end, &bits, are_apart(ops, lines), changes, numbers);
     thunk.code.bytes
 }
 
 const STUBS: u64 = ARENA + layout::THUNKS as u64;
-/// Calls back for a record that may change something; what was found out is in `edx`, the call in `ecx`.
+/// Calls back for a record that may change anything; the call is in `ecx`.
 const RECORD: u64 = STUBS;
 /// Leaves all that there is to do for a record to the ledger, and goes on with the next.
 const STEP: u64 = STUBS + STUB_BYTES;
@@ -163,9 +179,16 @@ const ENTER: u64 = STUBS + 2 * STUB_BYTES;
 const LOOK: u64 = STUBS + 3 * STUB_BYTES;
 /// Calls back for fetches that may change something, from number `edx` to `esi`; the call is in `ecx`.
 const FETCH: u64 = STUBS + 4 * STUB_BYTES;
+/// Calls back for accesses of a record that may change something, from number `edx` to `r9d`; the call is in `ecx`.
+const ACCESS: u64 = STUBS + 5 * STUB_BYTES;
+/// Calls back for those lines of bits `edx` in word `esi` that are not settled, to be touched if they are there. Are all settled then?
+/// `eax` says. `r8` stays what it is.
+const HIT: u64 = STUBS + 6 * STUB_BYTES;
+/// Are the lines of the bytes at `rdx` and `rax` both settled? The flags say whether that is equal.
+const BOTH: u64 = STUBS + 7 * STUB_BYTES;
 const STUB_BYTES: u64 = 64;
 /// Where the first thunk may stand, behind [`stubs`].
-pub const STUBS_BYTES: u64 = 5 * STUB_BYTES;
+pub const STUBS_BYTES: u64 = 8 * STUB_BYTES;
 
 /// What thunks have in common, to stand in front of them all.
 pub fn stubs() -> Vec<u8> {
@@ -188,6 +211,27 @@ pub fn stubs() -> Vec<u8> {
     code.raw(&[0x48, 0x83, 0xec, 8]); // sub rsp, 8
     code.call_back_for(at::DRAIN_FETCH);
     code.raw(&[0x48, 0x83, 0xc4, 8, 0xc3]); // add rsp, 8; ret
+    pad(&mut code, ACCESS);
+    code.raw(&[0x48, 0x83, 0xec, 8]); // sub rsp, 8
+    code.raw(&[0x45, 0x89, 0xc8]); // mov r8d, r9d
+    code.call_back(at::DRAIN_ACCESS);
+    code.raw(&[0x48, 0x83, 0xc4, 8, 0xc3]); // add rsp, 8; ret
+    pad(&mut code, HIT);
+    code.raw(&[0x41, 0x50]); // push r8
+    code.call_back_for(at::DRAIN_HIT);
+    code.raw(&[0x41, 0x58, 0xc3]); // pop r8; ret
+    pad(&mut code, BOTH);
+    code.raw(&[0x48, 0xc1, 0xea, LINE_LOG as u8]); // shr rdx, 6
+    code.raw(&[0x89, 0xd7, 0x81, 0xe7]); // mov edi, edx; and edi, DATA_PLACES - 1
+    code.raw(&(DATA_PLACES as u32 - 1).to_le_bytes());
+    code.raw(&[0x49, 0x39, 0x14, 0xff]); // cmp [r15 + rdi * 8], rdx
+    let other = code.jump_if(NOT_EQUAL);
+    code.raw(&[0x48, 0xc1, 0xe8, LINE_LOG as u8]); // shr rax, 6
+    code.raw(&[0x89, 0xc7, 0x81, 0xe7]); // mov edi, eax; and edi, DATA_PLACES - 1
+    code.raw(&(DATA_PLACES as u32 - 1).to_le_bytes());
+    code.raw(&[0x49, 0x39, 0x04, 0xff]); // cmp [r15 + rdi * 8], rax
+    code.bind(other);
+    code.raw(&[0xc3]); // ret
     assert!(code.bytes.len() as u64 <= STUBS_BYTES);
     code.bytes
 }
@@ -214,6 +258,22 @@ fn bits(ops: &[Op], lines: &mut impl CodeLines) -> Vec<Bits> {
         }
     }
     words
+}
+
+/// Are no two lines of code in one set? Then what is done to one makes no difference to the others.
+fn are_apart(ops: &[Op], lines: &impl CodeLines) -> bool {
+    let mut touched: Vec<u64> = Vec::new();
+    for operation in ops {
+        let &Op::Fetch { address, bytes } = operation else { continue };
+        let last = address.saturating_add(u64::from(bytes) - 1);
+        touched.extend(address / LINE_BYTES..=last / LINE_BYTES);
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    let mut sets: Vec<u64> = touched.iter().map(|&line| lines.set(line)).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets.len() == touched.len()
 }
 
 /// What is touched of data, neighbours as one; those of one origin are side by side. `None` if the record cannot be
@@ -278,22 +338,32 @@ struct Thunk {
 impl Thunk {
     /// Finds out whether lines of code are settled.
     fn check_bits(&mut self, bits: &Bits) {
-        self.code.raw(&[0x41, 0xf7, 0x86]); // test dword ptr [r14 + ...], bits
-        self.code.raw(&(layout::CODE_LINES + 4 * bits.word).to_le_bytes());
-        self.code.raw(&bits.bits.to_le_bytes());
+        let place = layout::CODE_LINES + 4 * bits.word;
+        let byte = bits.bits.trailing_zeros() / 8;
+        // Most of what a record executes lies close together.
+        if let Ok(bits) = u8::try_from(bits.bits >> (8 * byte)) {
+            self.code.raw(&[0x41, 0xf6, 0x86]); // test byte ptr [r14 + ...], bits
+            self.code.raw(&(place + byte).to_le_bytes());
+            self.code.raw(&[bits]);
+        } else {
+            self.code.raw(&[0x41, 0xf7, 0x86]); // test dword ptr [r14 + ...], bits
+            self.code.raw(&place.to_le_bytes());
+            self.code.raw(&bits.bits.to_le_bytes());
+        }
     }
 
-    fn unless_settled(&mut self, doubt: Doubt) {
+    fn unless_settled(&mut self, access: u32) {
         let from = self.code.jump_if(NOT_EQUAL);
-        self.asides.push(Aside { from, doubt, again: None });
+        self.asides.push(Aside { from, doubt: Doubt::Data { access, again: None } });
     }
 
-    fn check_spans(&mut self, spans: &[Span]) {
+    /// Finds out whether data is settled; `access` says which access an operation is.
+    fn check_spans(&mut self, spans: &[Span], access: impl Fn(usize) -> u32) {
         // What `rsi` holds: this origin, plus this constant.
         let mut held: Option<(Origin, i64)> = None;
         for (index, span) in spans.iter().enumerate() {
             let op = spans[index..].iter().map(|span| span.op).min().unwrap_or(span.op);
-            let told = Doubt::Data(op as u32);
+            let told = access(op);
             let absolute = Origin { base: NO_SLOT, index: NO_SLOT, shift: 0, fs: false, short: None };
             if span.origin == absolute {
                 let (first, last) = (span.first as u64 / LINE_BYTES, span.last as u64 / LINE_BYTES);
@@ -353,7 +423,7 @@ impl Thunk {
         }
     }
 
-    fn check_span(&mut self, first: i32, last: i32, told: Doubt) {
+    fn check_span(&mut self, first: i32, last: i32, told: u32) {
         let reach = i64::from(last) - i64::from(first);
         if reach > NEAR {
             self.check_point(first);
@@ -378,7 +448,7 @@ impl Thunk {
             let from = self.code.jump_if(NOT_EQUAL);
             // Natural alignment keeps up to eight bytes in one line.
             let again = (reach >= 8).then_some((first, last, self.code.here()));
-            self.asides.push(Aside { from, doubt: told, again });
+            self.asides.push(Aside { from, doubt: Doubt::Data { access: told, again } });
         }
     }
 
@@ -390,7 +460,7 @@ impl Thunk {
         self.compare();
     }
 
-    fn check_line(&mut self, line: u64, told: Doubt) {
+    fn check_line(&mut self, line: u64, told: u32) {
         self.code.load_immediate(RDX, line);
         self.code.raw(&[0x49, 0x39, 0x97]); // cmp [r15 + ...], rdx
         self.code.raw(&(8 * (line as u32 % DATA_PLACES as u32)).to_le_bytes());
@@ -418,34 +488,50 @@ impl Thunk {
         self.code.raw(&[0x49, 0x39, 0x14, 0xc7]); // cmp [r15 + rax * 8], rdx
     }
 
-    /// What stands behind the straight line, whose end goes on to the next record. `fetches` is behind the exit's last one.
-    /// Where the call was changed, the one that was at work is in `r8d`.
-    fn finish(&mut self, always: Option<u32>, end: u32, bits: &[Bits], changes: bool, fetches: u32) {
-        let (mut data, mut code, mut record): (Vec<u32>, Vec<u32>, Vec<u32>) = Default::default();
+    /// What stands behind the straight line, whose end goes on to the next record. `apart` says that no two lines of code are in one
+    /// set. Where the call was changed, the one that was at work is in `r8d`.
+    fn finish(
+        &mut self,
+        always: Option<u32>,
+        end: u32,
+        bits: &[Bits],
+        apart: bool,
+        changes: bool,
+        numbers: &Numbers,
+    ) {
+        let (mut data, mut code): (Vec<u32>, Vec<u32>) = Default::default();
         let mut all = Vec::from_iter(always);
-        for Aside { from, doubt, again } in core::mem::take(&mut self.asides) {
+        let origin = self.code.origin;
+        for Aside { from, doubt } in core::mem::take(&mut self.asides) {
             self.code.bind(from);
-            let origin = self.code.origin;
-            if let Some((first, last, back)) = again {
-                self.check_point(first);
-                let one = self.code.jump_if(NOT_EQUAL);
-                self.check_point(last);
-                let other = self.code.jump_if(NOT_EQUAL);
-                self.code.jump_to(origin + u64::from(back));
-                self.code.bind(one);
-                self.code.bind(other);
+            match doubt {
+                Doubt::Data { access, again } => {
+                    if let Some((first, last, back)) = again {
+                        self.code.address_from_rsi(RDX, first);
+                        self.code.address_from_rsi(RAX, last);
+                        self.code.call(BOTH);
+                        self.code.jump_to_if(EQUAL, origin + u64::from(back));
+                    }
+                    self.code.load_immediate(RDX, u64::from(access));
+                    data.push(self.code.jump());
+                }
+                Doubt::Code { fetch, bits, back } => {
+                    if apart {
+                        self.code.load_immediate(RDX, u64::from(bits.bits));
+                        self.code.load_immediate(RSI, u64::from(bits.word));
+                        self.code.call(HIT);
+                        self.code.raw(&[0x85, 0xc0]); // test eax, eax
+                        self.code.jump_to_if(NOT_EQUAL, origin + u64::from(back));
+                    }
+                    self.code.load_immediate(RDX, u64::from(fetch));
+                    code.push(self.code.jump());
+                }
             }
-            let (told, jumps) = match doubt {
-                Doubt::Data(op) => (op, &mut data),
-                Doubt::Fetch(fetch) => (fetch, &mut code),
-            };
-            self.code.load_immediate(RDX, u64::from(told));
-            jumps.push(self.code.jump());
         }
-        let end = self.code.origin + u64::from(end);
+        let end = origin + u64::from(end);
         if !code.is_empty() {
             code.into_iter().for_each(|from| self.code.bind(from));
-            self.code.load_immediate(RSI, u64::from(fetches));
+            self.code.load_immediate(RSI, u64::from(numbers.fetches.end));
             self.call_within(FETCH, changes, end);
         }
         if !data.is_empty() {
@@ -455,16 +541,11 @@ impl Thunk {
                 // A fetch in front of the data that is in doubt may be it.
                 all.push(self.code.jump_if(NOT_EQUAL));
             }
-            self.code.raw(&[0x81, 0xca]); // or edx, CODE_IS_SETTLED
-            self.code.raw(&CODE_IS_SETTLED.to_le_bytes());
-            record.push(self.code.jump());
+            self.code.load_immediate(R9, u64::from(numbers.accesses.end));
+            self.call_within(ACCESS, changes, end);
         }
         if !all.is_empty() {
             all.into_iter().for_each(|from| self.code.bind(from));
-            self.code.load_immediate(RDX, 0);
-        }
-        if !record.is_empty() || always.is_some() {
-            record.into_iter().for_each(|from| self.code.bind(from));
             self.call_within(RECORD, changes, end);
         }
     }
@@ -484,7 +565,9 @@ impl Thunk {
 const RAX: u8 = 0;
 const RDX: u8 = 2;
 const RSI: u8 = 6;
-/// The condition, as the hardware numbers it.
+const R9: u8 = 9;
+/// A condition, as the hardware numbers it.
+const EQUAL: u8 = 4;
 const NOT_EQUAL: u8 = 5;
 
 /// What only thunks need.

@@ -79,6 +79,10 @@ pub struct Context {
     pub drain_record: u64,
     /// For thunks: the callback for fetches that may change something.
     pub drain_fetch: u64,
+    /// For thunks: the callback for accesses that may change something.
+    pub drain_access: u64,
+    /// For thunks: the callback for lines of code that may be there.
+    pub drain_hit: u64,
     /// For thunks: the callback for a record whose call is not usual.
     pub drain_step: u64,
     /// For thunks: the callback for an indirect call that is not usual.
@@ -169,6 +173,10 @@ pub mod at {
         DRAIN_RECORD = drain_record;
         /// [`Context::drain_fetch`].
         DRAIN_FETCH = drain_fetch;
+        /// [`Context::drain_access`].
+        DRAIN_ACCESS = drain_access;
+        /// [`Context::drain_hit`].
+        DRAIN_HIT = drain_hit;
         /// [`Context::drain_step`].
         DRAIN_STEP = drain_step;
         /// [`Context::drain_enter`].

@@ -17,6 +17,8 @@ pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     let context = memory::context();
     context.drain_record = record as *const () as u64;
     context.drain_fetch = fetch as *const () as u64;
+    context.drain_access = access as *const () as u64;
+    context.drain_hit = hit as *const () as u64;
     context.drain_step = step as *const () as u64;
     context.drain_enter = enter as *const () as u64;
     context.drain_look = look as *const () as u64;
@@ -89,18 +91,32 @@ extern "C" fn make(draining: *mut Draining<'_>, exit: u32, call: u32) -> u64 {
     draining.generate(exit, call, &mut memory::code_memory())
 }
 
-extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, told: u32, call: u32) {
+extern "C" fn record(draining: *mut Draining<'_>, record: *const u64, _: u32, call: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     // SAFETY: thunks are given records.
     let record = unsafe { read(draining, record) };
-    draining.record(record, told, rows::named(call));
+    draining.record(record, rows::named(call));
+}
+
+extern "C" fn access(draining: *mut Draining<'_>, record: *const u64, start: u32, call: u32, end: u32) {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    // SAFETY: thunks are given records.
+    let record = unsafe { read(draining, record) };
+    draining.access(record, start, end, rows::named(call));
 }
 
 extern "C" fn fetch(draining: *mut Draining<'_>, end: u32, start: u32, call: u32) {
     // SAFETY: as in `make`.
     let draining = unsafe { &mut *draining };
     draining.fetch(start, end, rows::named(call));
+}
+
+extern "C" fn hit(draining: *mut Draining<'_>, word: u32, bits: u32) -> u32 {
+    // SAFETY: as in `make`.
+    let draining = unsafe { &mut *draining };
+    u32::from(draining.hit(word, bits))
 }
 
 /// A record whose call is not usual. Returns its length in bytes, as [`enter`] and [`look`] do.
