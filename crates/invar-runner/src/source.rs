@@ -22,18 +22,32 @@ fn read_with(
     default_branch: Option<&str>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Option<Source> {
-    let git = |arguments: &[&str]| git(directory, arguments);
     toplevel(directory)?;
+    std::thread::scope(|scope| {
+        // In a large tree this takes longer than all the rest.
+        let status = scope.spawn(|| git(directory, &["status", "--porcelain", "--untracked-files=no"]));
+        let mut source = read_history(directory, default_branch, variable);
+        source.dirty = status.join().ok().flatten().is_some();
+        Some(source)
+    })
+}
+
+/// All but whether the tree is dirty.
+fn read_history(
+    directory: &Path,
+    default_branch: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Source {
+    let git = |arguments: &[&str]| git(directory, arguments);
     let mut source = Source {
         branch: git(&["symbolic-ref", "--quiet", "--short", "HEAD"]).or_else(|| branch_of_ci(variable)),
-        dirty: git(&["status", "--porcelain", "--untracked-files=no"]).is_some(),
         remote: git(&["remote", "get-url", "origin"]).map(|remote| without_credentials(&remote)),
         default_branch: default_branch.map(str::to_string).or_else(|| find_default_branch(directory)),
         ..Source::default()
     };
     // Before the first commit there is none of this.
     let Some(shown) = git(&["show", "--no-patch", "--format=%H%n%P%n%an%n%ct%n%s", "HEAD"]) else {
-        return Some(source);
+        return source;
     };
     let mut lines = shown.lines().map(str::to_string);
     source.commit = lines.next();
@@ -45,7 +59,7 @@ fn read_with(
     source.tags = lines_of(git(&["tag", "--points-at", "HEAD"]));
     source.tags.sort();
     source.merge_base = source.default_branch.as_deref().and_then(|default| fork_point(directory, default));
-    Some(source)
+    source
 }
 
 /// The commit that a revision names (`HEAD~3`, a branch, a tag, some first digits), in full.
@@ -88,7 +102,8 @@ pub(crate) fn refusal(directory: &Path) -> Option<String> {
 /// Where the branch left the default branch: of what is known of that locally and at `origin`, the later point.
 fn fork_point(directory: &Path, default_branch: &str) -> Option<String> {
     let known = [format!("refs/heads/{default_branch}"), format!("refs/remotes/origin/{default_branch}")];
-    let mut points = known.iter().filter_map(|name| merge_base(directory, "HEAD", name));
+    // What begins with `refs/` is taken for no option, so it need not be resolved first.
+    let mut points = known.iter().filter_map(|name| git(directory, &["merge-base", "HEAD", name]));
     let first = points.next()?;
     let Some(second) = points.next() else { return Some(first) };
     // A local branch that was not updated lags behind.

@@ -3,13 +3,14 @@
 Under `invar run` the first thing is to become repeatable, before any module of the suite is imported.
 """
 
+import os
 import sys
 from collections.abc import Generator
 from typing import Any, Optional
 
 import pytest
 
-from . import _native, layout, options, repeatable, rivals
+from . import _native, byte_code, layout, options, repeatable, rivals
 from .isolation import Isolation
 from .simulation import Simulation
 from .suite import Instrument, Suite
@@ -32,12 +33,19 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     manager = early_config.pluginmanager
     early_config.stash[_rivals] = rivals.active(manager)
     state = _native.state()
-    if state == "fresh" and not repeatable.measures_nothing(args):
-        try:
+    try:
+        if state == "fresh" and not repeatable.measures_nothing(args):
             repeatable.restart()
-        except OSError as error:
-            raise pytest.UsageError(f"pytest-invar: cannot start again repeatably: {error}") from error
-    if state == "ready":
+        measures = state == "ready"
+        # Workers of pytest-xdist find what the process that has started them had written.
+        if measures and "PYTEST_XDIST_WORKER" not in os.environ:
+            which = byte_code.written_by_copy(early_config, args)
+            measures = which != "copy"
+            if which == "again":
+                repeatable.begin_again()
+    except OSError as error:
+        raise pytest.UsageError(f"pytest-invar: cannot start again repeatably: {error}") from error
+    if measures:
         try:
             _native.attach()
             layout.shift(_native.layout())

@@ -1,4 +1,4 @@
-"""Becoming repeatable: the same command once more, in the canonical environment, with byte code already written.
+"""Becoming repeatable: the same command once more, in the canonical environment.
 
 Runs in a process that is thrown away, so it may make whatever Python objects it likes.
 """
@@ -6,10 +6,9 @@ Runs in a process that is thrown away, so it may make whatever Python objects it
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 
-from . import __version__, _native
+from . import __version__, _native, byte_code
 from .environment import Canonical
 
 # Options with which pytest measures nothing.
@@ -33,34 +32,37 @@ def measures_nothing(args: list[str]) -> bool:
 
 def restart() -> None:
     """Starts this very command again, repeatably, in the place of this process. Does not return."""
+    arguments = _command_line()
+    environment = Canonical()
+    # A process that may write byte code has written that of what it has imported.
+    must_not_write = sys.dont_write_bytecode and byte_code.is_missing()
+    writing = byte_code.written_by_another(arguments, environment.unsettled()) if must_not_write else None
+    _native.process(runtime(), integration(), packages())
+    settled = environment.settled()
+    if writing is not None:
+        writing.wait()
+    _execute(arguments, settled)
+
+
+def begin_again() -> None:
+    """Starts this process, which is repeatable, once more in its own place. Does not return."""
+    # As it was given: pytest adds a variable of its own.
+    given = {name: os.environ.get(name, value) for name, value in _native.environment().items()}
+    _execute(_command_line(), given)
+
+
+def _command_line() -> list[str]:
     with open("/proc/self/cmdline", "rb") as file:
         arguments = [os.fsdecode(argument) for argument in file.read().split(b"\0")[:-1]]
     # The path by which a virtual environment is recognised, always spelled out.
     arguments[0] = sys.executable
-    environment = Canonical()
-    collecting = _write_byte_code(arguments, environment.unsettled())
-    _native.process(runtime(), integration(), packages())
-    settled = environment.settled()
-    collecting.wait()
+    return arguments
+
+
+def _execute(arguments: list[str], environment: dict[str, str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    _native.replace_process(sys.executable, arguments, settled)
-
-
-def _write_byte_code(arguments: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """Collects the suite once, so that the first measured run finds as much byte code as the second."""
-    environment["INVAR"] = "warm"
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    options = environment.get("PYTEST_ADDOPTS", "")
-    environment["PYTEST_ADDOPTS"] = f"{options} --collect-only -q -p no:cacheprovider".lstrip()
-    # What goes wrong here goes wrong again in the measured process, and is shown there.
-    return subprocess.Popen(
-        arguments,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    _native.replace_process(sys.executable, arguments, environment)
 
 
 def runtime() -> str:

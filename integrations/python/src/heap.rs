@@ -40,6 +40,10 @@ static ZONE: AtomicU32 = AtomicU32::new(0);
 static TAKEN: [AtomicU64; SLOTS / 64] = [const { AtomicU64::new(0) }; SLOTS / 64];
 /// How many arenas were made in zones.
 static ARENAS: AtomicUsize = AtomicUsize::new(0);
+/// How large the last of them is: zero before the first.
+static ARENA_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// An arena has so many pools, each of blocks of one size.
+const ARENA_POOLS: usize = 64;
 
 /// Blocks that fill holes.
 struct Filling {
@@ -86,7 +90,34 @@ pub fn canonical_heap() {
     }
 }
 
+/// Fills holes for as long as this process lives, and those that are forked from it: each of these would fill them anew, and write to
+/// memory that they share until then.
+#[pyfunction]
+pub fn fill_heap_for_good() {
+    canonical_heap();
+    let Ok(mut filling) = FILLING.lock() else { return };
+    filling.leave_little();
+    filling.blocks.clear();
+    filling.chunks.clear();
+}
+
 impl Filling {
+    /// Uses up most of the fresh arena, too: who comes to fill it has less to do.
+    fn leave_little(&mut self) {
+        let arena = ARENA_BYTES.load(Relaxed);
+        for bytes in (16..=BLOCK_BYTES_MAX).step_by(16) {
+            // A quarter of the pool that each size has.
+            let kept = (0..arena / ARENA_POOLS / bytes * 3 / 4).all(|_| self.block(bytes).is_some());
+            if !kept {
+                return;
+            }
+        }
+        // Half of the pools have a size; of the others a quarter is left.
+        for _ in 0..arena / BLOCK_BYTES_MAX * 3 / 8 {
+            self.block(BLOCK_BYTES_MAX);
+        }
+    }
+
     fn empty(&mut self) {
         for block in self.blocks.drain(..) {
             // SAFETY: it came from `PyObject_Malloc`, and the interpreter's lock is held.
@@ -192,6 +223,7 @@ extern "C" fn new_arena(_context: *mut c_void, bytes: usize) -> *mut c_void {
                 if let Some(arena) = map(address, bytes) {
                     taken.fetch_or(1 << free, Relaxed);
                     ARENAS.fetch_add(1, Relaxed);
+                    ARENA_BYTES.store(bytes, Relaxed);
                     return arena;
                 }
                 break;

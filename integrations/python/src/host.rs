@@ -98,7 +98,7 @@ pub enum Side {
 
 /// Forks.
 pub fn fork() -> io::Result<Side> {
-    // SAFETY: the child only makes system calls before it executes another program.
+    // SAFETY: the child only makes system calls before it executes another program, or has its interpreter told.
     match check(unsafe { libc::fork() })? {
         0 => Ok(Side::Child),
         child => Ok(Side::Parent { child }),
@@ -158,11 +158,22 @@ pub fn relay(pairs: &[(OwnedFd, RawFd)]) {
     }
 }
 
+/// Waits for the end of a child; says how it has ended, as `waitpid` does.
+pub fn wait_for(child: libc::pid_t) -> libc::c_int {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is a valid place for the answer.
+        let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+        // Who ignores the ends of children is told of none.
+        if waited >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return status;
+        }
+    }
+}
+
 /// Waits for a child and ends as it did: with its exit status, or by its signal.
 pub fn end_as(child: libc::pid_t) -> ! {
-    let mut status = 0;
-    // SAFETY: `status` is a valid place for the answer.
-    while unsafe { libc::waitpid(child, &mut status, 0) } < 0 {}
+    let status = wait_for(child);
     if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
         // SAFETY: restores what a signal does by default, in a process that is about to end.
@@ -178,6 +189,12 @@ pub fn end_as(child: libc::pid_t) -> ! {
 pub fn ignore_interrupts() {
     // SAFETY: a process that only relays has no handlers to lose.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
+/// Closes a descriptor, if it is open.
+pub fn close(descriptor: RawFd) {
+    // SAFETY: a number of this crate's own.
+    unsafe { libc::close(descriptor) };
 }
 
 /// Locks a file for this process, or says that another has it.

@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod arrangement;
+mod byte_code;
 mod frames;
 mod heap;
 mod host;
@@ -29,7 +30,9 @@ mod _native {
     #[pymodule_export]
     use crate::arrangement::{arrange, isolated, jobs, layout};
     #[pymodule_export]
-    use crate::heap::{canonical_heap, loosen_heap};
+    use crate::byte_code::{copy_process, note_byte_code};
+    #[pymodule_export]
+    use crate::heap::{canonical_heap, fill_heap_for_good, loosen_heap};
     #[pymodule_export]
     use crate::placement::is_placed;
     #[pymodule_export]

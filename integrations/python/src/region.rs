@@ -78,9 +78,10 @@ fn missing(python: Option<&python::Python>, request: &Request) -> Option<&'stati
     }
 }
 
-/// Calls `function` until the interpreter has settled; natively, but for the second call, whose count decides how often, and for the
-/// first, which is not counted and tells whether it has several threads or reads a clock: if so none is native, as threads that race
-/// each other, or what is done until a time is over, leave another heap and other stacks each time.
+/// Calls `function` until the interpreter has settled; natively, but for the first, of which nothing is counted, and for the second,
+/// whose count decides how often. If that one has several threads or reads a clock none is native, as threads that race each other, or
+/// what is done until a time is over, leave another heap and other stacks each time. The first says nothing about the others: whatever
+/// it makes for them it makes under a lock, and to take a lock is to read a clock from CPython 3.11 on.
 ///
 /// The rule holds no clock: another number of calls would leave another heap. The number is a power of two between 8
 /// and 1024, so that a function that varies a little is still called equally often.
@@ -91,11 +92,11 @@ pub fn warm_up(
     args: &Bound<'_, PyTuple>,
     kwargs: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let is_scheduled = rehearse(py, function, args, kwargs)?;
+    rehearse(py, function, args, kwargs)?;
     let clock_reads = steady::clock_reads();
     let (outcome, _) = call(py, Pass::Cold, function, args, kwargs)?;
     for _ in 2..calls(&outcome, steady::clock_reads() - clock_reads) {
-        if is_scheduled {
+        if outcome.scheduled {
             rehearse(py, function, args, kwargs)?;
         } else {
             function.call(args, Some(kwargs))?;

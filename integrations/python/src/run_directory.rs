@@ -153,6 +153,8 @@ pub fn prepare_scratch() -> io::Result<()> {
     if !metadata.is_dir() || metadata.uid() != user {
         return Err(io::Error::other(format!("{} belongs to somebody else", base.display())));
     }
+    // A process that begins again takes the slot that it had.
+    host::close(SCRATCH_LOCK);
     for slot in 0..10 {
         let path = base.join(format!("{slot}.lock"));
         let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;

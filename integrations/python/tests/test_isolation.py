@@ -192,3 +192,22 @@ def test_a_seed_makes_one_other_layout(pytester, simulated):
     assert len({str(passes) for passes in (usual, one, other)}) == 3
     warm = [passes["test_a.py::test_sum", "warm"][0][0] for passes in (usual, one, other)]
     assert len(set(warm)) == 1, "work that does not depend on addresses is the same"
+
+
+def test_holes_of_the_heap_are_filled_before_processes_are_forked(pytester, simulated):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def zone():
+            # Each time that holes are filled, what is allocated next lies in the next zone.
+            return (id(object()) >> 32) - 0x2000
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(benchmark, number, zone):
+            benchmark(sum, [1])
+            # The template has filled its own, and the benchmark's set-up comes second.
+            assert zone == 2
+        """
+    )
+    run = simulated(request={"isolated": True})
+    assert run.exit == 0, run.output

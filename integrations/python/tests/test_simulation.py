@@ -292,12 +292,59 @@ def test_looking_only_measures_nothing(pytester, simulated):
     assert run.progress == []
 
 
-def test_the_first_run_equals_the_second_though_it_had_no_byte_code(pytester, simulated):
+@pytest.mark.parametrize("must_not_write", ["", "1"])
+def test_the_first_run_equals_the_second_though_it_had_no_byte_code(must_not_write, pytester, simulated):
     pytester.makepyfile(helper="def work(): return sorted(range(50))")
     pytester.makepyfile(test_suite="import helper\ndef test_it(benchmark): benchmark(helper.work)")
-    first = simulated(env={"PYTHONDONTWRITEBYTECODE": "1"})
+    first = simulated(env={"PYTHONDONTWRITEBYTECODE": must_not_write})
     assert first.exit == 0, first.output
     assert simulated().passes == first.passes
+
+
+def test_a_process_that_lacks_byte_code_begins_again_and_measures_once(pytester, simulated):
+    pytester.makeconftest(
+        """
+        import os, pathlib
+        lock = pathlib.Path("/proc/self/fd/199")
+        with pathlib.Path("imports").open("a") as file:
+            print(os.environ["INVAR"], lock.is_symlink() and os.path.basename(os.readlink(lock)), file=file)
+        """
+    )
+    pytester.makepyfile("def test_it(benchmark): benchmark(sum, [1])")
+    imports = pytester.path / "imports"
+    copy, measures = "warm False", "1 0.lock"
+    for expected in ([copy, copy, measures], [copy, measures]):
+        imports.write_text("")
+        run = simulated("--", ".")
+        assert run.exit == 0, run.output
+        assert imports.read_text().splitlines() == expected
+        assert len(run.events("collected")) == 1
+        assert run.output.count("collected 1 item") == 1
+
+
+def test_byte_code_is_missing_that_is_not_of_its_source(pytester, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    pytester.makepyfile(
+        helper="",
+        looks="""
+        import os, pathlib
+        import helper
+        from pytest_invar import byte_code
+        def pytest_configure():
+            print("none changed:", byte_code.is_missing())
+            # Importlib has written the byte code of the one, pytest that of the other.
+            for file in (helper.__file__, __file__):
+                path = pathlib.Path(file)
+                text, status = path.read_text(), path.stat()
+                path.write_text(text + "#")
+                print(path.stem, "changed:", byte_code.is_missing())
+                path.write_text(text)
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        """,
+    )
+    # What the first process imports it may have to compile.
+    _, looked = (pytester.runpytest_subprocess("-p", "looks", "-s") for _ in range(2))
+    looked.stdout.fnmatch_lines(["none changed: False", "helper changed: True", "looks changed: True"])
 
 
 def test_workers_of_xdist_measure(pytester, simulated):
