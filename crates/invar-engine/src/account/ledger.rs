@@ -12,6 +12,7 @@
 //! Invariant: every record up to the [`Position`] is in `rows`.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use invar_core::event::Event;
@@ -50,8 +51,8 @@ struct Stack {
     pointer: u64,
     /// The call that was at work there last.
     call: u32,
-    /// Python frames that are not over.
-    python: PythonFrames,
+    /// Python frames that are not over, while it is not the present stack.
+    python: Vec<PythonFrame>,
 }
 
 /// The calls of a thread that is not the present one.
@@ -66,6 +67,15 @@ struct Suspended {
 
 #[cfg(test)]
 impl Ledger {
+    /// There is code of a function at this address.
+    pub fn know_function(&mut self, code: u64, is_generator: bool) {
+        let (name, file) = Default::default();
+        self.functions.push(PythonCode { name, file, line: code as u32 });
+        self.lines.push(None);
+        let function = Some(self.functions.len() as u32 - 1);
+        self.by_code.insert(code, Code { function, is_generator, is_certain: true });
+    }
+
     /// The interpreter is at work, and this frame of a function with these lines is its current one.
     pub fn enter_function(&mut self, frame: u64, start: u64, table: LineTable) {
         let (name, file) = Default::default();
@@ -77,7 +87,7 @@ impl Ledger {
         let call = self.child(below, Callee::Python(function));
         self.calls[call as usize].calls += 1;
         let lines = Some(function);
-        self.stack.python.push(PythonFrame { frame, code: 0, call, below, depth, lines });
+        self.frames.push(PythonFrame { frame, code: 0, call, below, depth, lines });
         self.stack.call = call;
     }
 }
@@ -91,6 +101,8 @@ pub struct Ledger {
     stack: Stack,
     /// How many calls are open.
     depth: usize,
+    /// Python frames that are not over.
+    frames: PythonFrames,
     others: Vec<Stack>,
     /// The next superblock is what was called.
     called: bool,
@@ -101,8 +113,8 @@ pub struct Ledger {
     threads: BTreeMap<usize, Suspended>,
     /// Something is charged at all.
     active: bool,
-    /// All rows of the region, after its end: nothing is counted in places any more.
-    gathered: Option<Vec<Row>>,
+    /// What the region did, after its end: nothing is counted in places any more.
+    gathered: Option<Gathered>,
     charges: Charges,
     python: Option<Python>,
     /// What is known of Python code, by its address: asking for it reads the guest's memory through the kernel.
@@ -113,6 +125,17 @@ pub struct Ledger {
     lines: Vec<Option<Lines>>,
     /// Some function has lines.
     tells_lines: bool,
+}
+
+/// What a region did.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// Exits that were taken, by their numbers among all of the region, and how often.
+    pub exits: Vec<(u32, u64)>,
+    /// The rows, by the indices of exits in that list.
+    pub rows: Vec<Row>,
+    /// What operations did besides.
+    pub charges: Vec<Charge>,
 }
 
 /// Python code that was executed.
@@ -146,6 +169,7 @@ impl Ledger {
             rows: Rows::new(),
             stack: Stack::default(),
             depth: 0,
+            frames: PythonFrames::default(),
             others: Vec::new(),
             called: false,
             words: 0,
@@ -156,7 +180,7 @@ impl Ledger {
             charges: Charges::default(),
             python,
             by_code: BTreeMap::new(),
-            python_calls: Calls::default(),
+            python_calls: Calls,
             functions: Vec::new(),
             lines: Vec::new(),
             tells_lines: false,
@@ -187,7 +211,7 @@ impl Ledger {
             self.lines.clear();
             self.tells_lines = false;
         }
-        self.stack.python.clear();
+        self.frames.clear();
         self.stack.frames.clear();
         (self.stack.pointer, self.stack.call) = (0, 0);
         self.depth = 0;
@@ -202,7 +226,7 @@ impl Ledger {
         self.python_calls.clear();
         if active && let Some((frame, code)) = self.python.as_ref().and_then(python::current) {
             // Whoever has called the region: its function is not part of it.
-            self.stack.python.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
+            self.frames.push(PythonFrame { frame, code, call: 0, below: 0, depth: 0, lines: None });
         }
     }
 
@@ -276,18 +300,32 @@ impl Ledger {
     /// The region has ended, and its trace was followed to the end. Whoever asks for what was counted is answered from a list from
     /// now on, instead of from places all over a table.
     pub fn gather(&mut self) {
-        self.gathered = Some(self.rows.take(self.exits.base, &mut self.calls));
+        const ABSENT: u32 = u32::MAX;
+        let mut rows = self.rows.take(self.exits.base, &mut self.calls);
+        self.python_calls.count(&mut self.calls);
+        let mut indices = vec![ABSENT; self.exits.ways.len()];
+        let mut exits = Vec::new();
+        for row in &mut rows {
+            let index = &mut indices[row.exit as usize];
+            if *index == ABSENT {
+                *index = exits.len() as u32;
+                exits.push((row.exit, 0));
+            }
+            row.exit = *index;
+            exits[*index as usize].1 += row.times;
+        }
+        self.gathered = Some(Gathered { exits, rows, charges: Vec::new() });
     }
 
-    /// Exits that were taken in this region and are still there, and how often. An exit is told once for each call.
+    /// Exits that were taken in this region and are still there, and how often. An exit may be told several times.
     pub fn times(&self, mut each: impl FnMut(u32, u64)) {
-        let Some(rows) = &self.gathered else {
+        let Some(Gathered { exits, .. }) = &self.gathered else {
             self.rows.times(self.exits.base).for_each(|(exit, times)| each(exit, times));
             return;
         };
-        for row in rows {
-            if let Some(exit) = row.exit.checked_sub(self.exits.base as u32) {
-                each(exit, row.times);
+        for &(exit, times) in exits {
+            if let Some(exit) = exit.checked_sub(self.exits.base as u32) {
+                each(exit, times);
             }
         }
     }
@@ -330,6 +368,7 @@ impl Ledger {
     fn put_frames_away(&mut self) {
         self.stack.frames.extend_from_slice(&following::frames()[1..=self.depth]);
         self.depth = 0;
+        self.stack.python = self.frames.put_away();
     }
 
     /// The open calls of the present stack are where thunks find them.
@@ -337,13 +376,15 @@ impl Ledger {
         self.depth = self.stack.frames.len();
         following::frames()[1..=self.depth].copy_from_slice(&self.stack.frames);
         self.stack.frames.clear();
+        self.frames.take_out(core::mem::take(&mut self.stack.python));
     }
 
     /// Where the trace was followed to, for thunks to go on. Word by word: who returned it would have it copied by loads that are wider
     /// than the stores, for which processors wait.
     #[inline]
     pub fn write_position(&self, position: &mut Position) {
-        let python = self.stack.python.last();
+        position.python_top = self.frames.top();
+        let python = self.frames.last();
         let inner = python.map_or(0, |python| python.depth);
         position.call = if self.called { CALLED } else { u64::from(name(self.stack.call)) };
         position.top = following::top(self.depth);
@@ -363,6 +404,7 @@ impl Ledger {
         }
         self.depth = following::depth(position.top);
         self.stack.pointer = position.pointer;
+        self.frames.resume(position.python_top);
     }
 
     /// So many words of trace were followed, all that there were.
@@ -370,6 +412,7 @@ impl Ledger {
         self.words += words;
         if self.words > WORDS_MAX {
             self.rows.put_all_aside(self.exits.base, &mut self.calls);
+            self.python_calls.count(&mut self.calls);
             self.words = 0;
         }
     }
@@ -488,8 +531,8 @@ impl Ledger {
         if let Some(Frame { caller, .. }) = self.innermost() {
             self.depth -= 1;
             self.stack.call = named(caller as u32);
-            while self.stack.python.last().is_some_and(|python| python.depth > self.depth) {
-                self.stack.python.pop();
+            while self.frames.last().is_some_and(|python| python.depth > self.depth) {
+                self.frames.pop();
             }
         }
     }
@@ -508,8 +551,8 @@ impl Ledger {
     /// A frame's position may have been stored. If it is the current one's, and its interpreter is at work, its line is now.
     fn look_at_position(&mut self, placed: Placed, slots: &[u64]) {
         let (frame, position) = (placed.frame.of(slots), placed.position.of(slots));
-        let current = self.stack.python.last().filter(|python| python.frame == frame);
-        let Some(&PythonFrame { call, lines: Some(function), .. }) =
+        let current = self.frames.last().filter(|python| python.frame == frame);
+        let Some(PythonFrame { call, lines: Some(function), .. }) =
             current.filter(|python| python.depth == self.depth)
         else {
             return;
@@ -537,7 +580,7 @@ impl Ledger {
 
     /// The thread state points to a place where this address is. It is a frame if it is a known one, or looks like one.
     fn frame_pointed_to(&mut self, frame: u64) {
-        let code = match self.stack.python.find(frame, |_| true) {
+        let code = match self.frames.find(frame, |_| true) {
             Some((_, known)) => Some(known.code),
             None => self.python.as_ref().and_then(|python| python::executed(python, frame)),
         };
@@ -549,8 +592,8 @@ impl Ledger {
     /// The interpreter's current frame is this one now.
     fn frame_stored(&mut self, frame: u64, code: u64, owner: Option<u64>) {
         let depth = self.depth;
-        if let Some((index, known)) = self.stack.python.find(frame, |known| known.code == code) {
-            while self.stack.python.len() > index + 1 {
+        if let Some((index, known)) = self.frames.find(frame, |known| known.code == code) {
+            while self.frames.len() > index + 1 {
                 self.leave_python(depth);
             }
             // The line that it has come to goes on.
@@ -580,7 +623,7 @@ impl Ledger {
         if call != below && !(makes_generator && owner == Some(0)) {
             self.calls[call as usize].calls += 1;
         }
-        self.stack.python.push(PythonFrame { frame, code, call, below, depth, lines });
+        self.frames.push(PythonFrame { frame, code, call, below, depth, lines });
         self.stack.call = call;
     }
 
@@ -594,7 +637,7 @@ impl Ledger {
         };
         let lines = function.filter(|&function| call != below && self.lines[function as usize].is_some());
         let called = Called { below, call, code, lines, makes_generator: is_generator };
-        self.python_calls.put(called);
+        self.python_calls.put(called, &mut self.calls);
         called
     }
 
@@ -606,7 +649,7 @@ impl Ledger {
 
     /// A Python frame is over. The interpreter that has executed it goes on if it is the innermost native call.
     fn leave_python(&mut self, depth: usize) {
-        if let Some(python) = self.stack.python.pop()
+        if let Some(python) = self.frames.pop()
             && python.depth == depth
         {
             self.stack.call = python.below;
@@ -690,9 +733,9 @@ impl Ledger {
         }
     }
 
-    /// Everything that was counted and charged. Neither stays.
-    pub(super) fn take(&mut self) -> (Vec<Row>, Vec<Charge>) {
-        let rows = core::mem::take(self.gathered.get_or_insert_with(Vec::new));
-        (rows, self.charges.take())
+    /// Everything that was gathered and charged. Neither stays.
+    pub(super) fn take(&mut self) -> Gathered {
+        let gathered = core::mem::take(self.gathered.get_or_insert_default());
+        Gathered { charges: self.charges.take(), ..gathered }
     }
 }

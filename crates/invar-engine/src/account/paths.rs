@@ -8,40 +8,34 @@ use alloc::vec::Vec;
 use invar_core::wire::raw::taken_exits::{self, Exit, TakenExits};
 
 use super::exits::Way;
-use super::ledger::Ledger;
-
-/// No row is of it.
-const ABSENT: u32 = u32::MAX;
+use super::ledger::{Gathered, Ledger};
 
 impl Ledger {
     /// The region by call and exit, which was gathered. `maps` are the executable mappings of the process. What was counted does not stay.
     pub fn taken_exits(&mut self, maps: String) -> TakenExits {
-        let (mut rows, charges) = self.take();
-        // The most instructions of each superblock that one of its rows has: nobody has executed the others.
+        let Gathered { exits, rows, charges } = self.take();
+        // The most instructions of each superblock that one of its exits has: nobody has executed the others.
         let mut reach: Vec<Option<u8>> = vec![None; self.exits.blocks.len()];
-        for row in &rows {
-            let Way { block, instructions, .. } = self.exits.ways[row.exit as usize];
+        let ways: Vec<Way> = exits.iter().map(|&(exit, _)| self.exits.ways[exit as usize]).collect();
+        for &Way { block, instructions, .. } in &ways {
             let reach = &mut reach[block as usize];
             *reach = Some(reach.unwrap_or(0).max(instructions));
         }
-        let mut taken = TakenExits { maps, ..TakenExits::default() };
-        let mut superblocks = vec![ABSENT; self.exits.blocks.len()];
-        for (block, number) in (0..).zip(&mut superblocks) {
-            let Some(instructions) = reach[block as usize] else { continue };
-            *number = taken.superblocks.len() as u32;
-            self.exits.write_superblock(block, instructions, &mut taken);
-        }
-        let mut exits = vec![ABSENT; self.exits.ways.len()];
-        for row in &mut rows {
-            let number = &mut exits[row.exit as usize];
-            if *number == ABSENT {
-                *number = taken.exits.len() as u32;
-                let Way { block, instructions, branches, .. } = self.exits.ways[row.exit as usize];
-                taken.exits.push(Exit { superblock: superblocks[block as usize], instructions, branches });
+        let mut taken = TakenExits { maps, rows, ..TakenExits::default() };
+        taken.steps.reserve(reach.iter().flatten().map(|&steps| usize::from(steps)).sum());
+        // Their places among those that are written.
+        let mut places = vec![0; self.exits.blocks.len()];
+        for (block, place) in (0..).zip(&mut places) {
+            if let Some(instructions) = reach[block as usize] {
+                *place = taken.superblocks.len() as u32;
+                self.exits.write_superblock(block, instructions, &mut taken);
             }
-            row.exit = *number;
         }
-        taken.rows = rows;
+        taken.exits.extend(ways.iter().map(|&Way { block, instructions, branches, .. }| Exit {
+            superblock: places[block as usize],
+            instructions,
+            branches,
+        }));
         taken.charges.reserve(2 * charges.len());
         for charge in &charges {
             let events = charge.events().into_iter().filter(|&(_, count)| count > 0);
@@ -287,6 +281,87 @@ mod tests {
         assert_eq!(told(&mut followed), expected);
         let lines = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
         assert!(lines.clone().count() == 3 && lines.clone().all(|call| call.calls > 100));
+    }
+
+    /// 0: mov [rdi + 100], rsi; 7: call rax; 9: ret
+    const EVALUATOR: &[u8] = &[0x48, 0x89, 0xb7, 0, 1, 0, 0, 0xff, 0xd0, 0xc3];
+
+    #[test]
+    fn thunks_push_and_pop_python_frames_as_the_ledger_does() {
+        let _arena = arena();
+        let machine = Machine::reference_1();
+        let watch = Watch {
+            code: (AT, AT + 16),
+            word: 0,
+            offset: 0x100,
+            through: None,
+            executed: 0,
+            owner: None,
+            position: None,
+        };
+        let evaluating = || {
+            let (mut ledger, meanings, last) = translated_watching(EVALUATOR, &[0, 7, 9], Some(watch));
+            (0..6).for_each(|number| ledger.know_function(CODE + 0x100 * number, number == 5));
+            let exits = 0..meanings.paths.len() as u32;
+            let stores = exits.clone().find(|&exit| ledger.follow(exit).watched.is_some());
+            (ledger, meanings, [u64::from(stores.expect("a store is watched")), last[1], last[2]])
+        };
+        for seed in 0..8 {
+            let (mut plain, meanings, [stores, calls, returns]) = evaluating();
+            let slots = usize::from(meanings.paths[stores as usize].exit.slots);
+            let watched = usize::from(plain.follow(stores as u32).watched.unwrap());
+            let mut chance = seed;
+            let mut below = |end: u64| {
+                chance = u64::wrapping_mul(chance, 6364136223846793005).wrapping_add(1442695040888963407);
+                (chance >> 33) % end
+            };
+            // Frames that are open, and how many native calls were when they were pushed.
+            let (mut trace, mut depth, mut open) = (Vec::new(), 0, vec![(FRAME, CODE)]);
+            while trace.len() < 20_000 {
+                let (frame, code) = match below(16) {
+                    0 if depth < 5 => {
+                        trace.extend([calls, STACK - 0x100 * depth]);
+                        depth += 1;
+                        continue;
+                    }
+                    1 if depth > 0 => {
+                        depth -= 1;
+                        trace.extend([returns, STACK - 0x100 * depth - 8]);
+                        continue;
+                    }
+                    2..8 if open.len() < 9 => {
+                        open.push((FRAME + 0x58 * open.len() as u64, CODE + 0x100 * below(6)));
+                        open[open.len() - 1]
+                    }
+                    8..14 if open.len() > 1 => {
+                        open.pop();
+                        open[open.len() - 1]
+                    }
+                    14 => (0, 0),
+                    // Out of order: one of them, or its place with other code.
+                    _ => (FRAME + 0x58 * below(9), CODE + 0x100 * below(6)),
+                };
+                trace.push(stores);
+                let start = trace.len();
+                trace.resize(start + slots, STACK);
+                trace[start + watched..][..2].copy_from_slice(&[frame, code]);
+            }
+            let mut caches = Hierarchy::new(&machine);
+            caches.note_payers(true);
+            reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
+            plain.charge_misses(&mut caches);
+            let expected = told(&mut plain);
+
+            let (mut followed, meanings, _) = evaluating();
+            let mut drain = Generated::new(&machine, true);
+            drain.add_exits(&meanings);
+            drain.caches().note_payers(true);
+            drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
+            followed.charge_misses(drain.caches());
+            assert_eq!(told(&mut followed), expected, "seed {seed}");
+            let functions = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Python(_)));
+            assert!(functions.clone().count() > 50 && functions.map(|call| call.calls).sum::<u64>() > 1000);
+        }
     }
 
     /// Follows records of one slot each.

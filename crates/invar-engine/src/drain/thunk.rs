@@ -15,7 +15,7 @@
 
 mod follow;
 
-pub use follow::{CALL, TOP};
+pub use follow::{CALL, FLOOR, PYTHON_TOP, TOP};
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -176,7 +176,9 @@ const STEP: u64 = STUBS + STUB_BYTES;
 /// The same for a record of an indirect call, whose callee the ledger is to find.
 const ENTER: u64 = STUBS + 2 * STUB_BYTES;
 /// The same for a record that has stored a Python frame, or a position whose line is not known.
-const LOOK: u64 = STUBS + 3 * STUB_BYTES;
+const LOOK: u64 = ARENA + LOOK_OFFSET as u64;
+/// How far that is from the arena's start.
+pub const LOOK_OFFSET: u32 = layout::THUNKS + 3 * STUB_BYTES as u32;
 /// Calls back for fetches that may change something, from number `edx` to `esi`; the call is in `ecx`.
 const FETCH: u64 = STUBS + 4 * STUB_BYTES;
 /// Calls back for accesses of a record that may change something, from number `edx` to `r9d`; the call is in `ecx`.

@@ -89,6 +89,8 @@ pub struct Context {
     pub drain_enter: u64,
     /// For thunks: the callback for a Python frame that was stored.
     pub drain_look: u64,
+    /// Where thunks go on that have stored a Python frame.
+    pub drain_frame: u64,
     /// For thunks: where calls were followed to.
     pub position: Position,
     /// For thunks: the guest's `fs` base while the trace was written.
@@ -183,6 +185,8 @@ pub mod at {
         DRAIN_ENTER = drain_enter;
         /// [`Context::drain_look`].
         DRAIN_LOOK = drain_look;
+        /// [`Context::drain_frame`].
+        DRAIN_FRAME = drain_frame;
         /// [`Context::position`].
         POSITION = position;
         /// [`Context::drain_fs_base`].

@@ -26,6 +26,8 @@ pub struct Position {
     pub function: u64,
     /// Where its code starts; what is stored as its position is farther by so much.
     pub code: u64,
+    /// Address behind the innermost Python frame.
+    pub python_top: u64,
 }
 
 /// Whatever the next superblock is has been called. No place of a table has it, so the next record is not usual.
@@ -63,6 +65,70 @@ pub struct Child {
     pub child: u32,
     /// How often, since the last time that children were taken.
     pub times: u32,
+}
+
+/// A Python frame that was the interpreter's current one, and is not over.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PythonFrame {
+    /// Its address.
+    pub frame: u64,
+    /// What it executes.
+    pub code: u64,
+    /// Address behind the innermost native call that was open: those of the interpreter that executes it included.
+    pub top: u64,
+    /// The call of its function.
+    pub call: u32,
+    /// The call that was at work before.
+    pub below: u32,
+    /// One more than its function's number, if the lines of that are known; otherwise zero, as what follows.
+    pub lines: u32,
+    /// Nothing.
+    pub unused: u32,
+}
+
+/// A Python function that was called.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PythonCall {
+    /// Its code, which is never at address zero.
+    pub code: u64,
+    /// The call that was at work before.
+    pub below: u32,
+    /// The call of the function; the one before, if its code is no function's.
+    pub call: u32,
+    /// How often thunks have met it, since the last time that it was asked for.
+    pub times: u32,
+    /// It is one whose frames are pushed, and that is counted, and nothing else: no generator's, with no lines, a function's.
+    pub is_plain: u32,
+    /// One more than its function's number, if the lines of that are known; otherwise zero.
+    pub lines: u32,
+    /// It makes a generator, a coroutine or an asynchronous generator.
+    pub makes_generator: u32,
+}
+
+const _: () = assert!(PYTHON_LAST <= layout::PYTHON_COUNTS);
+
+/// Places in front of the Python frames that are none: who looks at the innermost two of fewer finds them.
+const PYTHON_BASE: usize = 2;
+/// Behind the innermost Python frame there is no room where it is this far from the arena's start, or farther.
+pub const PYTHON_LAST: u32 =
+    layout::PYTHON_FRAMES + ((layout::PYTHON_FRAMES_MAX + PYTHON_BASE) * size_of::<PythonFrame>()) as u32;
+/// What spreads addresses over places.
+pub const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// How far the highest bits of such a product are to be shifted.
+pub const SPREAD_SHIFT: u32 = u64::BITS - layout::PYTHON_PLACES.trailing_zeros();
+/// How far names of calls are rotated before they are brought together with an address of code.
+pub const SPREAD_NAME: u32 = 40;
+
+/// The place of an address: by a multiplication, since frames of a recursion are equally far from each other.
+pub fn place(address: u64) -> usize {
+    (address.wrapping_mul(SPREAD) >> SPREAD_SHIFT) as usize
+}
+
+/// The place of a call of `code` by the call of this name.
+pub fn python_place(below: u32, code: u64) -> usize {
+    place(code ^ u64::from(below).rotate_left(SPREAD_NAME))
 }
 
 /// No number of a superblock has this bit.
@@ -117,6 +183,38 @@ pub fn frames() -> &'static mut [Frame] {
     let start = (ARENA + u64::from(layout::FRAMES)) as *mut Frame;
     // SAFETY: as in `rows`.
     unsafe { core::slice::from_raw_parts_mut(start, FRAMES) }
+}
+
+/// Python frames that are not over, the outermost first. The slice must be gone before thunks run on.
+pub fn python_frames() -> &'static mut [PythonFrame] {
+    let start = (ARENA + u64::from(layout::PYTHON_FRAMES)) as *mut PythonFrame;
+    let start = start.wrapping_add(PYTHON_BASE);
+    // SAFETY: as in `rows`.
+    unsafe { core::slice::from_raw_parts_mut(start, layout::PYTHON_FRAMES_MAX) }
+}
+
+/// How many Python frames have each place.
+pub fn python_counts() -> &'static mut [u32] {
+    let start = (ARENA + u64::from(layout::PYTHON_COUNTS)) as *mut u32;
+    // SAFETY: as in `rows`.
+    unsafe { core::slice::from_raw_parts_mut(start, layout::PYTHON_PLACES) }
+}
+
+/// Python functions that were called, at their places.
+pub fn python_calls() -> &'static mut [PythonCall] {
+    let start = (ARENA + u64::from(layout::PYTHON_CALLS)) as *mut PythonCall;
+    // SAFETY: as in `rows`.
+    unsafe { core::slice::from_raw_parts_mut(start, layout::PYTHON_PLACES) }
+}
+
+/// Address behind so many Python frames.
+pub fn python_top(length: usize) -> u64 {
+    ARENA + u64::from(layout::PYTHON_FRAMES) + ((length + PYTHON_BASE) * size_of::<PythonFrame>()) as u64
+}
+
+/// How many Python frames there are where this is the address behind them.
+pub fn python_length(top: u64) -> usize {
+    (top - ARENA - u64::from(layout::PYTHON_FRAMES)) as usize / size_of::<PythonFrame>() - PYTHON_BASE
 }
 
 /// Numbers of the superblocks that exits leave, by the exits' numbers.

@@ -83,8 +83,18 @@ pub const BLOCKS: u32 = 0x6100_0000;
 pub const FRAMES: u32 = 0x6800_0000;
 /// Size of these: the regions' stack has room for half as many return addresses.
 pub const FRAMES_BYTES: u32 = 256 << 20;
+/// Offset of the Python frames that are not over.
+pub const PYTHON_FRAMES: u32 = FRAMES + FRAMES_BYTES;
+/// How many of these there can be: as deep as recursion goes that anybody permits.
+pub const PYTHON_FRAMES_MAX: usize = 1 << 20;
+/// Offset of the counts that say where Python frames may be.
+pub const PYTHON_COUNTS: u32 = 0x7b00_0000;
+/// How many of these there are, and of the places of [`PYTHON_CALLS`].
+pub const PYTHON_PLACES: usize = 1 << 10;
+/// Offset of the places that say which Python function was called.
+pub const PYTHON_CALLS: u32 = 0x7b00_1000;
 /// Size of all tables by which calls are followed.
-pub const FOLLOWING_BYTES: u32 = FRAMES + FRAMES_BYTES - ROWS;
+pub const FOLLOWING_BYTES: u32 = 0x7b01_0000 - ROWS;
 
 /// Offset of the stack that regions run on.
 pub const REGION_STACK: u64 = 0x1_0000_0000;

@@ -4,8 +4,10 @@
 #![expect(unsafe_code, reason = "naked functions, and callbacks from generated code")]
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
 
 use super::context::at;
+use super::following::{self, PythonCall, PythonFrame};
 use super::layout::{self, ARENA};
 use super::memory;
 use crate::account::rows;
@@ -22,6 +24,7 @@ pub fn run(draining: &mut Draining<'_>, fs_base: u64, end: u64) {
     context.drain_step = step as *const () as u64;
     context.drain_enter = enter as *const () as u64;
     context.drain_look = look as *const () as u64;
+    context.drain_frame = frame as *const () as u64;
     context.drain_fs_base = fs_base;
     draining.write_position(&mut context.position);
     memory::set_thunk(layout::EXIT_END as usize, end_of_trace as *const () as u64);
@@ -152,6 +155,108 @@ extern "C" fn look(draining: *mut Draining<'_>, record: *const u64) -> u64 {
     size_of_val(record) as u64
 }
 
+/// The end of a record of `rsi` bytes that has stored the Python frame in `rax`, which executes the code in `rdi`: what the ledger would do
+/// where a frame is over and the one before it goes on, in the native call where it was, and where a plain function is called that was
+/// called from here before. Lines of Python functions, generators and the rest are looked at by the ledger itself.
+#[unsafe(naked)]
+extern "C" fn frame() {
+    naked_asm!(
+        "test rax, rax",
+        "jz 3f",
+        "mov rdx, [r14 + {python_top}]",
+        "cmp [rdx - {one} + {frame}], rax",
+        "je 3f",
+        "mov r8, {spread}",
+        "cmp [rdx - {two} + {frame}], rax",
+        "jne 2f",
+        // The innermost is over, if the one before it is this one.
+        "cmp [rdx - {two} + {code}], rdi",
+        "jne 3f",
+        "cmp [rdx - {two} + {its_top}], r13",
+        "jne 3f",
+        "mov ecx, [rdx - {one} + {lines}]",
+        "or ecx, [rdx - {two} + {lines}]",
+        "jnz 3f",
+        "imul r8, [rdx - {one} + {frame}]",
+        "shr r8, {shift}",
+        "dec dword ptr [r14 + r8 * 4 + {counts}]",
+        "mov ebx, [rdx - {two} + {call}]",
+        "sub rdx, {one}",
+        "mov [r14 + {python_top}], rdx",
+        "mov [r14 + {floor}], r13",
+        "add r12, rsi",
+        "mov eax, [r12]",
+        "jmp [r14 + rax * 8 + {table}]",
+        // A new one, if there is none at its address.
+        "2:",
+        "mov rcx, rax",
+        "imul rcx, r8",
+        "shr rcx, {shift}",
+        "cmp dword ptr [r14 + rcx * 4 + {counts}], 0",
+        "jne 3f",
+        "cmp dword ptr [rdx - {one} + {lines}], 0",
+        "jne 3f",
+        "mov r9d, ebx",
+        "rol r9, {rotated}",
+        "xor r9, rdi",
+        "imul r9, r8",
+        "shr r9, {shift}",
+        "shl r9, {call_log}",
+        "cmp [r14 + r9 + {calls} + {called_below}], ebx",
+        "jne 3f",
+        "cmp [r14 + r9 + {calls} + {called_code}], rdi",
+        "jne 3f",
+        "cmp dword ptr [r14 + r9 + {calls} + {is_plain}], 0",
+        "je 3f",
+        "lea r8, [r14 + {last}]",
+        "cmp rdx, r8",
+        "jae 3f",
+        "inc dword ptr [r14 + r9 + {calls} + {times}]",
+        "inc dword ptr [r14 + rcx * 4 + {counts}]",
+        "mov ecx, [r14 + r9 + {calls} + {called}]",
+        "mov [rdx + {frame}], rax",
+        "mov [rdx + {code}], rdi",
+        "mov [rdx + {its_top}], r13",
+        "mov [rdx + {call}], ecx",
+        "mov [rdx + {below}], ebx",
+        "mov dword ptr [rdx + {lines}], 0",
+        "mov ebx, ecx",
+        "add rdx, {one}",
+        "mov [r14 + {python_top}], rdx",
+        "mov [r14 + {floor}], r13",
+        "add r12, rsi",
+        "mov eax, [r12]",
+        "jmp [r14 + rax * 8 + {table}]",
+        "3:",
+        "lea rax, [r14 + {look}]",
+        "jmp rax",
+        python_top = const thunk::PYTHON_TOP,
+        floor = const thunk::FLOOR,
+        one = const size_of::<PythonFrame>(),
+        two = const 2 * size_of::<PythonFrame>(),
+        frame = const offset_of!(PythonFrame, frame),
+        code = const offset_of!(PythonFrame, code),
+        its_top = const offset_of!(PythonFrame, top),
+        call = const offset_of!(PythonFrame, call),
+        below = const offset_of!(PythonFrame, below),
+        lines = const offset_of!(PythonFrame, lines),
+        spread = const following::SPREAD,
+        shift = const following::SPREAD_SHIFT,
+        rotated = const following::SPREAD_NAME,
+        counts = const layout::PYTHON_COUNTS,
+        calls = const layout::PYTHON_CALLS,
+        call_log = const size_of::<PythonCall>().trailing_zeros(),
+        called_below = const offset_of!(PythonCall, below),
+        called_code = const offset_of!(PythonCall, code),
+        called = const offset_of!(PythonCall, call),
+        is_plain = const offset_of!(PythonCall, is_plain),
+        times = const offset_of!(PythonCall, times),
+        last = const following::PYTHON_LAST,
+        look = const thunk::LOOK_OFFSET,
+        table = const layout::THUNK_TABLE,
+    )
+}
+
 /// From where thunks have come to, to where they go on.
 fn follow<'a>(draining: &mut Draining<'a>, act: impl FnOnce(&mut Draining<'a>)) {
     draining.resume(&memory::context().position);
@@ -171,4 +276,5 @@ unsafe fn read<'a>(draining: &Draining<'_>, record: *const u64) -> &'a [u64] {
     unsafe { core::slice::from_raw_parts(record, 1 + draining.slots(exit)) }
 }
 
+const _: () = assert!(size_of::<PythonCall>().is_power_of_two());
 const _: () = assert!(at::DRAIN_RECORD < layout::TABLE, "the context lies before everything else");

@@ -25,12 +25,16 @@ const NOT_ABOVE: u8 = 6;
 const RAX: u8 = 0;
 const RBX: u8 = 3;
 const RSI: u8 = 6;
+const RDI: u8 = 7;
 
 /// Where the context has the call at work while thunks do not run.
 pub const CALL: u32 = at::POSITION + offset_of!(Position, call) as u32;
 /// The same of the address behind the innermost open call.
 pub const TOP: u32 = at::POSITION + offset_of!(Position, top) as u32;
-const FLOOR: u32 = at::POSITION + offset_of!(Position, floor) as u32;
+/// The same of the address which a usual return is above.
+pub const FLOOR: u32 = at::POSITION + offset_of!(Position, floor) as u32;
+/// The same of the address behind the innermost Python frame.
+pub const PYTHON_TOP: u32 = at::POSITION + offset_of!(Position, python_top) as u32;
 const POINTER: u32 = at::POSITION + offset_of!(Position, pointer) as u32;
 const FRAME: u32 = at::POSITION + offset_of!(Position, frame) as u32;
 const FUNCTION: u32 = at::POSITION + offset_of!(Position, function) as u32;
@@ -109,8 +113,16 @@ impl Assembler {
         if let Some(Shift::Calls { indirect: true, .. }) = follow.shift {
             self.find_child(bytes);
         }
-        if follow.watched.is_some() {
-            self.jump_to(LOOK);
+        if let Some(slot) = follow.watched {
+            if follow.placed.is_some() {
+                self.jump_to(LOOK);
+                return;
+            }
+            self.load_slot(RAX, slot);
+            self.load_slot(RDI, slot + 1);
+            self.load_immediate(RSI, u64::from(bytes));
+            self.raw(&[0x41, 0xff, 0xa6]); // jmp [r14 + ...]
+            self.raw(&at::DRAIN_FRAME.to_le_bytes());
             return;
         }
         if let Some(placed) = follow.placed {
