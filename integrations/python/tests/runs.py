@@ -28,7 +28,7 @@ class Call(NamedTuple):
     # ("code", name, file, line), ("line", number) or ("address", number).
     callee: tuple[Any, ...]
     calls: int
-    # What it has executed itself.
+    # What superblocks have executed that were entered in it: with what these called and returned from on their way.
     instructions: int
 
 
@@ -141,7 +141,7 @@ def _read(
         elif kind == 3:
             name, rest = _text(payload)
             descriptions[name] = json.loads(_text(rest)[0])
-        elif kind == 4:
+        elif kind == 5:
             name, rest = _text(payload)
             call_paths[name] = _call_paths(rest)
 
@@ -152,7 +152,7 @@ def _text(payload: bytes) -> tuple[str, bytes]:
 
 
 def _call_paths(data: bytes) -> CallPaths:
-    """Reads call paths: crates/invar-core/src/wire/raw/call_paths.rs."""
+    """Reads the exits that calls have taken: crates/invar-core/src/wire/raw/taken_exits.rs."""
     at = 0
 
     def number() -> int:
@@ -171,9 +171,12 @@ def _call_paths(data: bytes) -> CallPaths:
         at += length
         return data[at - length : at].decode()
 
+    def byte() -> int:
+        nonlocal at
+        at += 1
+        return data[at - 1]
+
     text()
-    for _ in range(number()):
-        number(), number(), number()
     python = [(text(), text(), number()) for _ in range(number())]
     calls: list[tuple[int, tuple[Any, ...], int]] = []
     for index in range(number()):
@@ -185,11 +188,19 @@ def _call_paths(data: bytes) -> CallPaths:
         else:
             callee = ("line", code - 1 - len(python))
         calls.append((parent, callee, number()))
-    executed, call = [0] * len(calls), 0
     for _ in range(number()):
-        call += number()
-        number()
-        executed[call] += number() * number()
+        number(), number()
+        for _ in range(byte()):
+            number()
+            (flow, *_), at = data[at : at + 4], at + 4
+            number()
+            if flow & 3 == 1:
+                number()
+    exits = [(number(), byte(), byte()) for _ in range(number())]
+    executed = [0] * len(calls)
+    for _ in range(number()):
+        call, (_, instructions, _) = number(), exits[number()]
+        executed[call] += instructions * number()
     return CallPaths([Call(*call, own) for call, own in zip(calls, executed)])
 
 
