@@ -7,4 +7,3 @@ pub mod ledger;
 mod paths;
 mod python;
 pub mod rows;
-mod sort;

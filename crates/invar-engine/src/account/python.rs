@@ -39,7 +39,7 @@ impl PythonFrame {
         let PythonFrame { frame, code, call, below, depth, lines } = self;
         let lines = lines.map_or(0, |function| function + 1);
         let top = following::top(depth);
-        following::PythonFrame { frame, code, top, call: name(call), below: name(below), lines, unused: 0 }
+        following::PythonFrame { frame, code, top, call: name(call), below: name(below), lines }
     }
 }
 

@@ -13,7 +13,6 @@ use invar_core::wire::raw::call_paths::Call;
 use invar_core::wire::raw::taken_exits::Row;
 
 use super::counts::{Count, Counts};
-use super::sort::sort;
 use crate::host::following::{self, Child, LEADS_PER_ROW};
 use crate::host::layout::{CHILDREN_MAX, EXIT_END, ROWS_MAX};
 
@@ -195,7 +194,7 @@ impl Rows {
     /// Whoever goes through all places finds what is near in memory one after the other.
     pub fn sort_places(&mut self) {
         if self.sorted < self.taken.len() {
-            sort(&mut self.taken, |&place| u64::from(place));
+            self.taken.sort_unstable();
             self.sorted = self.taken.len();
         }
     }

@@ -81,10 +81,8 @@ pub struct PythonFrame {
     pub call: u32,
     /// The call that was at work before.
     pub below: u32,
-    /// One more than its function's number, if the lines of that are known; otherwise zero, as what follows.
+    /// One more than its function's number, if the lines of that are known; otherwise zero.
     pub lines: u32,
-    /// Nothing.
-    pub unused: u32,
 }
 
 /// A Python function that was called.
