@@ -194,7 +194,8 @@ impl Rows {
     /// Whoever goes through all places finds what is near in memory one after the other.
     pub fn sort_places(&mut self) {
         if self.sorted < self.taken.len() {
-            self.taken.sort_unstable();
+            // By runs: most of it is in order, and what is new stands behind that.
+            self.taken.sort();
             self.sorted = self.taken.len();
         }
     }
