@@ -73,6 +73,47 @@ mod tests {
         CallPaths::of(&ledger.taken_exits(String::new()))
     }
 
+    /// What the reference drain's ledger tells, record by record.
+    fn told_step_by_step(
+        machine: &Machine,
+        (ledger, meanings): (&mut Ledger, &Meanings),
+        traces: &[Vec<u64>],
+    ) -> CallPaths {
+        let mut caches = Hierarchy::new(machine);
+        caches.note_payers(true);
+        for trace in traces {
+            reference::drain(meanings, trace, 0, &mut caches, &mut Events::default(), Some(ledger));
+            ledger.charge_misses(&mut caches);
+        }
+        told(ledger)
+    }
+
+    /// What is told where thunks follow. Behind each trace so many words are said to have been followed.
+    fn told_by_thunks(
+        machine: &Machine,
+        (ledger, meanings): (&mut Ledger, &Meanings),
+        traces: &[Vec<u64>],
+        words: usize,
+    ) -> CallPaths {
+        let mut drain = Generated::new(machine, true);
+        drain.add_exits(meanings);
+        drain.caches().note_payers(true);
+        for trace in traces {
+            drain.drain(meanings, 0, memory::write_trace(trace), Some(ledger));
+            ledger.charge_misses(drain.caches());
+            ledger.followed(words);
+        }
+        told(ledger)
+    }
+
+    /// Numbers by chance, each below what is asked for.
+    fn by_chance(mut chance: u64) -> impl FnMut(u64) -> u64 {
+        move |end| {
+            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (chance >> 33) % end
+        }
+    }
+
     /// A ledger that knows the superblocks at some offsets in `code`, their meanings, and the number of the last exit of each.
     fn translated(code: &'static [u8], heads: &[u64]) -> (Ledger, Meanings, Vec<u64>) {
         translated_watching(code, heads, None)
@@ -124,11 +165,8 @@ mod tests {
     const HEADS: [u64; 9] = [0, 5, 7, 0x20, 0x27, 0x2a, 0x2e, 0x30, 0x36];
 
     /// Records of all exits, as a program would leave them that mostly returns to where it was called from.
-    fn course(ledger: &Ledger, meanings: &Meanings, mut chance: u64) -> Vec<u64> {
-        let mut below = |end: u64| {
-            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (chance >> 33) % end
-        };
+    fn course(ledger: &Ledger, meanings: &Meanings, seed: u64) -> Vec<u64> {
+        let mut below = by_chance(seed);
         let (mut trace, mut open) = (Vec::new(), vec![STACK]);
         while trace.len() < 20_000 {
             let exit = below(meanings.paths.len() as u64);
@@ -165,25 +203,12 @@ mod tests {
             let (mut plain, meanings, _) = translated(FUNCTIONS, &HEADS);
             let traces: Vec<Vec<u64>> =
                 (0..3).map(|part| course(&plain, &meanings, 3 * seed + part)).collect();
-            let mut caches = Hierarchy::new(&machine);
-            caches.note_payers(true);
-            for trace in &traces {
-                reference::drain(&meanings, trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
-                plain.charge_misses(&mut caches);
-            }
-            let expected = told(&mut plain);
-
+            let expected = told_step_by_step(&machine, (&mut plain, &meanings), &traces);
             let (mut followed, meanings, _) = translated(FUNCTIONS, &HEADS);
-            let mut drain = Generated::new(&machine, true);
-            drain.add_exits(&meanings);
-            drain.caches().note_payers(true);
-            for trace in &traces {
-                drain.drain(&meanings, 0, memory::write_trace(trace), Some(&mut followed));
-                followed.charge_misses(drain.caches());
-                // What is counted in places is not lost, and counted on.
-                followed.followed(if seed % 2 == 0 { 1 << 40 } else { 0 });
-            }
-            assert_eq!(told(&mut followed), expected, "seed {seed}");
+            // What is counted in places is not lost, and counted on.
+            let words = if seed % 2 == 0 { 1 << 40 } else { 0 };
+            let told = told_by_thunks(&machine, (&mut followed, &meanings), &traces, words);
+            assert_eq!(told, expected, "seed {seed}");
             assert!(expected.calls.len() > 50 && expected.total().get(Event::L1dReadMisses) > 0);
         }
     }
@@ -246,11 +271,7 @@ mod tests {
         let _arena = arena();
         let machine = Machine::reference_1();
         let (mut plain, meanings, [places, calls, returns]) = interpreting();
-        let mut chance = 1_u64;
-        let mut below = |end: u64| {
-            chance = chance.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (chance >> 33) % end
-        };
+        let mut below = by_chance(1);
         let (mut trace, mut depth) = (Vec::new(), 0);
         while trace.len() < 20_000 {
             match below(8) {
@@ -266,19 +287,9 @@ mod tests {
                 _ => trace.extend([places, FRAME, CODE + below(24)]),
             }
         }
-        let mut caches = Hierarchy::new(&machine);
-        caches.note_payers(true);
-        reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
-        plain.charge_misses(&mut caches);
-        let expected = told(&mut plain);
-
+        let expected = told_step_by_step(&machine, (&mut plain, &meanings), core::slice::from_ref(&trace));
         let (mut followed, meanings, _) = interpreting();
-        let mut drain = Generated::new(&machine, true);
-        drain.add_exits(&meanings);
-        drain.caches().note_payers(true);
-        drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
-        followed.charge_misses(drain.caches());
-        assert_eq!(told(&mut followed), expected);
+        assert_eq!(told_by_thunks(&machine, (&mut followed, &meanings), &[trace], 0), expected);
         let lines = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Line(_)));
         assert!(lines.clone().count() == 3 && lines.clone().all(|call| call.calls > 100));
     }
@@ -310,12 +321,8 @@ mod tests {
             let (mut plain, meanings, [stores, calls, returns]) = evaluating();
             let slots = usize::from(meanings.paths[stores as usize].exit.slots);
             let watched = usize::from(plain.follow(stores as u32).watched.unwrap());
-            let mut chance = seed;
-            let mut below = |end: u64| {
-                chance = u64::wrapping_mul(chance, 6364136223846793005).wrapping_add(1442695040888963407);
-                (chance >> 33) % end
-            };
-            // Frames that are open, and how many native calls were when they were pushed.
+            let mut below = by_chance(seed);
+            // Native calls that are open, and frames that are.
             let (mut trace, mut depth, mut open) = (Vec::new(), 0, vec![(FRAME, CODE)]);
             while trace.len() < 20_000 {
                 let (frame, code) = match below(16) {
@@ -346,19 +353,11 @@ mod tests {
                 trace.resize(start + slots, STACK);
                 trace[start + watched..][..2].copy_from_slice(&[frame, code]);
             }
-            let mut caches = Hierarchy::new(&machine);
-            caches.note_payers(true);
-            reference::drain(&meanings, &trace, 0, &mut caches, &mut Events::default(), Some(&mut plain));
-            plain.charge_misses(&mut caches);
-            let expected = told(&mut plain);
-
+            let traces = [trace];
+            let expected = told_step_by_step(&machine, (&mut plain, &meanings), &traces);
             let (mut followed, meanings, _) = evaluating();
-            let mut drain = Generated::new(&machine, true);
-            drain.add_exits(&meanings);
-            drain.caches().note_payers(true);
-            drain.drain(&meanings, 0, memory::write_trace(&trace), Some(&mut followed));
-            followed.charge_misses(drain.caches());
-            assert_eq!(told(&mut followed), expected, "seed {seed}");
+            let told = told_by_thunks(&machine, (&mut followed, &meanings), &traces, 0);
+            assert_eq!(told, expected, "seed {seed}");
             let functions = expected.calls.iter().filter(|call| matches!(call.callee, Callee::Python(_)));
             assert!(functions.clone().count() > 50 && functions.map(|call| call.calls).sum::<u64>() > 1000);
         }

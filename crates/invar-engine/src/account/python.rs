@@ -30,7 +30,7 @@ pub(super) struct PythonFrame {
 
 impl PythonFrame {
     fn of(stored: &following::PythonFrame) -> PythonFrame {
-        let &following::PythonFrame { frame, code, top, call, below, lines, .. } = stored;
+        let &following::PythonFrame { frame, code, top, call, below, lines } = stored;
         let (call, below, depth) = (named(call), named(below), following::depth(top));
         PythonFrame { frame, code, call, below, depth, lines: lines.checked_sub(1) }
     }

@@ -153,18 +153,18 @@ const ABSENT: u32 = u32::MAX;
 
 /// The instructions that were executed, and for each step which of them it is: superblocks overlap.
 fn executed_by(taken: &TakenExits, rows: &[(u32, Row)]) -> (Vec<Instruction>, Vec<u32>) {
+    let key = |step: u32| {
+        let Instruction { address, reads, writes, system_call } = taken.steps[step as usize].instruction();
+        (address, reads, writes, system_call)
+    };
     let mut places = vec![ABSENT; taken.steps.len()];
     let mut steps = Vec::with_capacity(taken.steps.len());
     for of_one in rows.chunk_by(|one, other| one.0 == other.0) {
         let Superblock { first_step, .. } = taken.superblocks[of_one[0].0 as usize];
         let reach = of_one.iter().map(|(_, row)| taken.exits[row.exit as usize].instructions).max();
-        steps.extend(first_step..first_step + u32::from(reach.unwrap_or(0)));
+        let reached = first_step..first_step + u32::from(reach.unwrap_or(0));
+        steps.extend(reached.map(|step| (key(step), step)));
     }
-    let key = |step: u32| {
-        let Instruction { address, reads, writes, system_call } = taken.steps[step as usize].instruction();
-        (address, reads, writes, system_call)
-    };
-    let mut steps: Vec<_> = steps.into_iter().map(|step| (key(step), step)).collect();
     steps.sort_unstable();
     let mut instructions = Vec::with_capacity(steps.len());
     for alike in steps.chunk_by(|(one, _), (other, _)| one == other) {
